@@ -1,0 +1,336 @@
+"""One chunk of models, from initial weights to its rows of the result, through one of three engines.
+
+`run_chunk` is the pure function that `training.train` maps over an executor: "numpy" is the rules of `layers` and
+`optimizers` as they stand, "dense" and "spline" are the same rules compiled.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble import layers, optimizers
+from ensemble.data import Dataset
+from ensemble.networks import NetworkStack, initialize
+from ensemble.specs import CHOICES, Specs
+
+__all__ = ["ENGINES", "Rows", "Settings", "choose_engine", "epoch_seconds", "run_chunk"]
+
+Array = NDArray[np.float64]
+
+ENGINES = ("auto", "numpy", "dense", "spline")
+
+# A kernel call delays Ctrl-C until it returns, so calls are cut to about this long.
+CALL_SECONDS = 0.25
+
+
+class Settings(NamedTuple):
+    """What is the same for every model of a run."""
+
+    epochs: int
+    record: NDArray[np.int64]  # (E,) ascending, with 0 and the last
+    snapshots: tuple[int, ...]  # ascending
+    engine: str
+    keep_networks: bool
+
+
+class Rows(NamedTuple):
+    """A chunk's part of the result, rows in the order of the chunk's specs."""
+
+    train_mse: Array  # (m, E)
+    test_mse: Array | None
+    val_mse: Array | None
+    diverged_at: NDArray[np.int64]  # (m,)
+    networks: NetworkStack | None
+    snapshots: dict[int, NetworkStack]
+
+
+def choose_engine(engine: str, n_inputs: int) -> str:
+    """Return which engine trains a model: by name, or for "auto" by the number of inputs, never by timing.
+
+    Raises
+    ------
+    ValueError
+        An unknown engine, or "spline" for more than one input.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"engine {engine!r} is unknown; allowed are {', '.join(ENGINES)}")
+    if engine == "spline" and n_inputs != 1:
+        raise ValueError(f"engine 'spline' is for one input, but the data has {n_inputs}; use 'dense' or 'auto'")
+    if engine == "auto":
+        return "spline" if n_inputs == 1 else "dense"
+    return engine
+
+
+def epoch_seconds(engine: str, specs: Specs, data: Dataset) -> Array:
+    """Estimate the time of one epoch of each model on one core, shape (M,), in seconds.
+
+    For cutting work into chunks of equal cost and for telling the user what to expect; results never depend on it.
+    """
+    n, d, h = data.n_train, data.n_inputs, specs.width
+    if engine == "spline":
+        updates = np.where(specs.codes("optimizer") == CHOICES["optimizer"].index("adam"), 1.5, 1.0)
+        return 2e-8 + 0.75e-9 * n + 3.3e-9 * h * updates
+    operations = 2.0 * (2 * d + 3) * n * h
+    return 1e-7 + operations / (4e9 if engine == "dense" else 5e8)
+
+
+def run_chunk(
+    specs: Specs,
+    data: Dataset,
+    settings: Settings,
+    initial: NetworkStack | None = None,
+    stop: threading.Event | None = None,
+) -> Rows:
+    """Train one chunk of models that share a dataset and return their rows; a pure function of its arguments.
+
+    Raises
+    ------
+    CancelledError
+        `stop` was set; nothing of the chunk is kept.
+    """
+    scales = {} if data.scale is None else {name: data.scale for name in np.unique(specs.data).tolist()}
+    networks = initialize(specs, data.n_inputs, scales) if initial is None else initial.take(np.arange(len(specs)))
+    run = Run(specs, data, settings, networks, stop)
+    run.snapshot(0)
+    engine = choose_engine(settings.engine, data.n_inputs)
+    if engine == "numpy":
+        _train_numpy(run)
+    else:
+        _train_compiled(run, engine)
+    return run.rows()
+
+
+class Run:
+    """A chunk under way: its networks, what it has recorded so far, and whether it shall stop."""
+
+    def __init__(
+        self, specs: Specs, data: Dataset, settings: Settings, networks: NetworkStack, stop: threading.Event | None
+    ) -> None:
+        self.specs, self.data, self.settings, self.networks, self.stop = specs, data, settings, networks, stop
+        shape = (len(specs), len(settings.record))
+        self.train = np.full(shape, np.inf)
+        self.test = np.full(shape if data.x_test is not None else (shape[0], 0), np.inf)
+        self.val = np.full(shape if data.x_val is not None else (shape[0], 0), np.inf)
+        self.diverged_at = np.full(len(specs), -1, dtype=np.int64)
+        self.snapshots: dict[int, NetworkStack] = {}
+
+    def check_stop(self) -> None:
+        """Give up where the main thread asks for it."""
+        if self.stop is not None and self.stop.is_set():
+            raise CancelledError("training was interrupted")
+
+    def snapshot(self, epoch: int) -> None:
+        """Keep the networks as they are, if this epoch's were asked for."""
+        if epoch in self.settings.snapshots:
+            self.snapshots[epoch] = self.networks.take(np.arange(len(self.specs)))
+
+    def rows(self) -> Rows:
+        """Return what was recorded, in the original units."""
+        unit = 1.0 if self.data.scale is None else self.data.scale.y_std**2
+        return Rows(
+            self.train * unit,
+            self.test * unit if self.data.x_test is not None else None,
+            self.val * unit if self.data.x_val is not None else None,
+            self.diverged_at,
+            self.networks if self.settings.keep_networks else None,
+            self.snapshots,
+        )
+
+
+# ---- the compiled engines ----
+
+
+def _train_compiled(run: Run, engine: str) -> None:
+    # Imported here so that `import ensemble` does not wait for numba.
+    from ensemble.kernels import dense, spline, updates
+
+    specs, settings, networks = run.specs, run.settings, run.networks
+    kernel = spline if engine == "spline" else dense
+    samples = kernel.Samples(*_parts(run.data, engine))
+    order = np.argsort(networks.slots)  # kernels see the models as they lie in the buffers, sorted by width
+    n_parameters = (networks.n_inputs + 2) * int(networks.starts[-1]) + len(specs)
+    needs_moments = bool((specs.codes("optimizer") != updates.GD).any())
+    models = updates.Models(
+        networks.starts,
+        networks.w1,
+        networks.b1,
+        networks.w2,
+        networks.b2,
+        np.zeros(n_parameters if needs_moments else 0),
+        np.zeros(n_parameters if needs_moments else 0),
+        np.ones((len(specs), 2)),
+    )
+    by_width = specs[order]
+    rules = updates.Rules(
+        by_width.codes("optimizer"),
+        by_width.codes("schedule"),
+        by_width.lr,
+        by_width.momentum,
+        by_width.beta2,
+        by_width.weight_decay,
+        by_width.hidden_bias,
+        by_width.output_bias,
+        optimizers.rate_factors(settings.epochs),
+    )
+    column = np.full(settings.epochs + 1, -1, dtype=np.int64)
+    column[settings.record] = np.arange(len(settings.record))
+    history = updates.History(column, run.train, run.test, run.val, run.diverged_at)
+    seconds = epoch_seconds(engine, specs, run.data)[order]
+    for span in _spans(seconds, settings.epochs, settings.snapshots):
+        run.check_stop()
+        kernel.train(samples, models, rules, history, updates.Span(*span))
+        if span[1] == len(specs):
+            run.snapshot(span[3])
+    for rows in (run.train, run.test, run.val, run.diverged_at):
+        rows[order] = rows.copy()
+
+
+def _spans(seconds: Array, epochs: int, snapshots: tuple[int, ...]) -> Iterator[tuple[int, int, int, int]]:
+    """Cut models x epochs into kernel calls of about `CALL_SECONDS`: several models, or part of one's epochs."""
+    stops = sorted({0, epochs, *snapshots})
+    for begin, end in itertools.pairwise(stops) if epochs else [(0, 0)]:
+        m = 0
+        while m < len(seconds):
+            per_call = max(1, int(CALL_SECONDS / seconds[m]))
+            if per_call < end - begin:
+                for e in range(begin, end, per_call):
+                    yield m, m + 1, e, min(e + per_call, end)
+                m += 1
+            else:
+                spent = np.cumsum(seconds[m:]) * max(end - begin, 1)
+                count = max(1, int(np.searchsorted(spent, CALL_SECONDS)))
+                yield m, m + count, begin, end
+                m += count
+
+
+@lru_cache(maxsize=16)
+def _cached_parts(data: _ByDigest, engine: str) -> tuple[Array, ...]:
+    parts: list[Array] = []
+    for x, y in (
+        (data.data.x_train, data.data.y_train),
+        (data.data.x_test, data.data.y_test),
+        (data.data.x_val, data.data.y_val),
+    ):
+        if x is None or y is None:
+            x, y = np.empty((0, data.data.n_inputs)), np.empty(0)
+        elif data.data.scale is not None:
+            x, y = data.data.scale.inputs(x), data.data.scale.outputs(y)
+        if engine == "spline":
+            order = np.argsort(x[:, 0], kind="stable")
+            x, y = x[order, 0], y[order]
+        parts += [np.array(x, order="C"), np.array(y, order="C")]  # writeable: read-only is another type to numba
+    return tuple(parts)
+
+
+class _ByDigest:
+    """A dataset as a cache key: equal content is the same key."""
+
+    def __init__(self, data: Dataset) -> None:
+        self.data = data
+
+    def __hash__(self) -> int:
+        return hash(self.data.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByDigest) and self.data.digest == other.data.digest
+
+
+def _parts(data: Dataset, engine: str) -> tuple[Array, ...]:
+    """Return x, y of the three parts as a kernel wants them, in training units; an absent part is empty."""
+    return _cached_parts(_ByDigest(data), engine)
+
+
+# ---- the readable engine ----
+
+
+def _train_numpy(run: Run) -> None:
+    """Train through `layers` and `optimizers`, all models of one width and optimizer as one stack."""
+    optimizer = run.specs.optimizer
+    groups = sorted({(int(h), str(o)) for h, o in zip(run.specs.width, optimizer, strict=True)})
+    states = [_Group(run, np.flatnonzero((run.specs.width == h) & (optimizer == o)), o) for h, o in groups]
+    for epoch in range(run.settings.epochs + 1):
+        run.check_stop()
+        for group in states:
+            group.advance(epoch)
+        if epoch in run.settings.snapshots or epoch == run.settings.epochs:
+            for group in states:
+                run.networks.put(group.models, group.networks())
+            run.snapshot(epoch)
+
+
+class _Group:
+    """Models of one width and optimizer; rows of `theta` (m, P) are [w1 (D H) | b1 (H) | w2 (H) | b2]."""
+
+    def __init__(self, run: Run, models: NDArray[np.int64], optimizer: str) -> None:
+        self.run, self.models, self.optimizer = run, models, optimizer
+        self.alive = np.arange(len(models))
+        self.width = int(run.specs.width[models[0]])
+        self.parts = _parts(run.data, "numpy")
+        start = run.networks.take(models)
+        self.stack = start
+        w1, b1, w2, b2 = start.stack(self.width)[1:]
+        self.theta = np.concatenate([w1.reshape(len(models), -1), b1, w2, b2[:, None]], axis=1)
+        self.moments = optimizers.init(*self.theta.shape)
+        self.factors = optimizers.rate_factors(run.settings.epochs)
+
+    def weights(self, rows: NDArray[np.int64]) -> tuple[Array, Array, Array, Array]:
+        theta, d, h = self.theta[rows], self.run.data.n_inputs, self.width
+        return (
+            theta[:, : d * h].reshape(len(rows), d, h),
+            theta[:, d * h : (d + 1) * h],
+            theta[:, (d + 1) * h : (d + 2) * h],
+            theta[:, -1],
+        )
+
+    def networks(self) -> NetworkStack:
+        target = self.stack.stack(self.width)
+        for to, values in zip(target[1:], self.weights(np.arange(len(self.models))), strict=True):
+            to[:] = values
+        return self.stack
+
+    @np.errstate(all="ignore")
+    def advance(self, epoch: int) -> None:
+        """Record this epoch if it is asked for, then take the step that leads to the next."""
+        run, specs = self.run, self.run.specs
+        column = np.flatnonzero(run.settings.record == epoch)
+        if len(column) and len(self.alive):
+            for rows, x, y in zip((run.train, run.test, run.val), self.parts[::2], self.parts[1::2], strict=True):
+                if rows.shape[1]:
+                    error, _ = layers.mse(layers.forward(x, *self.weights(self.alive)), y)
+                    rows[self.models[self.alive], column[0]] = np.where(np.isnan(error), np.inf, error)
+            self._bury(~np.isfinite(run.train[self.models[self.alive], column[0]]), epoch)
+        if epoch == run.settings.epochs or not len(self.alive):
+            return
+        models = self.models[self.alive]
+        _, gradient = layers.backward(self.parts[0], self.parts[1], *self.weights(self.alive))
+        dw1, db1, dw2, db2 = gradient
+        db1 *= specs.hidden_bias[models, None]
+        db2 *= specs.output_bias[models]
+        g = np.concatenate([dw1.reshape(len(models), -1), db1, dw2, db2[:, None]], axis=1)
+        rate = specs.lr[models] * self.factors[specs.codes("schedule")[models], epoch]
+        settings = [values[:, None] for values in (rate, *(specs.codes(c)[models] for c in _UPDATE_COLUMNS))]
+        moments = optimizers.Moments(*(kept[self.alive] for kept in self.moments))
+        theta, moments = optimizers.update(self.optimizer, self.theta[self.alive], g, moments, *settings)
+        self.theta[self.alive] = theta
+        for kept, new in zip(self.moments, moments, strict=True):
+            kept[self.alive] = new
+        self._bury(np.any(~(np.abs(theta) <= optimizers.WEIGHT_LIMIT), axis=1), epoch + 1)
+
+    def _bury(self, bad: NDArray[np.bool_], epoch: int) -> None:
+        for rows in (self.run.train, self.run.test, self.run.val):
+            rows[self.models[self.alive[bad]]] = np.where(
+                self.run.settings.record[: rows.shape[1]] >= epoch, np.inf, rows[self.models[self.alive[bad]]]
+            )
+        self.run.diverged_at[self.models[self.alive[bad]]] = epoch
+        self.alive = self.alive[~bad]
+
+
+_UPDATE_COLUMNS = ("weight_decay", "momentum", "beta2")

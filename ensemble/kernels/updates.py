@@ -1,0 +1,135 @@
+"""What all kernels share: the arguments they take, loading and storing one model, and one optimizer step.
+
+Compiled forms of the rules in `optimizers.py`; `spline` and `dense` call them once per model or once per epoch.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.kernels.jit import jit
+
+Array = NDArray[np.float64]
+
+GD, MOMENTUM, ADAM = 0, 1, 2  # places in specs.CHOICES["optimizer"]
+
+# The same numbers as in optimizers.py, which says what they are for.
+EPSILON = 1e-8
+WEIGHT_LIMIT = 1e75
+
+
+class Models(NamedTuple):
+    """A chunk's networks and their optimizers' state, packed model after model."""
+
+    starts: NDArray[np.int64]  # (M + 1,) first hidden unit of each model
+    w1: Array  # (sum D H,)
+    b1: Array  # (sum H,)
+    w2: Array  # (sum H,)
+    b2: Array  # (M,)
+    first: Array  # (sum P,) with P = (D + 2) H + 1 parameters: moments, as in optimizers.Moments
+    second: Array  # (sum P,); both empty in a chunk of gd alone
+    powers: Array  # (M, 2)
+
+
+class Rules(NamedTuple):
+    """How each model of a chunk is trained, (M,) each but for the last."""
+
+    optimizer: NDArray[np.int8]  # place in specs.CHOICES
+    schedule: NDArray[np.int8]
+    lr: Array
+    momentum: Array
+    beta2: Array
+    weight_decay: Array
+    hidden_bias: NDArray[np.bool_]
+    output_bias: NDArray[np.bool_]
+    factors: Array  # (2, epochs) of each schedule at each step
+
+
+class History(NamedTuple):
+    """Where a chunk's errors go; rows start as +inf, which is what a diverged model leaves."""
+
+    column: NDArray[np.int64]  # (epochs + 1,) place of a recorded epoch among the columns, else -1
+    train: Array  # (M, E)
+    test: Array  # (M, E), or (M, 0) without such data
+    val: Array  # (M, E), or (M, 0)
+    diverged_at: NDArray[np.int64]  # (M,) epoch, or -1
+
+
+class Span(NamedTuple):
+    """What one kernel call does: some models, through some epochs."""
+
+    first_model: int
+    last_model: int  # exclusive
+    first_epoch: int
+    last_epoch: int  # exclusive, except that the run's last epoch is recorded too
+
+
+@jit
+def load(models: Models, m: int, n_inputs: int, theta: Array, first: Array, second: Array) -> None:
+    """Copy model m into working arrays laid out as [w1 (D H) | b1 (H) | w2 (H) | b2]."""
+    a, b = models.starts[m], models.starts[m + 1]
+    h, d = b - a, n_inputs
+    theta[: d * h] = models.w1[d * a : d * b]
+    theta[d * h : d * h + h] = models.b1[a:b]
+    theta[d * h + h : d * h + 2 * h] = models.w2[a:b]
+    theta[d * h + 2 * h] = models.b2[m]
+    if models.first.size:
+        p = (d + 2) * h + 1
+        at = (d + 2) * a + m
+        first[:p] = models.first[at : at + p]
+        second[:p] = models.second[at : at + p]
+
+
+@jit
+def store(models: Models, m: int, n_inputs: int, theta: Array, first: Array, second: Array) -> None:
+    """Copy the working arrays back into model m."""
+    a, b = models.starts[m], models.starts[m + 1]
+    h, d = b - a, n_inputs
+    models.w1[d * a : d * b] = theta[: d * h]
+    models.b1[a:b] = theta[d * h : d * h + h]
+    models.w2[a:b] = theta[d * h + h : d * h + 2 * h]
+    models.b2[m] = theta[d * h + 2 * h]
+    if models.first.size:
+        p = (d + 2) * h + 1
+        at = (d + 2) * a + m
+        models.first[at : at + p] = first[:p]
+        models.second[at : at + p] = second[:p]
+
+
+@jit
+def step(rules: Rules, m: int, epoch: int, powers: Array, theta: Array, g: Array, first: Array, second: Array) -> bool:
+    """Update model m's parameters in place; return whether they are still within `WEIGHT_LIMIT`."""
+    rate = rules.lr[m] * rules.factors[rules.schedule[m], epoch]
+    decay = rules.weight_decay[m]
+    optimizer = rules.optimizer[m]
+    if optimizer == GD:
+        for i in range(theta.size):
+            theta[i] -= rate * (g[i] + decay * theta[i])
+    elif optimizer == MOMENTUM:
+        mu = rules.momentum[m]
+        for i in range(theta.size):
+            first[i] = mu * first[i] + g[i]
+            theta[i] -= rate * (first[i] + decay * theta[i])
+    else:
+        beta1, beta2 = rules.momentum[m], rules.beta2[m]
+        powers[m, 0] *= beta1
+        powers[m, 1] *= beta2
+        scale1, scale2 = 1.0 / (1.0 - powers[m, 0]), 1.0 / (1.0 - powers[m, 1])
+        for i in range(theta.size):
+            first[i] = beta1 * first[i] + (1.0 - beta1) * g[i]
+            second[i] = beta2 * second[i] + (1.0 - beta2) * g[i] * g[i]
+            direction = (first[i] * scale1) / (np.sqrt(second[i] * scale2) + EPSILON)
+            theta[i] -= rate * (direction + decay * theta[i])
+    outside = 0
+    for i in range(theta.size):
+        outside += not (abs(theta[i]) <= WEIGHT_LIMIT)  # a NaN compares false
+    return outside == 0
+
+
+@jit
+def finite_or_inf(value: float) -> float:
+    """Return the value, or +inf for a NaN: a diverged error is infinitely bad, not unknown."""
+    return value if value <= np.inf else np.inf

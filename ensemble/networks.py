@@ -1,0 +1,250 @@
+"""The networks themselves: initial weights from seeds, and stacks of many models without padding.
+
+Between `specs` and `training`: training starts from `initialize` and leaves a `NetworkStack` in its result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ensemble import layers
+from ensemble.data import Scale
+from ensemble.specs import Specs
+
+__all__ = ["Network", "NetworkStack", "Stack", "initialize"]
+
+Array = NDArray[np.float64]
+
+_WEIGHTS = 0  # SeedSequence's spawn key for initial weights; data.py's draws have keys of their own
+_PREDICT_BYTES = 32 * 2**20  # of hidden activations held at once
+
+
+class Network(NamedTuple):
+    """One network p = relu(x @ w1 + b1) @ w2 + b2, as views of the stack it was taken from."""
+
+    w1: Array  # (D, H)
+    b1: Array  # (H,)
+    w2: Array  # (H,)
+    b2: Array  # ()
+    scale: Scale | None = None  # units of the data it was trained on, when those were standardized
+
+    def predict(self, x: ArrayLike) -> Array:
+        """Return the predictions (N,) for x (N,) or (N, D), both in the original units."""
+        inputs = _as_inputs(x, self.w1.shape[0])
+        return _predict(inputs, self.w1, self.b1, self.w2, self.b2, self.scale)
+
+
+class Stack(NamedTuple):
+    """All models of one width as batched tensors: views of a `NetworkStack`, not copies."""
+
+    models: NDArray[np.int64]  # (M,) which rows of the specs these are
+    w1: Array  # (M, D, H)
+    b1: Array  # (M, H)
+    w2: Array  # (M, H)
+    b2: Array  # (M,)
+
+
+class NetworkStack(Sequence[Network]):
+    """M networks of mixed widths in one contiguous buffer per parameter.
+
+    The buffers hold the models sorted by width (stable), so that models of one width lie side by side and no width
+    is padded; indexing follows the order of the specs.
+
+    Attributes
+    ----------
+    specs : Specs
+        The settings of the M models.
+    n_inputs : int
+        D.
+    w1, b1, w2, b2 : float64 buffers
+        Of sum(D H), sum(H), sum(H) and M values, models sorted by width.
+    slots : (M,) int64
+        Where model i lies among the sorted models.
+    starts : (M + 1,) int64
+        First hidden unit of each sorted model in `b1` and `w2`; the last entry is their number.
+    scales : dict of Scale by dataset name
+        Units of the datasets that were standardized.
+    """
+
+    def __init__(self, specs: Specs, n_inputs: int, scales: Mapping[str, Scale] | None = None) -> None:
+        self.specs = specs
+        self.n_inputs = n_inputs
+        self.scales = dict(scales or {})
+        order = np.argsort(specs.width, kind="stable")
+        self.slots = np.empty(len(specs), dtype=np.int64)
+        self.slots[order] = np.arange(len(specs))
+        self.starts = np.zeros(len(specs) + 1, dtype=np.int64)
+        np.cumsum(specs.width[order], out=self.starts[1:])
+        units = int(self.starts[-1])
+        self.w1 = np.zeros(n_inputs * units)
+        self.b1 = np.zeros(units)
+        self.w2 = np.zeros(units)
+        self.b2 = np.zeros(len(specs))
+
+    def __len__(self) -> int:
+        return len(self.specs)
+
+    @overload
+    def __getitem__(self, index: int) -> Network: ...
+    @overload
+    def __getitem__(self, index: Any) -> Any: ...
+    def __getitem__(self, index: Any) -> Any:
+        """Return one `Network` (an integer), or a new `NetworkStack` of some (a slice, a mask, integers)."""
+        if not isinstance(index, (int, np.integer)):
+            return self.take(np.arange(len(self))[index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"network {index} of {len(self)}")
+        slot = self.slots[index]
+        a, b = self.starts[slot], self.starts[slot + 1]
+        w1 = self.w1[self.n_inputs * a : self.n_inputs * b].reshape(self.n_inputs, b - a)
+        return Network(w1, self.b1[a:b], self.w2[a:b], self.b2[slot : slot + 1].reshape(()), self._scale(int(index)))
+
+    def __iter__(self) -> Iterator[Network]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"<NetworkStack of {len(self):,} networks, {self.n_inputs} input{'s' * (self.n_inputs != 1)}>"
+
+    def _scale(self, index: int) -> Scale | None:
+        return self.scales.get(str(self.specs.data[index])) if self.scales else None
+
+    def stack(self, width: int) -> Stack:
+        """Return every model of one width as batched tensors, without a copy.
+
+        Raises
+        ------
+        ValueError
+            No model has this width.
+        """
+        models = np.flatnonzero(self.specs.width == width)
+        if not len(models):
+            raise ValueError(f"no model has width {width}; there are {np.unique(self.specs.width).tolist()}")
+        first, m = self.slots[models[0]], len(models)
+        a = self.starts[first]
+        b = a + m * width
+        return Stack(
+            models,
+            self.w1[self.n_inputs * a : self.n_inputs * b].reshape(m, self.n_inputs, width),
+            self.b1[a:b].reshape(m, width),
+            self.w2[a:b].reshape(m, width),
+            self.b2[first : first + m],
+        )
+
+    def take(self, index: NDArray[np.int64]) -> NetworkStack:
+        """Return a new stack of the models at `index`, copies."""
+        index = np.asarray(index, dtype=np.int64)
+        taken = NetworkStack(self.specs[index], self.n_inputs, self.scales)
+        inputs, units, slots = self._places(index, taken)
+        taken.w1[:], taken.b1[:], taken.w2[:], taken.b2[:] = (
+            self.w1[inputs],
+            self.b1[units],
+            self.w2[units],
+            self.b2[slots],
+        )
+        return taken
+
+    def put(self, index: NDArray[np.int64], other: NetworkStack) -> None:
+        """Write the networks of `other` over the models at `index`, which have the same widths in the same order."""
+        inputs, units, slots = self._places(index, other)
+        self.w1[inputs], self.b1[units], self.w2[units], self.b2[slots] = other.w1, other.b1, other.w2, other.b2
+
+    def _places(self, index: NDArray[np.int64], other: NetworkStack) -> tuple[NDArray[np.int64], ...]:
+        """Return where the buffers hold what lies in order in those of `other`, which are the models at `index`."""
+        slots = self.slots[index][np.argsort(other.slots)]
+        widths, starts = np.diff(self.starts)[slots], self.starts[slots]
+        return _ranges(self.n_inputs * starts, self.n_inputs * widths), _ranges(starts, widths), slots
+
+    def predict(self, x: ArrayLike) -> Array:
+        """Return the predictions (M, N) of all models for x (N,) or (N, D), both in the original units."""
+        inputs = _as_inputs(x, self.n_inputs)
+        predictions = np.empty((len(self), len(inputs)))
+        for i, network in enumerate(self):
+            predictions[i] = _predict(inputs, *network)
+        return predictions
+
+
+def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the concatenation of arange(start, start + length)."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    shift: NDArray[np.int64] = np.repeat(starts - (ends - lengths), lengths)
+    return np.arange(total) + shift
+
+
+def _as_inputs(x: ArrayLike, n_inputs: int) -> Array:
+    inputs = np.asarray(x, dtype=np.float64)
+    inputs = inputs[:, None] if inputs.ndim == 1 and n_inputs == 1 else inputs
+    if inputs.ndim != 2 or inputs.shape[1] != n_inputs:
+        raise ValueError(
+            f"x has shape {np.shape(x)}, but the networks have {n_inputs} inputs: (N, {n_inputs}) is needed"
+        )
+    return inputs
+
+
+def _predict(x: Array, w1: Array, b1: Array, w2: Array, b2: Array, scale: Scale | None) -> Array:
+    """Predict in blocks of samples, so that the hidden activations (N, H) never take much memory."""
+    x = x if scale is None else scale.inputs(x)
+    block = max(1, _PREDICT_BYTES // (8 * len(b1)))
+    parts = [layers.forward(x[i : i + block], w1, b1, w2, b2) for i in range(0, len(x), block)]
+    p = np.concatenate(parts) if parts else np.empty(0)
+    return p if scale is None else scale.restore(p)
+
+
+def initialize(specs: Specs, n_inputs: int = 1, scales: Mapping[str, Scale] | None = None) -> NetworkStack:
+    """Return the initial networks.
+
+    A model's weights depend on its seed, width, init and init_scale alone. The stream of a seed holds b2 first, then
+    (w1 of D inputs, b1, w2) unit by unit: a narrow network is the first units of a wide one (up to the factor that
+    "he" and "uniform" take from the width), and biases that are switched off are drawn all the same, so that
+    ablations are paired.
+
+    Parameters
+    ----------
+    specs : Specs
+    n_inputs : int
+        D >= 1.
+    scales : dict of Scale by dataset name, optional
+
+    Notes
+    -----
+    "he": He et al. 2015, eq. 10, for both layers. "uniform": the default of PyTorch's Linear.
+    """
+    networks = NetworkStack(specs, n_inputs, scales)
+    order = np.argsort(networks.slots)
+    seeds, widths, scale = specs.seed[order].tolist(), specs.width[order].tolist(), specs.init_scale[order].tolist()
+    inits = specs.init[order].tolist()
+    hidden_bias, output_bias = specs.hidden_bias[order].tolist(), specs.output_bias[order].tolist()
+    starts, per_unit = networks.starts.tolist(), n_inputs + 2
+    last_key, drawn = None, np.empty(0)
+    for slot, (seed, width, init) in enumerate(zip(seeds, widths, inits, strict=True)):
+        if (seed, width, init) != last_key:  # grids over rates and biases repeat the same draw
+            last_key = (seed, width, init)
+            drawn = _draw(seed, init, 1 + width * per_unit)
+        a, b = starts[slot], starts[slot + 1]
+        units = drawn[1:].reshape(width, per_unit)
+        first, bias, second = _spread(init, scale[slot], n_inputs, width)
+        networks.w1[n_inputs * a : n_inputs * b].reshape(n_inputs, width)[:] = units[:, :n_inputs].T * first
+        networks.w2[a:b] = units[:, -1] * second
+        if hidden_bias[slot]:
+            networks.b1[a:b] = units[:, n_inputs] * (first * bias)
+        if output_bias[slot]:
+            networks.b2[slot] = drawn[0] * (second * bias)
+    return networks
+
+
+def _draw(seed: int, init: str, size: int) -> Array:
+    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(_WEIGHTS,))))
+    return 2.0 * generator.random(size) - 1.0 if init == "uniform" else generator.standard_normal(size)
+
+
+def _spread(init: str, init_scale: float, n_inputs: int, width: int) -> tuple[float, float, float]:
+    """Return the spread of layer 1's weights, of biases relative to their layer's weights, and of layer 2's weights."""
+    if init == "normal":
+        return init_scale, 1.0, init_scale
+    if init == "he":
+        return float(np.sqrt(2.0 / n_inputs)), 0.0, float(np.sqrt(2.0 / width))
+    return 1.0 / float(np.sqrt(n_inputs)), 1.0, 1.0 / float(np.sqrt(width))
