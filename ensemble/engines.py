@@ -258,12 +258,12 @@ def _train_numpy(run: Run) -> None:
     states = [_Group(run, np.flatnonzero((run.specs.width == h) & (optimizer == o)), o) for h, o in groups]
     for epoch in range(run.settings.epochs + 1):
         run.check_stop()
-        for group in states:
-            group.advance(epoch)
         if epoch in run.settings.snapshots or epoch == run.settings.epochs:
             for group in states:
                 run.networks.put(group.models, group.networks())
             run.snapshot(epoch)
+        for group in states:
+            group.advance(epoch)
 
 
 class _Group:

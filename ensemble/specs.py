@@ -147,8 +147,10 @@ class Specs:
             index = slice(index, index + 1 or None)
         else:
             index = index if isinstance(index, slice) else np.asarray(index)
-            if isinstance(index, np.ndarray) and index.size == 0:
-                index = index.astype(np.int64)
+            if isinstance(index, np.ndarray):
+                if index.ndim != 1:
+                    raise IndexError(f"an index of {index.ndim} dimensions; a mask or integers in one are needed")
+                index = index.astype(np.int64) if index.size == 0 else index
         return Specs._of({name: values[index] for name, values in self._columns.items()})
 
     def __iter__(self) -> Iterator[Specs]:
@@ -220,7 +222,7 @@ def grid(**axes: Any) -> Specs:
             raise ValueError(f"unknown column {name!r}; the columns are {', '.join(COLUMNS)}")
         listed = [values] if np.ndim(values) == 0 and not hasattr(values, "__iter__") else values
         listed = [listed] if isinstance(listed, str) else listed
-        listed = listed if isinstance(listed, np.ndarray) else list(listed)
+        listed = np.atleast_1d(listed) if isinstance(listed, np.ndarray) else list(listed)
         if len(listed) == 0:
             raise ValueError(f"axis {name!r} is empty; give at least one value")
         checked[name] = _check_column(name, listed)
@@ -246,9 +248,9 @@ def _check_column(name: str, values: ArrayLike) -> NDArray[Any]:
                 raise ValueError(f"{name} {value!r} is unknown; allowed are {', '.join(allowed)}")
         return np.array([allowed.index(value) for value in array.tolist()], dtype=np.int8)
     if column.kind == "name":
-        if array.dtype.kind != "U" or (array == "").any():
+        if len(array) and (array.dtype.kind != "U" or (array == "").any()):
             raise ValueError(f"column {name!r} holds {array[0]!r}; names of datasets (non-empty text) are needed")
-        return array.copy()
+        return array.astype(np.str_)
     if column.kind == "flag":
         if not all(isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)) for value in array.tolist()):
             raise ValueError(f"column {name!r} holds {array.tolist()[:3]}; True or False is needed")
@@ -264,6 +266,8 @@ def _check_numbers(name: str, column: Column, array: NDArray[Any]) -> NDArray[An
     bad = ~np.isfinite(array)
     if column.kind == "integer":
         bad |= array != np.floor(array)
+        if array.dtype.kind == "f":
+            bad |= array >= 2.0**63  # where the highest int64 is rounded to, and beyond it
     bad |= (array <= column.low) if column.open_low else (array < column.low)
     bad |= (array >= column.high) if column.open_high else (array > column.high)
     if bad.any():

@@ -254,19 +254,24 @@ def _plan(specs: Specs, datasets: Datasets, settings: Settings) -> Plan:
         seconds[index] = estimate * settings.epochs + _INITIALIZE_SECONDS
     target = min(_CHUNK_SECONDS, float(seconds.sum()) / _CHUNKS_PER_RUN)
     model_bytes = 8 * ((n_inputs + 2) * specs.width + 1)
-    for index in members.values():
+    work_bytes = 4 * model_bytes
+    for name, index in members.items():
+        if engines[name] == "numpy":  # its hidden activations and their gradients are arrays (m, N, H)
+            samples = max(len(y) for _, y in datasets[name].parts().values())
+            work_bytes[index] += 40 * samples * specs.width[index]
         index = index[np.argsort(specs.width[index], kind="stable")]
-        for chunk in _cut(index, np.maximum(seconds[index] / target, 4 * model_bytes[index] / _CHUNK_BYTES)):
+        for chunk in _cut(index, np.maximum(seconds[index] / target, work_bytes[index] / _CHUNK_BYTES)):
             chunks.append(chunk)
             costs.append(float(seconds[chunk].sum()))
-            largest = max(largest, int(model_bytes[chunk].sum()))
+            largest = max(largest, int(work_bytes[chunk].sum()))
     kept = int(model_bytes.sum()) * (settings.keep_networks + len(settings.snapshots))
     parts = (
         1 + any(d.x_test is not None for d in datasets.values()) + any(d.x_val is not None for d in datasets.values())
     )
     history = 8 * len(specs) * (parts * len(settings.record) + 2)
     samples = max(data.n_train for data in datasets.values())
-    work = (os.cpu_count() or 1) * (6 * largest + 64 * samples)
+    per_epoch = 24 * settings.epochs  # both schedules' factors, and where the epoch is recorded
+    work = (os.cpu_count() or 1) * (2 * largest + 64 * samples + per_epoch)
     biggest_first = np.argsort(costs, kind="stable")[::-1]  # so that no thread starts the longest chunk last
     return Plan(
         len(specs),

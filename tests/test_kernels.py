@@ -1,0 +1,267 @@
+import naive
+import numpy as np
+import pytest
+from conftest import JIT_DISABLED
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ensemble
+from ensemble import layers
+from ensemble.kernels import dense, spline
+
+# ---- the one place that knows the kernels' arguments ----
+
+
+def _theta(w1, b1, w2, b2):
+    return np.concatenate([np.ravel(w1), b1, w2, [b2]]).astype(np.float64)
+
+
+def _blocks(g, d, h):
+    return g[: d * h].reshape(d, h), g[d * h : (d + 1) * h], g[(d + 1) * h : (d + 2) * h], g[(d + 2) * h]
+
+
+def spline_gradient(x, y, w1, b1, w2, b2):
+    """Sort as the engine does, and start from a wrong position, as training does."""
+    h, order = len(b1), np.argsort(x[:, 0], kind="stable")
+    x, y, n = x[order, 0].copy(), y[order].copy(), len(y)
+    g = np.full(3 * h + 1, np.nan)
+    k = (np.arange(h) * 7) % (n + 1)
+    jumps = np.zeros((n + 1, 2))
+    spline.gradient(x, y, _theta(w1, b1, w2, b2), h, k, jumps, np.full((n + 1, 2), np.nan), g)
+    assert not jumps.any()  # left as it was found
+    return _blocks(g, 1, h)
+
+
+def spline_error(x, y, w1, b1, w2, b2):
+    h, order = len(b1), np.argsort(x[:, 0], kind="stable")
+    jumps = np.zeros((len(y) + 1, 2))
+    k = np.zeros(h, dtype=np.int64)
+    error = spline.squared_error(x[order, 0].copy(), y[order].copy(), _theta(w1, b1, w2, b2), h, k, jumps)
+    assert not jumps.any()
+    return error
+
+
+def dense_gradient(x, y, w1, b1, w2, b2):
+    d, h = w1.shape
+    g = np.full((d + 2) * h + 1, np.nan)
+    dense.gradient(x, y, _theta(w1, b1, w2, b2), h, np.full(h, np.nan), g)
+    return _blocks(g, d, h)
+
+
+def dense_error(x, y, w1, b1, w2, b2):
+    return dense.squared_error(x, y, _theta(w1, b1, w2, b2), len(b1), np.empty(len(b1)))
+
+
+def locate(x, w, b, start):
+    return spline.locate(x, w, b, start)
+
+
+KERNELS = [("spline", 1), ("dense", 1), ("dense", 2), ("dense", 5)]
+GRADIENT = {"spline": spline_gradient, "dense": dense_gradient}
+ERROR = {"spline": spline_error, "dense": dense_error}
+
+
+# ---- gradients and errors against the rules ----
+
+
+def assert_gradient(kernel, x, y, weights, scales=None):
+    """Compare with `layers.backward`, block by block, within 1e-12 of the block's largest entry (or of `scales`)."""
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    weights = [np.asarray(w, dtype=np.float64) for w in weights]
+    loss, expected = layers.backward(x, y, *weights)
+    ours = GRADIENT[kernel](x, y, *weights)
+    scales = [np.abs(block).max() for block in expected] if scales is None else scales
+    for name, a, b, scale in zip(("w1", "b1", "w2", "b2"), ours, expected, scales, strict=True):
+        worst = np.abs(a - b).max()
+        assert worst <= 1e-12 * scale, f"dL/d{name}: {kernel} {a}, layers {b}, off by {worst:.2e} of {scale:.2e}"
+    assert ERROR[kernel](x, y, *weights) == pytest.approx(loss, rel=1e-12, abs=1e-25)
+
+
+def magnitudes(x, y, w1, b1, w2, b2):
+    """Each block's gradient if nothing cancelled: what rounding errors are relative to."""
+    hidden = np.abs(x) @ np.abs(w1) + np.abs(b1)  # (N, H)
+    r = hidden @ np.abs(w2) + np.abs(b2) + np.abs(y)  # (N,)
+    c = 2.0 / len(y)
+    return [
+        c * (r @ np.abs(x)).max() * np.abs(w2).max(),
+        c * r.sum() * np.abs(w2).max(),
+        c * (r @ hidden).max(),
+        c * r.sum(),
+    ]
+
+
+def draw(seed, d, h, n):
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(-3, 3, size=(n, d)), rng.normal(size=n)
+    return x, y, [rng.normal(size=shape) for shape in ((d, h), h, h, ())]
+
+
+@pytest.mark.parametrize("biases", [(1, 1), (1, 0), (0, 1), (0, 0)])
+@pytest.mark.parametrize(("kernel", "d"), KERNELS)
+def test_gradient_in_every_bias_setting(kernel, d, biases):
+    x, y, (w1, b1, w2, b2) = draw(1, d, 17, 41)
+    assert_gradient(kernel, x, y, (w1, b1 * biases[0], w2, b2 * biases[1]))
+
+
+@pytest.mark.parametrize(("kernel", "d"), KERNELS)
+@pytest.mark.parametrize(("n", "h"), [(1, 1), (1, 9), (30, 1), (2, 2), (5, 60), (64, 8), (65, 3)])
+def test_gradient_in_every_shape(kernel, d, n, h):
+    assert_gradient(kernel, *draw(n + h, d, h, n))
+
+
+@pytest.mark.jit_heavy
+@pytest.mark.parametrize(("kernel", "d"), KERNELS)
+def test_gradient_at_the_originals_size(kernel, d):
+    assert_gradient(kernel, *draw(5, d, 640, 420))
+
+
+@pytest.mark.parametrize(("kernel", "d"), KERNELS)
+def test_gradient_with_duplicate_unsorted_and_equal_inputs(kernel, d):
+    x, y, weights = draw(2, d, 7, 24)
+    duplicated = x[np.random.default_rng(0).integers(5, size=24)]
+    assert (np.diff(duplicated[:, 0]) < 0).any()
+    assert_gradient(kernel, duplicated, y, weights)
+    assert_gradient(kernel, np.repeat(x[:1], 24, axis=0), y, weights)
+    assert_gradient(kernel, np.zeros_like(x), y, weights)
+    assert_gradient(kernel, x[np.argsort(-x[:, 0])], y, weights)
+
+
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+@pytest.mark.parametrize(("kernel", "d"), KERNELS)
+def test_gradient_of_units_without_a_kink(kernel, d, zero):
+    x, y, (w1, b1, w2, b2) = draw(3, d, 6, 20)
+    w1[:, :4] = zero  # always on, always off, and on the border twice
+    b1[:4] = [0.7, -0.7, 0.0, -0.0]
+    assert_gradient(kernel, x, y, (w1, b1, w2, b2))
+    gradient = GRADIENT[kernel](x, y, w1, b1, w2, b2)
+    for block in gradient[:3]:
+        assert (block[..., 1:4] == 0).all()
+        assert (block[..., 0] != 0).all()
+
+
+@pytest.mark.parametrize(("kernel", "d"), KERNELS)
+def test_gradient_of_dead_units_is_exactly_zero(kernel, d):
+    x, y, (w1, b1, w2, b2) = draw(4, d, 5, 20)
+    b1[1] = b1[3] = -100.0
+    w1[:, 1] = abs(w1[:, 1])
+    w1[:, 3] = -abs(w1[:, 3])
+    assert_gradient(kernel, x, y, (w1, b1, w2, b2))
+    for block in GRADIENT[kernel](x, y, w1, b1, w2, b2)[:3]:
+        assert (block[..., [1, 3]] == 0).all()
+    b1[:] = -100.0  # none is left: only the output bias learns
+    gradient = GRADIENT[kernel](x, y, w1, b1, w2, b2)
+    assert not any(block.any() for block in gradient[:3])
+    assert gradient[3] == pytest.approx(2 * (b2 - y.mean()), rel=1e-12)
+
+
+@pytest.mark.parametrize(("kernel", "d"), KERNELS)
+def test_a_kink_on_a_sample_leaves_that_sample_out(kernel, d):
+    # Small whole numbers and halves: every w x + b is exact, and many are exactly 0.
+    rng = np.random.default_rng(6)
+    x, y = rng.integers(-4, 5, size=(30, d)).astype(float), rng.integers(-4, 5, size=30) / 2
+    w1 = rng.choice([-2.0, -1.0, -0.5, 0.5, 1.0, 2.0], size=(d, 12))
+    b1 = -(x[:12] * w1.T).sum(axis=1)
+    w2, b2 = rng.integers(1, 5, size=12) / 4, np.array(0.5)
+    z = x @ w1 + b1
+    assert (z == 0).sum() >= 12
+    assert_gradient(kernel, x, y, (w1, b1, w2, b2))
+
+
+@st.composite
+def problems(draw, d):
+    """Shapes and values on a grid of 1/8, where z is exact and kinks on samples, duplicates and zeros abound."""
+    n, h = draw(st.integers(1, 12)), draw(st.integers(1, 8))
+    values = st.integers(-24, 24)
+    sizes = {"x": (n, d), "y": (n,), "w1": (d, h), "b1": (h,), "w2": (h,), "b2": ()}
+    arrays = []
+    for shape in sizes.values():
+        size = int(np.prod(shape))
+        arrays.append(np.array(draw(st.lists(values, min_size=size, max_size=size))).reshape(shape) / 8)
+    return arrays[0], arrays[1], arrays[2:]
+
+
+@pytest.mark.parametrize(("kernel", "d"), KERNELS)
+@settings(max_examples=40 if JIT_DISABLED else 150)
+@given(data=st.data())
+def test_gradient_is_the_rules_whatever_the_problem(kernel, d, data):
+    x, y, weights = data.draw(problems(d))
+    assert_gradient(kernel, x, y, weights, magnitudes(x, y, *weights))
+
+
+@pytest.mark.parametrize(("kernel", "d"), KERNELS)
+def test_gradient_is_the_scalar_loops(kernel, d):
+    x, y, weights = draw(8, d, 5, 15)
+    for ours, theirs in zip(GRADIENT[kernel](x, y, *weights), naive.gradient(x, y, *weights), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12 * np.abs(theirs).max())
+
+
+# ---- where a unit switches ----
+
+NUMBERS = st.one_of(
+    st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 5e-324, -5e-324, 1e-300, 1e75, -1e75, 1e200, -1e200]),
+    st.integers(-8, 8).map(lambda i: i / 4),
+    st.floats(-1e3, 1e3),
+)
+
+
+@settings(max_examples=100 if JIT_DISABLED else 400)
+@given(x=st.lists(NUMBERS, min_size=1, max_size=12), w=NUMBERS, b=NUMBERS)
+def test_locate_is_brute_force_from_any_start(x, w, b):
+    x = np.sort(np.array(x))
+    with np.errstate(all="ignore"):
+        active = w * x + b > 0
+        expected = active.sum() if w < 0 else (~active).sum()
+        for start in range(len(x) + 1):
+            assert locate(x, w, b, start) == expected
+
+
+def test_locate_gallops_over_long_ranges():
+    x = np.linspace(-1, 1, 1000)
+    for w, b in [(1.0, 0.3), (-1.0, 0.3), (2.0, 5.0), (2.0, -5.0), (-2.0, 5.0), (-2.0, -5.0), (1.0, -x[400])]:
+        active = w * x + b > 0
+        expected = active.sum() if w < 0 else (~active).sum()
+        for start in range(0, 1001, 37):
+            assert locate(x, w, b, start) == expected
+
+
+def test_locate_with_a_kink_on_a_run_of_duplicates():
+    x = np.array([-1.0, -0.0, 0.0, 0.0, 2.0, 2.0, 3.0])
+    for start in range(8):
+        assert locate(x, 1.0, 0.0, start) == 4  # at 0 a unit is off
+        assert locate(x, -1.0, 0.0, start) == 1
+        assert locate(x, 1.0, -2.0, start) == 6
+        assert locate(x, -1.0, 2.0, start) == 4
+        assert locate(x, 0.0, 1.0, start) == 0
+        assert locate(x, 0.0, 0.0, start) == 7
+        assert locate(x, -0.0, -1.0, start) == 7
+
+
+# ---- the original's loop and its own figures ----
+
+
+@pytest.mark.jit_heavy
+@pytest.mark.parametrize(("engine", "seeds"), [("spline", 3), ("dense", 1)])
+def test_500_epochs_are_the_originals_loop(engine, seeds):
+    data = ensemble.sample("reciprocal_sine")
+    specs = ensemble.grid(width=640, seed=range(seeds))
+    start = ensemble.initialize(specs)
+    result = ensemble.train(specs, data, epochs=500, record=range(0, 501, 50), engine=engine)
+    for i in range(seeds):
+        expected, losses = naive.original(data.x_train, data.y_train, start[i][:4], 500)
+        for name, ours, theirs in zip(("w1", "b1", "w2"), result.networks[i], expected, strict=False):
+            worst = np.abs(ours - theirs).max() / np.abs(theirs).max()
+            assert worst <= 1e-9, f"{name} of seed {i} is off by {worst:.2e}"
+        assert result.networks[i].b2 == 0
+        np.testing.assert_allclose(result.train_mse[i], losses[::50], rtol=1e-9)
+
+
+@pytest.mark.jit_heavy
+def test_the_originals_figures():
+    specs = ensemble.grid(width=640, seed=range(10))
+    result = ensemble.train(specs, ensemble.sample("reciprocal_sine"), epochs=500, record=[50, 100, 200])
+    assert result.epochs.tolist() == [0, 50, 100, 200, 500]
+    median = np.median(result.train_mse, axis=0)
+    for epoch, value, printed, factor in zip(
+        (50, 100, 200, 500), median[1:], (0.033, 0.016, 0.006, 0.001), (1.5, 1.5, 1.5, 2.5), strict=True
+    ):
+        assert printed / factor <= value <= printed * factor, f"epoch {epoch}: median {value:.4f}, original {printed}"

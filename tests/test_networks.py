@@ -1,0 +1,244 @@
+import numpy as np
+import pytest
+
+import ensemble
+from ensemble import layers, networks
+from ensemble.networks import NetworkStack, initialize
+
+
+def mixed_specs():
+    return ensemble.grid(width=[5, 1, 3], seed=[4, 2], output_bias=[True, False], init=["normal", "he", "uniform"])
+
+
+def filled(specs, n_inputs=2):
+    """A stack whose every weight is another number."""
+    stack = NetworkStack(specs, n_inputs)
+    at = 0
+    for network in stack:
+        for array in network[:4]:
+            array[...] = np.arange(at, at + array.size).reshape(array.shape)
+            at += array.size
+    return stack
+
+
+def assert_same(a, b):
+    assert len(a) == len(b)
+    for one, other in zip(a, b, strict=True):
+        for x, y in zip(one[:4], other[:4], strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+# ---- initial weights ----
+
+
+@pytest.mark.parametrize("n_inputs", [1, 3])
+@pytest.mark.parametrize("init", ["normal", "he", "uniform"])
+def test_initial_weights_depend_on_seed_width_and_init_alone(init, n_inputs):
+    plain = initialize(ensemble.grid(width=6, seed=3, init=init), n_inputs)[0]
+    others = ensemble.grid(
+        width=6, seed=3, init=init, lr=[0.5, 2.0], optimizer=["adam", "momentum"], schedule="cosine", beta2=0.5,
+        momentum=0.1, weight_decay=1.0, data="b",
+    )  # fmt: skip
+    crowd = ensemble.grid(width=[2, 6], seed=range(5), init=["he", "normal", "uniform"]) + others
+    drawn = initialize(crowd, n_inputs)
+    for i in range(len(crowd) - len(others), len(crowd)):
+        for a, b in zip(drawn[i][:4], plain[:4], strict=True):
+            np.testing.assert_array_equal(a, b)
+    different = initialize(ensemble.grid(width=6, seed=4, init=init), n_inputs)[0]
+    assert (different.w1 != plain.w1).all() and (different.w2 != plain.w2).all()
+
+
+@pytest.mark.parametrize("n_inputs", [1, 3])
+@pytest.mark.parametrize("init", ["normal", "he", "uniform"])
+def test_a_narrow_network_is_the_first_units_of_a_wide_one(init, n_inputs):
+    narrow, wide = initialize(ensemble.grid(width=[16, 32], seed=8, init=init, output_bias=True), n_inputs)
+    np.testing.assert_array_equal(narrow.w1, wide.w1[:, :16])
+    np.testing.assert_array_equal(narrow.b1, wide.b1[:16])
+    if init == "normal":
+        np.testing.assert_array_equal(narrow.w2, wide.w2[:16])
+        assert narrow.b2 == wide.b2
+    else:
+        np.testing.assert_allclose(narrow.w2, wide.w2[:16] * np.sqrt(2), rtol=1e-14)
+        np.testing.assert_allclose(narrow.b2, wide.b2 * np.sqrt(2), rtol=1e-14)
+
+
+def test_init_scale_is_a_factor_of_normal_only():
+    one, two = initialize(ensemble.grid(width=4, init_scale=[0.1, 0.2], output_bias=True))
+    for a, b in zip(one[:4], two[:4], strict=True):
+        np.testing.assert_allclose(2 * a, b, rtol=1e-14)
+    zero = initialize(ensemble.grid(width=4, init_scale=0))[0]
+    assert not any(a.any() for a in zero[:4])
+    for init in ("he", "uniform"):
+        one, two = initialize(ensemble.grid(width=4, init=init, init_scale=[0.1, 0.2], output_bias=True))
+        for a, b in zip(one[:4], two[:4], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("init", ["normal", "uniform"])
+def test_bias_flags_are_paired(init):
+    specs = ensemble.grid(width=5, seed=2, init=init, hidden_bias=[True, False], output_bias=[True, False])
+    both, hidden, output, neither = initialize(specs)
+    for network in (hidden, output, neither):
+        np.testing.assert_array_equal(network.w1, both.w1)
+        np.testing.assert_array_equal(network.w2, both.w2)
+    np.testing.assert_array_equal(hidden.b1, both.b1)
+    assert output.b2 == both.b2 != 0
+    assert both.b1.all()
+    assert not output.b1.any() and not neither.b1.any()
+    assert hidden.b2 == neither.b2 == 0
+
+
+@pytest.mark.parametrize(
+    ("init", "n_inputs", "first", "bias", "second"),
+    [
+        ("normal", 1, 0.1, 0.1, 0.1),
+        ("normal", 4, 0.1, 0.1, 0.1),
+        ("he", 1, np.sqrt(2), 0, np.sqrt(2 / 4000)),
+        ("he", 4, np.sqrt(2 / 4), 0, np.sqrt(2 / 4000)),
+        ("uniform", 1, 1 / np.sqrt(3), 1 / np.sqrt(3), 1 / np.sqrt(3 * 4000)),
+        ("uniform", 4, 1 / np.sqrt(12), 1 / np.sqrt(12), 1 / np.sqrt(3 * 4000)),
+    ],
+)
+def test_spread_of_initial_weights(init, n_inputs, first, bias, second):
+    network = initialize(ensemble.grid(width=4000, seed=1, init=init), n_inputs)[0]
+    for weights, spread in ((network.w1, first), (network.b1, bias), (network.w2, second)):
+        assert abs(weights.mean()) <= 5 * spread / np.sqrt(weights.size)
+        assert weights.std() == pytest.approx(spread, rel=0.05)
+    if init == "uniform":
+        for weights, fan_in in ((network.w1, n_inputs), (network.b1, n_inputs), (network.w2, 4000)):
+            assert 0.99 / np.sqrt(fan_in) < np.abs(weights).max() <= 1 / np.sqrt(fan_in)
+    assert abs(np.corrcoef(network.w1[0], network.w2)[0, 1]) < 0.08  # each weight its own draw
+
+
+def test_output_biases_over_seeds():
+    stack = initialize(ensemble.grid(width=1, seed=range(2000), output_bias=True))
+    assert stack.b2.std() == pytest.approx(0.1, rel=0.08)
+    assert len(np.unique(stack.b2)) == 2000
+
+
+# ---- stacks ----
+
+
+@pytest.mark.parametrize("n_inputs", [1, 3])
+def test_stack_gives_views_of_the_right_shape(n_inputs):
+    stack = filled(mixed_specs(), n_inputs)
+    sizes = stack.specs.width.sum()
+    assert [a.size for a in (stack.w1, stack.b1, stack.w2, stack.b2)] == [
+        n_inputs * sizes, sizes, sizes, len(stack),
+    ]  # fmt: skip
+    for width in (1, 3, 5):
+        group = stack.stack(width=width)
+        assert group.models.tolist() == np.flatnonzero(stack.specs.width == width).tolist()
+        m = len(group.models)
+        shapes = [(m, n_inputs, width), (m, width), (m, width), (m,)]
+        for name, shape in zip(("w1", "b1", "w2", "b2"), shapes, strict=True):
+            array, whole = getattr(group, name), getattr(stack, name)
+            assert array.shape == shape
+            assert np.shares_memory(array, whole)
+            for place, model in enumerate(group.models):
+                np.testing.assert_array_equal(array[place], getattr(stack[int(model)], name))
+        group.b1[:] = -1.0
+        assert (stack[int(group.models[-1])].b1 == -1).all()
+
+
+def test_a_width_that_is_not_there():
+    with pytest.raises(ValueError, match=r"no model has width 4; there are \[1, 3, 5\]"):
+        filled(mixed_specs()).stack(width=4)
+
+
+def test_networks_are_views_in_the_order_of_the_specs():
+    stack = filled(mixed_specs())
+    assert [n.b1.size for n in stack] == stack.specs.width.tolist()
+    assert len({n.w1.tobytes() for n in stack}) == len(stack)
+    for name in ("w1", "b1", "w2", "b2"):
+        assert np.shares_memory(getattr(stack[3], name), getattr(stack, name))
+    assert_same([stack[-1]], [stack[len(stack) - 1]])
+    assert stack[np.int64(2)].w1.shape == (2, int(stack.specs.width[2]))
+    for index in (len(stack), -len(stack) - 1):
+        with pytest.raises(IndexError, match=f"network {index} of {len(stack)}"):
+            stack[index]
+    assert repr(stack) == "<NetworkStack of 36 networks, 2 inputs>"
+
+
+def test_some_networks_are_a_stack_of_copies():
+    stack = filled(mixed_specs())
+    for index in (slice(3, 30, 4), stack.specs.width == 3, [7, 7, 0, -1], slice(0, 0), np.array([35, 2])):
+        places = np.arange(len(stack))[index]
+        taken = stack[index]
+        assert isinstance(taken, NetworkStack)
+        assert taken.specs == stack.specs[places]
+        assert_same(taken, [stack[int(i)] for i in places])
+        assert not np.shares_memory(taken.w1, stack.w1)
+
+
+@pytest.mark.parametrize("n_inputs", [1, 3])
+def test_take_and_put_are_inverse(n_inputs):
+    source = filled(mixed_specs(), n_inputs)
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(len(source))
+        target = NetworkStack(source.specs, n_inputs)
+        for part in np.array_split(order, 5):
+            target.put(part, source.take(part))
+        assert_same(target, source)
+    untouched = filled(mixed_specs(), n_inputs)
+    zeros = NetworkStack(source.specs[[4, 2]], n_inputs)
+    untouched.put(np.array([4, 2]), zeros)
+    for i, (network, original) in enumerate(zip(untouched, source, strict=True)):
+        if i in (2, 4):
+            assert not any(a.any() for a in network[:4])
+        else:
+            assert_same([network], [original])
+
+
+# ---- predictions ----
+
+
+@pytest.mark.parametrize("n_inputs", [1, 3])
+def test_predictions_are_those_of_each_network_and_of_the_rules(n_inputs):
+    stack = initialize(mixed_specs(), n_inputs)
+    x = np.random.default_rng(0).normal(size=(11, n_inputs))
+    p = stack.predict(x)
+    assert p.shape == (len(stack), 11)
+    for i, network in enumerate(stack):
+        np.testing.assert_array_equal(p[i], network.predict(x))
+        np.testing.assert_array_equal(p[i], layers.forward(x, *network[:4]))
+    if n_inputs == 1:
+        np.testing.assert_array_equal(stack.predict(x[:, 0]), p)
+        np.testing.assert_array_equal(stack.predict(x[:, 0].tolist()), p)
+    assert stack.predict(np.empty((0, n_inputs))).shape == (len(stack), 0)
+
+
+def test_predictions_in_blocks(monkeypatch):
+    stack = initialize(ensemble.grid(width=[3, 50]))
+    x = np.linspace(-1, 1, 101)
+    whole = stack.predict(x)
+    monkeypatch.setattr(networks, "_PREDICT_BYTES", 8 * 50 * 7)
+    np.testing.assert_allclose(stack.predict(x), whole, rtol=1e-13)
+
+
+def test_predictions_of_standardized_data_are_in_original_units():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(1000, 3000, size=(40, 2))
+    y = 50 + 1e-2 * x[:, 0] + rng.normal(size=40)
+    data = ensemble.Dataset(x[:20], y[:20], x[20:30], y[20:30], x[30:], y[30:], standardize=True)
+    specs = ensemble.grid(width=[3, 8], lr=0.05)
+    result = ensemble.train(specs, data, epochs=30, snapshots=[10])
+    for part, history in (("train", result.train_mse), ("test", result.test_mse), ("val", result.val_mse)):
+        inputs, outputs = data.parts()[part]
+        errors = ((result.networks.predict(inputs) - outputs) ** 2).mean(axis=1)
+        np.testing.assert_allclose(history[:, -1], errors, rtol=1e-12)
+        for i, network in enumerate(result.networks[::-1]):
+            np.testing.assert_array_equal(network.predict(inputs), result.networks.predict(inputs)[len(specs) - 1 - i])
+    early = result.snapshots[10].predict(data.x_test)
+    at = result.epochs.tolist().index(10)
+    np.testing.assert_allclose(((early - data.y_test) ** 2).mean(axis=1), result.test_mse[:, at], rtol=1e-12)
+    assert result.train_mse[:, -1].max() < result.train_mse[:, 0].min()
+
+
+def test_wrong_inputs_are_named():
+    stack = initialize(ensemble.grid(width=4), 2)
+    for x in (np.zeros(5), np.zeros((5, 3)), np.zeros((1, 5, 2))):
+        with pytest.raises(ValueError, match="but the networks have 2 inputs: .N, 2. is needed"):
+            stack.predict(x)
+        with pytest.raises(ValueError, match="x has shape"):
+            stack[0].predict(x)
