@@ -10,8 +10,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,7 +153,7 @@ def _train_compiled(run: Run, engine: str) -> None:
 
     specs, settings, networks = run.specs, run.settings, run.networks
     kernel = spline if engine == "spline" else dense
-    samples = kernel.Samples(*_parts(run.data, engine))
+    samples = _prepared(run.data, engine)
     order = np.argsort(networks.slots)  # kernels see the models as they lie in the buffers, sorted by width
     n_parameters = (networks.n_inputs + 2) * int(networks.starts[-1]) + len(specs)
     needs_moments = bool((specs.codes("optimizer") != updates.GD).any())
@@ -211,41 +210,38 @@ def _spans(seconds: Array, epochs: int, snapshots: tuple[int, ...]) -> Iterator[
                 m += count
 
 
-@lru_cache(maxsize=16)
-def _cached_parts(data: _ByDigest, engine: str) -> tuple[Array, ...]:
+def _prepared(data: Dataset, engine: str) -> Any:
+    """Return a dataset as an engine wants it, made once: chunks of one run, and runs on equal data, share it."""
+    key = (data.digest, engine)
+    with _preparing:
+        if key not in _PREPARED:
+            while len(_PREPARED) >= _MOST_PREPARED:
+                del _PREPARED[next(iter(_PREPARED))]
+            parts = _parts(data)
+            if engine == "numpy":
+                _PREPARED[key] = parts
+            else:
+                from ensemble.kernels import dense, spline
+
+                _PREPARED[key] = (spline if engine == "spline" else dense).prepare(*parts)
+        return _PREPARED[key]
+
+
+_PREPARED: dict[tuple[str, str], Any] = {}
+_MOST_PREPARED = 16
+_preparing = threading.Lock()
+
+
+def _parts(data: Dataset) -> tuple[Array, ...]:
+    """Return x (N, D) and y (N,) of the training, test and validation part, in training units; absent ones empty."""
     parts: list[Array] = []
-    for x, y in (
-        (data.data.x_train, data.data.y_train),
-        (data.data.x_test, data.data.y_test),
-        (data.data.x_val, data.data.y_val),
-    ):
+    for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test), (data.x_val, data.y_val)):
         if x is None or y is None:
-            x, y = np.empty((0, data.data.n_inputs)), np.empty(0)
-        elif data.data.scale is not None:
-            x, y = data.data.scale.inputs(x), data.data.scale.outputs(y)
-        if engine == "spline":
-            order = np.argsort(x[:, 0], kind="stable")
-            x, y = x[order, 0], y[order]
+            x, y = np.empty((0, data.n_inputs)), np.empty(0)
+        elif data.scale is not None:
+            x, y = data.scale.inputs(x), data.scale.outputs(y)
         parts += [np.array(x, order="C"), np.array(y, order="C")]  # writeable: read-only is another type to numba
     return tuple(parts)
-
-
-class _ByDigest:
-    """A dataset as a cache key: equal content is the same key."""
-
-    def __init__(self, data: Dataset) -> None:
-        self.data = data
-
-    def __hash__(self) -> int:
-        return hash(self.data.digest)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ByDigest) and self.data.digest == other.data.digest
-
-
-def _parts(data: Dataset, engine: str) -> tuple[Array, ...]:
-    """Return x, y of the three parts as a kernel wants them, in training units; an absent part is empty."""
-    return _cached_parts(_ByDigest(data), engine)
 
 
 # ---- the readable engine ----
@@ -273,7 +269,7 @@ class _Group:
         self.run, self.models, self.optimizer = run, models, optimizer
         self.alive = np.arange(len(models))
         self.width = int(run.specs.width[models[0]])
-        self.parts = _parts(run.data, "numpy")
+        self.parts = _prepared(run.data, "numpy")
         start = run.networks.take(models)
         self.stack = start
         w1, b1, w2, b2 = start.stack(self.width)[1:]

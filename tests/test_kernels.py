@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import ensemble
 from ensemble import layers
-from ensemble.kernels import dense, spline
+from ensemble.kernels import dense, spline, updates
 
 # ---- the one place that knows the kernels' arguments ----
 
@@ -20,45 +20,67 @@ def _blocks(g, d, h):
     return g[: d * h].reshape(d, h), g[d * h : (d + 1) * h], g[(d + 1) * h : (d + 2) * h], g[(d + 2) * h]
 
 
-def spline_gradient(x, y, w1, b1, w2, b2):
-    """Sort as the engine does, and start from a wrong position, as training does."""
-    h, order = len(b1), np.argsort(x[:, 0], kind="stable")
-    x, y, n = x[order, 0].copy(), y[order].copy(), len(y)
-    g = np.full(3 * h + 1, np.nan)
-    k = (np.arange(h) * 7) % (n + 1)
-    jumps = np.zeros((n + 1, 2))
-    spline.gradient(x, y, _theta(w1, b1, w2, b2), h, k, jumps, np.full((n + 1, 2), np.nan), g)
-    assert not jumps.any()  # left as it was found
-    return _blocks(g, 1, h)
+def one_step(kernel, samples, w1, b1, w2, b2):
+    """Run one step of "momentum" with momentum 0, whose memory is then the gradient; return it and the first MSE.
 
-
-def spline_error(x, y, w1, b1, w2, b2):
-    h, order = len(b1), np.argsort(x[:, 0], kind="stable")
-    jumps = np.zeros((len(y) + 1, 2))
-    k = np.zeros(h, dtype=np.int64)
-    error = spline.squared_error(x[order, 0].copy(), y[order].copy(), _theta(w1, b1, w2, b2), h, k, jumps)
-    assert not jumps.any()
-    return error
-
-
-def dense_gradient(x, y, w1, b1, w2, b2):
+    A bias that is zero is switched off, as far as the gradient's other blocks go (which then must not depend on it).
+    """
     d, h = w1.shape
-    g = np.full((d + 2) * h + 1, np.nan)
-    dense.gradient(x, y, _theta(w1, b1, w2, b2), h, np.full(h, np.nan), g)
-    return _blocks(g, d, h)
+    p = (d + 2) * h + 1
+    one = np.ones(1)
+    first = np.full(p, np.nan)
+    first[:] = 0.0
+    models = updates.Models(
+        np.array([0, h]),
+        w1.ravel().copy(),
+        b1.copy(),
+        w2.copy(),
+        np.array([float(b2)]),
+        first,
+        np.zeros(p),
+        np.ones((1, 2)),
+    )
+    flag = np.ones(1, bool)
+    rules = updates.Rules(
+        np.full(1, updates.MOMENTUM, np.int8),
+        np.zeros(1, np.int8),
+        1e-3 * one,
+        0 * one,
+        0 * one,
+        0 * one,
+        flag,
+        flag,
+        np.ones((2, 1)),
+    )
+    history = updates.History(
+        np.array([0, 1]), np.full((1, 2), np.inf), np.full((1, 2), np.inf), np.full((1, 2), np.inf), np.full(1, -1)
+    )
+    kernel.train(samples, models, rules, history, updates.Span(0, 1, 0, 1))
+    return _blocks(models.first, d, h), history.train[0, 0]
 
 
-def dense_error(x, y, w1, b1, w2, b2):
-    return dense.squared_error(x, y, _theta(w1, b1, w2, b2), len(b1), np.empty(len(b1)))
+def spline_run(segment_width):
+    def run(x, y, w1, b1, w2, b2):
+        empty = np.empty((0, 1)), np.empty(0)
+        samples = spline.prepare(x, y, *empty, *empty)._replace(segment_width=segment_width)
+        return one_step(spline, samples, w1, b1, w2, b2)
+
+    return run
+
+
+def dense_run(x, y, w1, b1, w2, b2):
+    empty = np.empty((0, x.shape[1])), np.empty(0)
+    return one_step(dense, dense.prepare(np.ascontiguousarray(x), y, *empty, *empty), w1, b1, w2, b2)
 
 
 def locate(x, w, b, start):
     return spline.locate(x, w, b, start)
 
 
-KERNELS = [("spline", 1), ("dense", 1), ("dense", 2), ("dense", 5)]
-GRADIENT = {"spline": spline_gradient, "dense": dense_gradient}
-ERROR = {"spline": spline_error, "dense": dense_error}
+KERNELS = [("cells", 1), ("segments", 1), ("dense", 1), ("dense", 2), ("dense", 5)]
+RUN = {"cells": spline_run(0), "segments": spline_run(10**6), "dense": dense_run}
+GRADIENT = {name: (lambda run: lambda *args: run(*args)[0])(run) for name, run in RUN.items()}
+ERROR = {name: (lambda run: lambda *args: run(*args)[1])(run) for name, run in RUN.items()}
 
 
 # ---- gradients and errors against the rules ----

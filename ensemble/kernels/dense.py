@@ -24,6 +24,11 @@ class Samples(NamedTuple):
     y_val: Array
 
 
+def prepare(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Array, y_val: Array) -> Samples:
+    """Return one dataset as the kernel wants it; absent parts of length 0."""
+    return Samples(x, y, x_test, y_test, x_val, y_val)
+
+
 @jit
 def predict_one(x: Array, theta: Array, h: int, z: Array) -> float:
     """Return p for one sample x (D,), and leave the pre-activations z (H,)."""
@@ -76,43 +81,44 @@ def gradient(x: Array, y: Array, theta: Array, h: int, z: Array, g: Array) -> No
 @jit
 def train(samples: Samples, models: Models, rules: Rules, history: History, span: Span) -> None:
     """Train some models through some epochs, in place."""
+    for m in range(span.first_model, span.last_model):
+        if history.diverged_at[m] < 0:
+            train_one(samples, models, rules, history, span, m)
+
+
+@jit
+def train_one(samples: Samples, models: Models, rules: Rules, history: History, span: Span, m: int) -> None:
+    """Train model m."""
     x, y = samples.x, samples.y
     d = x.shape[1]
     epochs = history.column.size - 1
-    widest = 0
-    for m in range(span.first_model, span.last_model):
-        widest = max(widest, models.starts[m + 1] - models.starts[m])
-    size = (d + 2) * widest + 1
-    theta, g, first, second, z = np.empty(size), np.empty(size), np.empty(size), np.empty(size), np.empty(widest)
-
-    for m in range(span.first_model, span.last_model):
-        if history.diverged_at[m] >= 0:
-            continue
-        h = models.starts[m + 1] - models.starts[m]
-        p = (d + 2) * h + 1
-        load(models, m, d, theta, first, second)
-        for epoch in range(span.first_epoch, span.last_epoch + 1):
-            column = history.column[epoch]
-            if column >= 0 and (epoch < span.last_epoch or epoch == epochs):
-                error = squared_error(x, y, theta, h, z)
-                if not error < np.inf:
-                    history.diverged_at[m] = epoch
-                    break
-                history.train[m, column] = error
-                if samples.y_test.size:
-                    error = squared_error(samples.x_test, samples.y_test, theta, h, z)
-                    history.test[m, column] = finite_or_inf(error)
-                if samples.y_val.size:
-                    error = squared_error(samples.x_val, samples.y_val, theta, h, z)
-                    history.val[m, column] = finite_or_inf(error)
-            if epoch == span.last_epoch:
+    h = models.starts[m + 1] - models.starts[m]
+    theta, g, first, second = load(models, m, d)
+    z = np.empty(h)
+    powers, factors = models.powers[m], rules.factors[rules.schedule[m]]
+    optimizer, lr, decay = rules.optimizer[m], rules.lr[m], rules.weight_decay[m]
+    momentum, beta2 = rules.momentum[m], rules.beta2[m]
+    for epoch in range(span.first_epoch, span.last_epoch + 1):
+        column = history.column[epoch]
+        if column >= 0 and (epoch < span.last_epoch or epoch == epochs):
+            error = squared_error(x, y, theta, h, z)
+            if not error < np.inf:
+                history.diverged_at[m] = epoch
                 break
-            gradient(x, y, theta, h, z, g[:p])
-            if not rules.hidden_bias[m]:
-                g[d * h : (d + 1) * h] = 0.0
-            if not rules.output_bias[m]:
-                g[(d + 2) * h] = 0.0
-            if not step(rules, m, epoch, models.powers, theta[:p], g[:p], first[:p], second[:p]):
-                history.diverged_at[m] = epoch + 1
-                break
-        store(models, m, d, theta, first, second)
+            history.train[m, column] = error
+            if samples.y_test.size:
+                history.test[m, column] = finite_or_inf(squared_error(samples.x_test, samples.y_test, theta, h, z))
+            if samples.y_val.size:
+                history.val[m, column] = finite_or_inf(squared_error(samples.x_val, samples.y_val, theta, h, z))
+        if epoch == span.last_epoch:
+            break
+        gradient(x, y, theta, h, z, g)
+        if not rules.hidden_bias[m]:
+            g[d * h : (d + 1) * h] = 0.0
+        if not rules.output_bias[m]:
+            g[(d + 2) * h] = 0.0
+        rate = lr * factors[epoch]
+        if not step(optimizer, rate, decay, momentum, beta2, powers, theta, g, first, second):
+            history.diverged_at[m] = epoch + 1
+            break
+    store(models, m, d, theta, first, second)

@@ -68,19 +68,21 @@ class Span(NamedTuple):
 
 
 @jit
-def load(models: Models, m: int, n_inputs: int, theta: Array, first: Array, second: Array) -> None:
-    """Copy model m into working arrays laid out as [w1 (D H) | b1 (H) | w2 (H) | b2]."""
+def load(models: Models, m: int, n_inputs: int) -> tuple[Array, Array, Array, Array]:
+    """Return working arrays for model m: its parameters [w1 (D H) | b1 (H) | w2 (H) | b2], g, and its moments."""
     a, b = models.starts[m], models.starts[m + 1]
     h, d = b - a, n_inputs
+    p = (d + 2) * h + 1
+    theta, g, first, second = np.empty(p), np.empty(p), np.empty(p), np.empty(p)
     theta[: d * h] = models.w1[d * a : d * b]
     theta[d * h : d * h + h] = models.b1[a:b]
     theta[d * h + h : d * h + 2 * h] = models.w2[a:b]
     theta[d * h + 2 * h] = models.b2[m]
     if models.first.size:
-        p = (d + 2) * h + 1
         at = (d + 2) * a + m
-        first[:p] = models.first[at : at + p]
-        second[:p] = models.second[at : at + p]
+        first[:] = models.first[at : at + p]
+        second[:] = models.second[at : at + p]
+    return theta, g, first, second
 
 
 @jit
@@ -95,29 +97,36 @@ def store(models: Models, m: int, n_inputs: int, theta: Array, first: Array, sec
     if models.first.size:
         p = (d + 2) * h + 1
         at = (d + 2) * a + m
-        models.first[at : at + p] = first[:p]
-        models.second[at : at + p] = second[:p]
+        models.first[at : at + p] = first
+        models.second[at : at + p] = second
 
 
 @jit
-def step(rules: Rules, m: int, epoch: int, powers: Array, theta: Array, g: Array, first: Array, second: Array) -> bool:
-    """Update model m's parameters in place; return whether they are still within `WEIGHT_LIMIT`."""
-    rate = rules.lr[m] * rules.factors[rules.schedule[m], epoch]
-    decay = rules.weight_decay[m]
-    optimizer = rules.optimizer[m]
+def step(
+    optimizer: int,
+    rate: float,
+    decay: float,
+    momentum: float,
+    beta2: float,
+    powers: Array,
+    theta: Array,
+    g: Array,
+    first: Array,
+    second: Array,
+) -> bool:
+    """Update one model's parameters in place; return whether they are still within `WEIGHT_LIMIT`."""
     if optimizer == GD:
         for i in range(theta.size):
             theta[i] -= rate * (g[i] + decay * theta[i])
     elif optimizer == MOMENTUM:
-        mu = rules.momentum[m]
         for i in range(theta.size):
-            first[i] = mu * first[i] + g[i]
+            first[i] = momentum * first[i] + g[i]
             theta[i] -= rate * (first[i] + decay * theta[i])
     else:
-        beta1, beta2 = rules.momentum[m], rules.beta2[m]
-        powers[m, 0] *= beta1
-        powers[m, 1] *= beta2
-        scale1, scale2 = 1.0 / (1.0 - powers[m, 0]), 1.0 / (1.0 - powers[m, 1])
+        beta1 = momentum
+        powers[0] *= beta1
+        powers[1] *= beta2
+        scale1, scale2 = 1.0 / (1.0 - powers[0]), 1.0 / (1.0 - powers[1])
         for i in range(theta.size):
             first[i] = beta1 * first[i] + (1.0 - beta1) * g[i]
             second[i] = beta2 * second[i] + (1.0 - beta2) * g[i] * g[i]
