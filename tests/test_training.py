@@ -224,11 +224,14 @@ def test_a_chunk_that_is_told_to_stop_gives_up(engine, d):
         run_chunk(some_specs(), make_data(d), settings, None, stop)
 
 
-def test_datasets_of_equal_content_are_prepared_once():
-    engines._cached_parts.cache_clear()
-    for seed, misses in [(0, 1), (0, 1), (9, 2)]:
-        ensemble.train(some_specs(), make_data(seed=seed), epochs=1, threads=1)
-        assert engines._cached_parts.cache_info().misses == misses
+def test_datasets_of_equal_content_are_prepared_once(monkeypatch):
+    monkeypatch.setattr(engines, "_PREPARED", {})
+    first = engines._prepared(make_data(seed=0), "numpy")
+    assert engines._prepared(make_data(seed=0), "numpy") is first
+    assert engines._prepared(make_data(seed=9), "numpy") is not first
+    for seed in range(20):
+        engines._prepared(make_data(seed=seed), "numpy")
+    assert len(engines._PREPARED) == engines._MOST_PREPARED
 
 
 # ---- plans and memory ----
