@@ -29,7 +29,6 @@ from ensemble.kernels.jit import jit
 from ensemble.kernels.updates import Array, History, Models, Rules, Span, finite_or_inf, load, step, store
 
 Places = NDArray[np.uint32]
-Flags = NDArray[np.uint8]
 Frame = tuple[float, float, float, float]
 
 # Working arrays of one model. Kept one by one: as rows of one array they hide from the compiler that they do not
@@ -38,7 +37,7 @@ Frame = tuple[float, float, float, float]
 # k (H,)            switch positions among the samples of one part
 # low, high (H,)    x[k-1] and x[k], between which a kink moves without a new search; NaN: not known yet
 # order (H,)        the units by (k, unit)
-# moved (H,)        whether a unit's kink left its place
+# moved (H,)        whether a unit's kink left its place; then the list of those that did
 # changes (4, H)    what a unit adds to A and to B at k, and to A and to B left of all samples
 # before (2, H)     sums of r and of r u before k
 # cells (N + 1, 4)  per sample: changes of A and B, zero between calls; sums of r and r u before it
@@ -178,20 +177,21 @@ def guess(guide: Places, first: float, per_x: float, w: float, b: float) -> int:
 
 
 @jit
-def search(x: Array, w: float, b: float, near: int) -> int:
-    """Return the number of samples left of the kink, from a good guess: a window without branches, or else gallop."""
-    low = near - _WINDOW // 2
-    if low >= 0 and low + _WINDOW <= x.size:
+def search(x: Array, guide: Places, frame: Frame, w: float, b: float) -> int:
+    """Return the number of samples left of the kink: a window about the guess, without branches, or else a gallop."""
+    near = guess(guide, frame[2], frame[3], w, b)
+    low = min(max(near - _WINDOW // 2, 0), x.size - _WINDOW)
+    if low >= 0:
         count = 0
         for i in range(_WINDOW):
             count += is_left(x[low + i], w, b)
-        if 0 < count < _WINDOW:
+        if (count > 0 or low == 0) and (count < _WINDOW or low == x.size - _WINDOW):
             return low + count
     return locate(x, w, b, near)
 
 
 @jit
-def refresh(theta: Array, x_mean: float, low: Array, high: Array, moved: Flags, changes: Array) -> int:
+def refresh(theta: Array, x_mean: float, low: Array, high: Array, moved: Places, changes: Array) -> int:
     """Write each unit's changes of A and B, and mark and count the units whose kink left its place."""
     h = moved.size
     count = 0
@@ -211,17 +211,26 @@ def refresh(theta: Array, x_mean: float, low: Array, high: Array, moved: Flags, 
 
 @jit
 def relocate(
-    x: Array, guide: Places, frame: Frame, theta: Array, moved: Flags, k: Places, low: Array, high: Array
+    x: Array, guide: Places, frame: Frame, theta: Array, moved: Places, k: Places, low: Array, high: Array
 ) -> None:
     """Find the positions of the units marked as moved."""
     h = moved.size
-    for j in range(h):
-        if moved[j]:
-            w, b = theta[j], theta[h + j]
-            at = search(x, w, b, guess(guide, frame[2], frame[3], w, b))
-            k[j] = at
-            low[j] = x[at - 1] if at > 0 else -np.inf
-            high[j] = x[at] if at < x.size else np.inf
+    count = 0
+    for j in range(h):  # list them first: a branch per unit would be mispredicted at every one that moved
+        is_moved = moved[j]
+        moved[count] = j
+        count += is_moved
+    n = x.size
+    for i in range(count):
+        j = moved[i]
+        w, b = theta[j], theta[h + j]
+        # Nine moves in ten are by one sample: try that before anything that divides.
+        at = min(k[j] + 1, n) if is_left(high[j], w, b) else max(k[j], 1) - 1
+        if (at > 0 and not is_left(x[at - 1], w, b)) or (at < n and is_left(x[at], w, b)):
+            at = search(x, guide, frame, w, b)
+        k[j] = at
+        low[j] = x[at - 1] if at > 0 else -np.inf
+        high[j] = x[at] if at < n else np.inf
 
 
 @jit
@@ -375,7 +384,7 @@ def gradient_at_zero(sides: Array, n: int, theta: Array, changes: Array, g: Arra
 
 @jit
 def evaluate(
-    part: Part, theta: Array, k: Places, low: Array, high: Array, moved: Flags, changes: Array, cells: Array
+    part: Part, theta: Array, k: Places, low: Array, high: Array, moved: Places, changes: Array, cells: Array
 ) -> float:
     """Return the mean squared error on one part; `k`, `low` and `high` are those of this part."""
     if refresh(theta, part.frame[0], low, high, moved, changes):
@@ -388,12 +397,12 @@ def evaluate(
 @jit
 def new_places(h: int) -> tuple[Places, Array, Array]:
     """Return `k`, `low` and `high` for h units not yet found: no comparison with NaN lets a unit stay."""
-    return np.empty(h, np.uint32), np.full(h, np.nan), np.full(h, np.nan)
+    return np.zeros(h, np.uint32), np.full(h, np.nan), np.full(h, np.nan)
 
 
 @jit
 def start(
-    part: Part, theta: Array, k: Places, low: Array, high: Array, order: Places, moved: Flags, changes: Array
+    part: Part, theta: Array, k: Places, low: Array, high: Array, order: Places, moved: Places, changes: Array
 ) -> None:
     """Find all units among the training samples and put them in order, for the steps to keep up to date."""
     refresh(theta, part.frame[0], low, high, moved, changes)
@@ -426,7 +435,7 @@ def train_one(samples: Samples, models: Models, rules: Rules, history: History, 
     k, low, high = new_places(h)
     k_test, low_test, high_test = new_places(h)
     k_val, low_val, high_val = new_places(h)
-    order, moved, changes, before = np.empty(h, np.uint32), np.empty(h, np.uint8), np.empty((4, h)), np.empty((2, h))
+    order, moved, changes, before = np.empty(h, np.uint32), np.empty(h, np.uint32), np.empty((4, h)), np.empty((2, h))
     start(part, theta, k, low, high, order, moved, changes)
     segments = h <= samples.segment_width
 
