@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ensemble import layers
 from ensemble.data import Scale
-from ensemble.specs import Specs
+from ensemble.specs import CHOICES, Specs
 
 __all__ = ["Network", "NetworkStack", "Stack", "initialize"]
 
@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 
 _WEIGHTS = 0  # SeedSequence's spawn key for initial weights; data.py's draws have keys of their own
 _PREDICT_BYTES = 32 * 2**20  # of hidden activations held at once
+_DRAW_BYTES = 16 * 2**20  # of random draws held at once
 
 
 class Network(NamedTuple):
@@ -214,37 +215,39 @@ def initialize(specs: Specs, n_inputs: int = 1, scales: Mapping[str, Scale] | No
     "he": He et al. 2015, eq. 10, for both layers. "uniform": the default of PyTorch's Linear.
     """
     networks = NetworkStack(specs, n_inputs, scales)
-    order = np.argsort(networks.slots)
-    seeds, widths, scale = specs.seed[order].tolist(), specs.width[order].tolist(), specs.init_scale[order].tolist()
-    inits = specs.init[order].tolist()
-    hidden_bias, output_bias = specs.hidden_bias[order].tolist(), specs.output_bias[order].tolist()
-    starts, per_unit = networks.starts.tolist(), n_inputs + 2
-    last_key, drawn = None, np.empty(0)
-    for slot, (seed, width, init) in enumerate(zip(seeds, widths, inits, strict=True)):
-        if (seed, width, init) != last_key:  # grids over rates and biases repeat the same draw
-            last_key = (seed, width, init)
-            drawn = _draw(seed, init, 1 + width * per_unit)
-        a, b = starts[slot], starts[slot + 1]
-        units = drawn[1:].reshape(width, per_unit)
-        first, bias, second = _spread(init, scale[slot], n_inputs, width)
-        networks.w1[n_inputs * a : n_inputs * b].reshape(n_inputs, width)[:] = units[:, :n_inputs].T * first
-        networks.w2[a:b] = units[:, -1] * second
-        if hidden_bias[slot]:
-            networks.b1[a:b] = units[:, n_inputs] * (first * bias)
-        if output_bias[slot]:
-            networks.b2[slot] = drawn[0] * (second * bias)
+    for width in np.unique(specs.width).tolist():
+        stack = networks.stack(width)
+        block = max(1, _DRAW_BYTES // (8 * width * (n_inputs + 2)))
+        for first in range(0, len(stack.models), block):
+            _fill(Stack(*(part[first : first + block] for part in stack)), specs, n_inputs)
     return networks
 
 
-def _draw(seed: int, init: str, size: int) -> Array:
+def _fill(stack: Stack, specs: Specs, n_inputs: int) -> None:
+    """Write the initial weights of some models of one width into `stack`."""
+    chosen, width = specs[stack.models], stack.w2.shape[1]
+    uniform, he = (chosen.codes("init") == CHOICES["init"].index(name) for name in ("uniform", "he"))
+    # Grids over rates and biases repeat the same draw: each is made once.
+    keys, which = np.unique(np.stack([chosen.seed, uniform]), axis=1, return_inverse=True)
+    drawn = np.empty((keys.shape[1], 1 + width * (n_inputs + 2)))
+    for row, seed, is_uniform in zip(drawn, *keys.tolist(), strict=True):
+        _draw(seed, bool(is_uniform), row)
+    units = drawn[:, 1:].reshape(len(drawn), width, n_inputs + 2)[which]
+    normal = chosen.init_scale
+    first = np.where(uniform, 1.0 / np.sqrt(n_inputs), np.where(he, np.sqrt(2.0 / n_inputs), normal))
+    second = np.where(uniform, 1.0 / np.sqrt(width), np.where(he, np.sqrt(2.0 / width), normal))
+    stack.w1[:] = np.swapaxes(units[:, :, :n_inputs], 1, 2) * first[:, None, None]
+    stack.b1[:] = units[:, :, n_inputs] * (first * (chosen.hidden_bias & ~he))[:, None]
+    stack.w2[:] = units[:, :, -1] * second[:, None]
+    stack.b2[:] = drawn[which, 0] * (second * (chosen.output_bias & ~he))
+
+
+def _draw(seed: int, uniform: bool, out: Array) -> None:
+    """Fill `out` from the seed's stream: U(-1, 1) or N(0, 1)."""
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(_WEIGHTS,))))
-    return 2.0 * generator.random(size) - 1.0 if init == "uniform" else generator.standard_normal(size)
-
-
-def _spread(init: str, init_scale: float, n_inputs: int, width: int) -> tuple[float, float, float]:
-    """Return the spread of layer 1's weights, of biases relative to their layer's weights, and of layer 2's weights."""
-    if init == "normal":
-        return init_scale, 1.0, init_scale
-    if init == "he":
-        return float(np.sqrt(2.0 / n_inputs)), 0.0, float(np.sqrt(2.0 / width))
-    return 1.0 / float(np.sqrt(n_inputs)), 1.0, 1.0 / float(np.sqrt(width))
+    if uniform:
+        generator.random(out=out)
+        out *= 2.0
+        out -= 1.0
+    else:
+        generator.standard_normal(out=out)

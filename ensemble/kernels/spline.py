@@ -26,7 +26,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.kernels.jit import jit
-from ensemble.kernels.updates import Array, History, Models, Rules, Span, finite_or_inf, load, step, store
+from ensemble.kernels.updates import (
+    ADAM,
+    MOMENTUM,
+    Array,
+    History,
+    Models,
+    Rules,
+    Span,
+    adapt,
+    descend,
+    finite_or_inf,
+    load,
+    remember,
+    store,
+)
 
 Places = NDArray[np.uint32]
 Frame = tuple[float, float, float, float]
@@ -225,12 +239,15 @@ def relocate(
         j = moved[i]
         w, b = theta[j], theta[h + j]
         # Nine moves in ten are by one sample: try that before anything that divides.
-        at = min(k[j] + 1, n) if is_left(high[j], w, b) else max(k[j], 1) - 1
-        if (at > 0 and not is_left(x[at - 1], w, b)) or (at < n and is_left(x[at], w, b)):
+        at = min(max(np.int64(k[j]) + 2 * is_left(high[j], w, b) - 1, 0), n)
+        before, after = x[at - 1] if at > 0 else -np.inf, x[at] if at < n else np.inf
+        if is_left(before, w, b) & (not is_left(after, w, b)):
+            k[j], low[j], high[j] = at, before, after
+        else:
             at = search(x, guide, frame, w, b)
-        k[j] = at
-        low[j] = x[at - 1] if at > 0 else -np.inf
-        high[j] = x[at] if at < n else np.inf
+            k[j] = at
+            low[j] = x[at - 1] if at > 0 else -np.inf
+            high[j] = x[at] if at < n else np.inf
 
 
 @jit
@@ -477,8 +494,11 @@ def train_one(samples: Samples, models: Models, rules: Rules, history: History, 
             gradient_at_zero(sides, n, theta, changes, g)
         if not output_bias:
             g[3 * h] = 0.0
-        rate = lr * factors[epoch]
-        if not step(optimizer, rate, decay, momentum, beta2, powers, theta, g, first, second):
+        if optimizer == MOMENTUM:
+            remember(momentum, g, first)
+        elif optimizer == ADAM:
+            adapt(momentum, beta2, powers, g, first, second)
+        if not descend(lr * factors[epoch], decay, theta, first if optimizer == MOMENTUM else g):
             history.diverged_at[m] = epoch + 1
             break
     store(models, m, 1, theta, first, second)

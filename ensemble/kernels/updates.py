@@ -102,6 +102,42 @@ def store(models: Models, m: int, n_inputs: int, theta: Array, first: Array, sec
 
 
 @jit
+def descend(rate: float, decay: float, theta: Array, direction: Array) -> bool:
+    """Take the step; return whether every parameter is still within `WEIGHT_LIMIT`."""
+    outside = 0
+    for i in range(theta.size):
+        new = theta[i] - rate * (direction[i] + decay * theta[i])
+        theta[i] = new
+        outside += not (abs(new) <= WEIGHT_LIMIT)  # a NaN compares false
+    return outside == 0
+
+
+@jit
+def remember(momentum: float, g: Array, first: Array) -> None:
+    """Momentum's direction, written over its memory."""
+    for i in range(g.size):
+        first[i] = momentum * first[i] + g[i]
+
+
+@jit
+def adapt(beta1: float, beta2: float, powers: Array, g: Array, first: Array, second: Array) -> None:
+    """Adam's direction, written over the gradient."""
+    powers[0] *= beta1
+    powers[1] *= beta2
+    scale1, scale2 = 1.0 / (1.0 - powers[0]), 1.0 / (1.0 - powers[1])
+    for i in range(g.size):
+        first[i] = beta1 * first[i] + (1.0 - beta1) * g[i]
+        second[i] = beta2 * second[i] + (1.0 - beta2) * g[i] * g[i]
+        g[i] = (first[i] * scale1) / (np.sqrt(second[i] * scale2) + EPSILON)
+
+
+@jit
+def finite_or_inf(value: float) -> float:
+    """Return the value, or +inf for a NaN: a diverged error is infinitely bad, not unknown."""
+    return value if value <= np.inf else np.inf
+
+
+@jit
 def step(
     optimizer: int,
     rate: float,
@@ -115,30 +151,8 @@ def step(
     second: Array,
 ) -> bool:
     """Update one model's parameters in place; return whether they are still within `WEIGHT_LIMIT`."""
-    if optimizer == GD:
-        for i in range(theta.size):
-            theta[i] -= rate * (g[i] + decay * theta[i])
-    elif optimizer == MOMENTUM:
-        for i in range(theta.size):
-            first[i] = momentum * first[i] + g[i]
-            theta[i] -= rate * (first[i] + decay * theta[i])
-    else:
-        beta1 = momentum
-        powers[0] *= beta1
-        powers[1] *= beta2
-        scale1, scale2 = 1.0 / (1.0 - powers[0]), 1.0 / (1.0 - powers[1])
-        for i in range(theta.size):
-            first[i] = beta1 * first[i] + (1.0 - beta1) * g[i]
-            second[i] = beta2 * second[i] + (1.0 - beta2) * g[i] * g[i]
-            direction = (first[i] * scale1) / (np.sqrt(second[i] * scale2) + EPSILON)
-            theta[i] -= rate * (direction + decay * theta[i])
-    outside = 0
-    for i in range(theta.size):
-        outside += not (abs(theta[i]) <= WEIGHT_LIMIT)  # a NaN compares false
-    return outside == 0
-
-
-@jit
-def finite_or_inf(value: float) -> float:
-    """Return the value, or +inf for a NaN: a diverged error is infinitely bad, not unknown."""
-    return value if value <= np.inf else np.inf
+    if optimizer == MOMENTUM:
+        remember(momentum, g, first)
+    elif optimizer == ADAM:
+        adapt(momentum, beta2, powers, g, first, second)
+    return descend(rate, decay, theta, first if optimizer == MOMENTUM else g)
