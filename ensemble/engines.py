@@ -10,6 +10,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from ensemble import layers, optimizers
 from ensemble.data import Dataset
 from ensemble.networks import NetworkStack, initialize
+from ensemble.progress import slow_note
 from ensemble.specs import CHOICES, Specs
 
 __all__ = ["ENGINES", "Rows", "Settings", "choose_engine", "epoch_seconds", "run_chunk"]
@@ -75,8 +77,8 @@ def epoch_seconds(engine: str, specs: Specs, data: Dataset) -> Array:
     """
     n, d, h = data.n_train, data.n_inputs, specs.width
     if engine == "spline":
-        updates = np.where(specs.codes("optimizer") == CHOICES["optimizer"].index("adam"), 1.5, 1.0)
-        return 2e-8 + 0.75e-9 * n + 3.3e-9 * h * updates
+        adam = np.where(specs.codes("optimizer") == CHOICES["optimizer"].index("adam"), 4.5e-9 * h, 0.0)
+        return np.where(h <= n // 4, 5e-8 + 12e-9 * h, 1.2e-9 * n + 7e-9 * h) + adam
     operations = 2.0 * (2 * d + 3) * n * h
     return 1e-7 + operations / (4e9 if engine == "dense" else 5e8)
 
@@ -148,11 +150,10 @@ class Run:
 
 
 def _train_compiled(run: Run, engine: str) -> None:
-    # Imported here so that `import ensemble` does not wait for numba.
-    from ensemble.kernels import dense, spline, updates
+    from ensemble.kernels import updates
 
     specs, settings, networks = run.specs, run.settings, run.networks
-    kernel = spline if engine == "spline" else dense
+    kernel = _kernel(engine)
     samples = _prepared(run.data, engine)
     order = np.argsort(networks.slots)  # kernels see the models as they lie in the buffers, sorted by width
     n_parameters = (networks.n_inputs + 2) * int(networks.starts[-1]) + len(specs)
@@ -210,6 +211,24 @@ def _spans(seconds: Array, epochs: int, snapshots: tuple[int, ...]) -> Iterator[
                 m += count
 
 
+@cache
+def _kernel(engine: str) -> Any:
+    """Return a compiled engine's module, compiled; imported here so that `import ensemble` does not wait for numba."""
+    from ensemble.kernels import dense, spline, updates
+
+    kernel = spline if engine == "spline" else dense
+    with slow_note("compiling the kernels, once; later runs take them from the cache", after=1.5):
+        one = np.ones(1)
+        samples = kernel.prepare(*(np.zeros((n, 1) if i % 2 == 0 else n) for i, n in enumerate((1, 1, 0, 0, 0, 0))))
+        models = updates.Models(np.array([0, 1]), one, one, one, one, np.empty(0), np.empty(0), np.ones((1, 2)))
+        codes, flags = np.zeros(1, np.int8), np.zeros(1, np.bool_)
+        rules = updates.Rules(codes, codes, one, one, one, one, flags, flags, np.ones((2, 1)))
+        none = np.empty((1, 0))
+        history = updates.History(np.zeros(2, np.int64), none, none, none, np.zeros(1, np.int64))
+        kernel.train(samples, models, rules, history, updates.Span(0, 0, 0, 0))
+    return kernel
+
+
 def _prepared(data: Dataset, engine: str) -> Any:
     """Return a dataset as an engine wants it, made once: chunks of one run, and runs on equal data, share it."""
     key = (data.digest, engine)
@@ -221,9 +240,7 @@ def _prepared(data: Dataset, engine: str) -> Any:
             if engine == "numpy":
                 _PREPARED[key] = parts
             else:
-                from ensemble.kernels import dense, spline
-
-                _PREPARED[key] = (spline if engine == "spline" else dense).prepare(*parts)
+                _PREPARED[key] = _kernel(engine).prepare(*parts)
         return _PREPARED[key]
 
 

@@ -219,7 +219,9 @@ def initialize(specs: Specs, n_inputs: int = 1, scales: Mapping[str, Scale] | No
         stack = networks.stack(width)
         block = max(1, _DRAW_BYTES // (8 * width * (n_inputs + 2)))
         for first in range(0, len(stack.models), block):
-            _fill(Stack(*(part[first : first + block] for part in stack)), specs, n_inputs)
+            some = slice(first, first + block)
+            part = Stack(stack.models[some], stack.w1[some], stack.b1[some], stack.w2[some], stack.b2[some])
+            _fill(part, specs, n_inputs)
     return networks
 
 

@@ -1,16 +1,33 @@
-"""The progress bar, in models; the only file that imports tqdm.
+"""What a user sees while it runs: the bar in models, and a word about what takes long; the only importer of tqdm.
 
-`training.train` moves it as chunks come back.
+`training.train` moves the bar as chunks come back.
 """
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from tqdm import tqdm
 
-__all__ = ["progress_bar"]
+__all__ = ["progress_bar", "slow_note"]
 
 
 def progress_bar(total: int, shown: bool | None) -> tqdm[None]:
     """Return a bar over `total` models with the rate; `shown` None means: on a terminal only."""
     disable = None if shown is None else not shown
     return tqdm(total=total, unit=" models", disable=disable, smoothing=0.1, unit_scale=total > 10_000)
+
+
+@contextmanager
+def slow_note(text: str, after: float) -> Iterator[None]:
+    """Say `text` on standard error if what is inside takes longer than `after` seconds."""
+    timer = threading.Timer(after, tqdm.write, [f"ensemble: {text}"], {"file": sys.stderr})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

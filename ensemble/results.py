@@ -55,7 +55,7 @@ class Result:
 
     @property
     def status(self) -> NDArray[np.str_]:
-        """ "ok" or "diverged", shape (M,)."""
+        """Whether each model is "ok" or has "diverged", shape (M,)."""
         return np.where(self.diverged_at >= 0, "diverged", "ok")
 
     def __len__(self) -> int:

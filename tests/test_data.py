@@ -20,9 +20,7 @@ quick = settings(deadline=None, derandomize=True, max_examples=40)
 
 
 def arrays_of(data):
-    return {
-        f"{letter}_{part}": a for part, xy in data.parts().items() for letter, a in zip("xy", xy, strict=True)
-    }
+    return {f"{letter}_{part}": a for part, xy in data.parts().items() for letter, a in zip("xy", xy, strict=True)}
 
 
 # --- Dataset: what is kept ---
@@ -213,9 +211,7 @@ def test_bad_arrays_are_refused(arguments, message):
         Dataset(*arguments)
 
 
-@pytest.mark.skipif(
-    np.finfo(np.longdouble).max == np.finfo(np.float64).max, reason="long double is float64 here"
-)
+@pytest.mark.skipif(np.finfo(np.longdouble).max == np.finfo(np.float64).max, reason="long double is float64 here")
 def test_a_long_double_beyond_float64_is_refused():
     with pytest.raises(ValueError, match="x_train has inf in row 0"):
         Dataset(np.array([np.longdouble("1e4000")]), [1])
@@ -349,9 +345,7 @@ def test_each_seed_and_each_purpose_has_a_stream_of_its_own():
     np.testing.assert_array_equal(base.x_val, other.x_val)
 
     def by_x(data):
-        return dict(
-            zip([*data.x_train[:, 0], *data.x_test[:, 0]], [*data.y_train, *data.y_test], strict=True)
-        )
+        return dict(zip([*data.x_train[:, 0], *data.x_test[:, 0]], [*data.y_train, *data.y_test], strict=True))
 
     assert by_x(base) == by_x(other)
 
@@ -523,9 +517,7 @@ def test_too_few_rows_for_the_parts_are_refused(write):
 @quick
 @given(
     rows=st.lists(
-        st.tuples(
-            st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False)
-        ),
+        st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False)),
         min_size=1,
         max_size=30,
     )

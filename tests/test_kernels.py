@@ -79,8 +79,8 @@ def locate(x, w, b, start):
 
 KERNELS = [("cells", 1), ("segments", 1), ("dense", 1), ("dense", 2), ("dense", 5)]
 RUN = {"cells": spline_run(0), "segments": spline_run(10**6), "dense": dense_run}
-GRADIENT = {name: (lambda run: lambda *args: run(*args)[0])(run) for name, run in RUN.items()}
-ERROR = {name: (lambda run: lambda *args: run(*args)[1])(run) for name, run in RUN.items()}
+GRADIENT = {name: lambda *args, run=run: run(*args)[0] for name, run in RUN.items()}
+ERROR = {name: lambda *args, run=run: run(*args)[1] for name, run in RUN.items()}
 
 
 # ---- gradients and errors against the rules ----

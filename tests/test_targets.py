@@ -107,9 +107,7 @@ def test_what_a_callable_returns_is_checked(function, message):
 
 
 def test_an_unknown_name_lists_the_names():
-    with pytest.raises(
-        ValueError, match="unknown target 'sine'.*reciprocal_sine, quadratic, half_sine, chirp"
-    ):
+    with pytest.raises(ValueError, match="unknown target 'sine'.*reciprocal_sine, quadratic, half_sine, chirp"):
         get_target("sine")
 
 

@@ -1,19 +1,80 @@
-"""The one place for compiler flags.
+"""The one place for compiler flags, and for the cache of compiled kernels.
 
 Every kernel is a serial loop that holds no lock: threads come from the executor above, never from numba.
 """
 
 from __future__ import annotations
 
-from functools import partial
+import hashlib
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numba
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 __all__ = ["jit"]
 
-jit = partial(
-    numba.njit,
-    nogil=True,  # chunks run side by side in a thread pool
-    cache=True,  # start-up is paid once
-    error_model="numpy",  # without it a division by zero raises
-)
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+def jit(function: Kernel) -> Kernel:
+    """Compile a kernel at its first call, or load it from the cache."""
+    compiled = numba.njit(
+        nogil=True,  # chunks run side by side in a thread pool
+        error_model="numpy",  # without it a division by zero raises
+    )(function)
+    if compiled is not function:  # it is, with NUMBA_DISABLE_JIT=1
+        try:
+            compiled._cache = _Cache(function)
+        except (OSError, RuntimeError) as error:  # numba's word for: no folder to cache in is writable
+            _note_once(f"compiled kernels are not kept, so every start compiles anew ({error})")
+    result: Kernel = compiled
+    return result
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]  # numba ships no types
+    """Numba's cache, with two faults of it mended.
+
+    Its stamp is that of the function's own file: an edited helper in another file would leave its callers stale. Here
+    it is the content of all kernel files. And a damaged cache file is a reason to compile, not to fail.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = IndexDataCacheFile(
+            cache_path=self._cache_path, filename_base=self._impl.filename_base, source_stamp=_stamp()
+        )
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # whatever unpickling a damaged file may raise
+            _note_once(f"a damaged file in the cache of compiled kernels is replaced ({type(error).__name__})")
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception:  # a damaged index, which saving reads first: start it anew
+            try:
+                self._cache_file.flush()
+                super().save_overload(sig, data)
+            except OSError as error:
+                _note_once(f"compiled kernels are not kept, so every start compiles anew ({error})")
+
+
+@cache
+def _stamp() -> tuple[str, bool]:
+    """Return what the compiled form of every kernel depends on, beside what numba looks at itself."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest(), bool(numba.config.BOUNDSCHECK)
+
+
+@cache
+def _note_once(text: str) -> None:
+    print(f"ensemble: {text}", file=sys.stderr)

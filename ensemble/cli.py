@@ -1,0 +1,185 @@
+"""What the scripts share: arguments, messages and exit statuses.
+
+A script builds its parser here and hands a study's setup function to `run`; nothing else stands between them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ensemble import __version__
+from ensemble.data import load_csv
+from ensemble.studies import files
+from ensemble.studies.study import Setup, Study
+from ensemble.targets import TARGETS
+
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "USAGE", "build_parser", "run"]
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130  # exit statuses
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, without the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message on one line of stderr and exit with status 2."""
+        self.exit(USAGE, f"{self.prog}: error: {message}\n")
+
+
+def build_parser(study: str, description: str, *, single: bool = False) -> argparse.ArgumentParser:
+    """Return the parser of a study's script.
+
+    Parameters
+    ----------
+    study : str
+        Name of the study, as of its script and its folder of results.
+    description : str
+        Printed by ``--help``.
+    single : bool
+        The study takes one width, one learning rate and one optimizer instead of lists.
+    """
+    parser = Parser(prog=study, description=description, allow_abbrev=False)
+    parser.set_defaults(single=single)
+    several: dict[str, Any] = {"nargs": 1} if single else {"nargs": "+"}
+    data = parser.add_argument_group("what to learn")
+    data.add_argument("--target", nargs="+", metavar="NAME", help=f"of {', '.join(TARGETS)} (default: reciprocal_sine)")
+    data.add_argument("--noise", type=float, metavar="A", help="noise A * U[0, 1) on the target (default: 0.01)")
+    data.add_argument("--data", metavar="FILE.csv", help="own data instead of a target; needs --x and --y")
+    data.add_argument("--x", metavar="COLUMN", help="input column of the file")
+    data.add_argument("--y", metavar="COLUMN", help="output column of the file")
+    models = parser.add_argument_group("which models (default: the study's own)")
+    models.add_argument("--widths", type=int, metavar="H", help="hidden units", **several)
+    models.add_argument("--seeds", type=int, metavar="N", help="number of seeds: 0 ... N - 1")
+    models.add_argument("--lrs", type=float, metavar="RATE", help="learning rates", **several)
+    models.add_argument("--optimizers", metavar="NAME", help="of gd, momentum, adam", **several)
+    models.add_argument("--epochs", type=int, metavar="E", help="full-batch steps (default: 500)")
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", metavar="DIR", default=f"results/{study}", help="folder (default: %(default)s)")
+    output.add_argument(
+        "--format", type=_formats, default=("png",), metavar="LIST", help="of png,svg,pdf (default: png)"
+    )
+    output.add_argument("--show", action="store_true", help="also open the plots in windows")
+    output.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    output.add_argument(
+        "--json", action="store_true", help="print the outcome as JSON on stdout and nothing else there"
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="threads to train with (default: all cores)")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan (models, cost, memory) and stop")
+    parser.add_argument("--version", action="version", version=f"%(prog)s, relu-ensemble {__version__}")
+    return parser
+
+
+def run(
+    parser: argparse.ArgumentParser, setup: Callable[..., Setup[Any]], arguments: Sequence[str] | None = None
+) -> int:
+    """Parse the arguments, train the study that `setup` makes of them, save it, and return the exit status.
+
+    Bad usage or input ends in one line on stderr and status 2, an interrupt in one line and status 130, a failure to
+    write in one line and status 1. Anything else is a mistake of this package and keeps its traceback (status 1).
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        From `build_parser`.
+    setup : callable
+        `width_setup`, `bias_setup` or `fit_setup`.
+    arguments : sequence of str, optional
+        Default: those of the command line.
+    """
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as stop:  # also --help and --version, with status 0
+        return int(stop.code or 0)
+    try:
+        study = _train(setup, options)
+        if study is None:
+            return DONE
+    except ValueError as error:
+        return _end(parser, USAGE, f"error: {error}")
+    except KeyboardInterrupt:
+        return _end(parser, INTERRUPTED, "interrupted while training; nothing was written")
+    try:
+        written = study.save(options.out, options.format)
+        _say(study, written, options)
+        if options.show:
+            from ensemble import plots
+
+            plots.show(study)
+    except OSError as error:
+        return _end(parser, FAILED, f"error: {error}")
+    except KeyboardInterrupt:
+        return _end(parser, INTERRUPTED, f"interrupted while writing; the files in {options.out} are whole")
+    return DONE
+
+
+def _train(setup: Callable[..., Setup[Any]], options: argparse.Namespace) -> Study | None:
+    """Return the trained study, or None where only the plan was asked for."""
+    ready = setup(**_study_arguments(options))
+    if options.dry_run:
+        plan = ready.plan()
+        costs = {"models": plan.models, "core_seconds": plan.cost, "memory_bytes": plan.memory}
+        print(files.json_text({"study": ready.study.name, "plan": costs}) if options.json else plan)
+        return None
+    files.prepare_folder(options.out)
+    if not (options.quiet or options.json):
+        for note in ready.notes:
+            print(note)
+    study: Study = ready.run(threads=options.threads, progress=False if options.quiet else None)
+    return study
+
+
+def _study_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the setup function's arguments: those that were given, the others being the study's defaults."""
+    given = {name: getattr(options, name) for name in ("seeds", "epochs", "noise")}
+    for name in ("widths", "lrs", "optimizers"):
+        values = getattr(options, name)
+        single = values is not None and options.single
+        given[name.removesuffix("s") if options.single else name] = values[0] if single else values
+    given["data"] = options.target
+    if options.data is not None:
+        for name in ("target", "noise"):
+            if getattr(options, name) is not None:
+                raise ValueError(f"--{name} and --data exclude each other")
+        if options.x is None or options.y is None:
+            raise ValueError(f"--data needs --{'x' if options.x is None else 'y'} COLUMN")
+        given["data"] = load_csv(options.data, x=options.x, y=options.y)
+    elif options.x is not None or options.y is not None:
+        raise ValueError(f"--{'y' if options.x is None else 'x'} names a column, but there is no --data FILE.csv")
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _say(study: Study, written: Sequence[Path], options: argparse.Namespace) -> None:
+    """Print the outcome: as JSON, or as a table and where the plots are."""
+    if options.json:
+        print(
+            files.json_text(
+                study.record() | {"summary": study.summary_rows(), "files": [str(path) for path in written]}
+            )
+        )
+    elif not options.quiet:
+        diverged = int((study.result.status == "diverged").sum())
+        print(study.report())
+        print(
+            f"{len(study.specs):,} models trained in {study.training_seconds:.1f} s ({diverged:,} diverged); "
+            f"plots and tables are in {options.out}:"
+        )
+        print("  " + "  ".join(path.name for path in written))
+
+
+def _end(parser: argparse.ArgumentParser, status: int, message: str) -> int:
+    print(f"{parser.prog}: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for name in found:
+        try:
+            files.check_format(name)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+    return found

@@ -1,0 +1,27 @@
+"""Studies: specs, data, training, analysis and plots of one question each.
+
+Each study is a function that trains in one pass and returns an object that knows its curves and how to save itself.
+"""
+
+from ensemble.studies.bias import BiasStudy, bias_ablation, bias_setup
+from ensemble.studies.curves import Curve, LearningCurve
+from ensemble.studies.fit import FitStudy, fit_setup, fit_target
+from ensemble.studies.study import Fit, Setup, Study
+from ensemble.studies.width import WidthStudy, width_setup, width_study
+
+__all__ = [
+    "BiasStudy",
+    "Curve",
+    "Fit",
+    "FitStudy",
+    "LearningCurve",
+    "Setup",
+    "Study",
+    "WidthStudy",
+    "bias_ablation",
+    "bias_setup",
+    "fit_setup",
+    "fit_target",
+    "width_setup",
+    "width_study",
+]

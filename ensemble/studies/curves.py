@@ -1,0 +1,213 @@
+"""Curves of error against width: the learning rate chosen on validation data, the error reported on test data.
+
+Between a `Result` and the plots: `choose` turns the rows of a study into `Curve` objects, which the displays draw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ensemble.results import Result
+from ensemble.specs import Specs
+
+__all__ = [
+    "Curve",
+    "LearningCurve",
+    "choose",
+    "curve_rows",
+    "learning_curves",
+    "learning_rows",
+    "map_rows",
+    "quartiles",
+]
+
+QUARTILES = ("lower_quartile", "median", "upper_quartile")
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+def quartiles(errors: ArrayLike) -> Floats:
+    """Return lower quartile, median and upper quartile over the last axis, shape (3, ...).
+
+    Linear between order statistics, as `numpy.quantile`, but safe for +inf (diverged models): a quartile that leans
+    on an infinite error is itself infinite, never NaN.
+    """
+    ordered = np.sort(np.asarray(errors, dtype=np.float64), axis=-1)
+    found = []
+    for fraction in (0.25, 0.5, 0.75):
+        place = fraction * (ordered.shape[-1] - 1)
+        low, part = int(place), place - int(place)
+        value = ordered[..., low].copy()
+        if part > 0:
+            finite = np.isfinite(ordered[..., low + 1])
+            step = np.subtract(ordered[..., low + 1], value, out=np.full_like(value, np.inf), where=finite)
+            value += part * step
+        found.append(value)
+    return np.stack(found)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Error against width for one kind of model: W widths, L learning rates, S seeds.
+
+    Attributes
+    ----------
+    data : str
+        Name of the dataset.
+    label : str
+        What kind of model this is, such as "adam".
+    settings : dict
+        The spec columns that all its models share and that set it apart from the study's other curves.
+    width, lr_grid, seeds : (W,) int, (L,) float, (S,) int
+        Ascending.
+    models : (W, L, S) int
+        Rows of the study's specs.
+    validation_mse, test_mse : (W, L, S) float
+        After the last epoch, +inf where the model diverged.
+    """
+
+    data: str
+    label: str
+    settings: dict[str, Any]
+    width: Integers
+    lr_grid: Floats
+    seeds: Integers
+    models: Integers
+    validation_mse: Floats
+    test_mse: Floats
+
+    @cached_property
+    def validation_median(self) -> Floats:
+        """Median over seeds of the validation MSE, (W, L): what the learning rate is chosen by."""
+        median: Floats = quartiles(self.validation_mse)[1]
+        return median
+
+    @cached_property
+    def best(self) -> Integers:
+        """Place in `lr_grid` of the chosen learning rate, (W,); the smaller one of two that tie."""
+        return np.asarray(np.argmin(self.validation_median, axis=1))
+
+    @property
+    def lr(self) -> Floats:
+        """Chosen learning rate, (W,)."""
+        return np.asarray(self.lr_grid[self.best])
+
+    @property
+    def chosen(self) -> Integers:
+        """Rows of the specs at the chosen learning rate, (W, S)."""
+        return self.models[np.arange(len(self.width)), self.best]
+
+    @property
+    def errors(self) -> Floats:
+        """Test MSE at the chosen learning rate, (W, S)."""
+        return self.test_mse[np.arange(len(self.width)), self.best]
+
+    @property
+    def quartiles(self) -> Floats:
+        """Lower quartile, median and upper quartile over seeds of `errors`, (3, W)."""
+        return quartiles(self.errors)
+
+    @property
+    def diverged(self) -> Integers:
+        """Number of seeds that diverged at the chosen learning rate, (W,)."""
+        return np.asarray(np.isinf(self.errors).sum(axis=1))
+
+    @property
+    def typical(self) -> Integers:
+        """Row of the model whose test MSE is the (lower) median over seeds, (W,)."""
+        middle = np.argsort(self.errors, axis=1, kind="stable")[:, (len(self.seeds) - 1) // 2]
+        return self.chosen[np.arange(len(self.width)), middle]
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Test MSE against epoch for one width at its chosen learning rate: quartiles (3, E) over `n_seeds` seeds."""
+
+    width: int
+    lr: float
+    epochs: Integers
+    quartiles: Floats
+    n_seeds: int
+    diverged: int
+
+
+def choose(specs: Specs, result: Result, label: str, data: str, **settings: Any) -> Curve:
+    """Return the curve of the models that learn `data` with these `settings`, a full grid of width, rate and seed.
+
+    Raises
+    ------
+    ValueError
+        No model matches, some combination is missing or there twice, or the result has no validation or test MSE.
+    """
+    if result.val_mse is None or result.test_mse is None:
+        raise ValueError("a study needs validation and test data; the result has no MSE on one of them")
+    match = np.asarray(specs.data == data)
+    for name, value in settings.items():
+        match &= getattr(specs, name) == value
+    rows = np.flatnonzero(match)
+    chosen = specs[rows]
+    axes = [np.unique(values, return_inverse=True) for values in (chosen.width, chosen.lr, chosen.seed)]
+    (width, at_width), (lr_grid, at_lr), (seeds, at_seed) = axes
+    models = np.full((len(width), len(lr_grid), len(seeds)), -1, dtype=np.int64)
+    models[at_width, at_lr, at_seed] = rows
+    if models.size == 0 or len(rows) != models.size or (models < 0).any():
+        raise ValueError(f"the models of curve {label!r} on {data!r} are no full grid of width, lr and seed")
+    return Curve(
+        data, label, settings, width, lr_grid, seeds, models,
+        validation_mse=result.val_mse[models, -1], test_mse=result.test_mse[models, -1],
+    )  # fmt: skip
+
+
+def learning_curves(curve: Curve, result: Result, widths: ArrayLike) -> list[LearningCurve]:
+    """Return the learning curves of some of a curve's widths, each at its chosen learning rate."""
+    assert result.test_mse is not None
+    found = []
+    for place in np.flatnonzero(np.isin(curve.width, widths)):
+        histories = result.test_mse[curve.chosen[place]]  # (S, E)
+        found.append(
+            LearningCurve(
+                int(curve.width[place]), float(curve.lr[place]), np.asarray(result.epochs),
+                quartiles(histories.T), len(curve.seeds), int(curve.diverged[place]),
+            )
+        )  # fmt: skip
+    return found
+
+
+def curve_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
+    """Return the rows of `summary.csv` for a curve of error against width."""
+    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": "test_mse"}
+    return [
+        head
+        | {"width": int(curve.width[i]), "lr": float(curve.lr[i])}
+        | {"seeds": len(curve.seeds), "diverged": int(curve.diverged[i])}
+        | dict(zip(QUARTILES, values, strict=True))
+        for i, values in enumerate(curve.quartiles.T.tolist())
+    ]
+
+
+def learning_rows(figure: str, curve: Curve, learning: LearningCurve) -> list[dict[str, Any]]:
+    """Return the rows of `summary.csv` for one learning curve of `curve`."""
+    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": "test_mse"}
+    head |= {"width": learning.width, "lr": learning.lr, "seeds": learning.n_seeds, "diverged": learning.diverged}
+    return [
+        head | {"epoch": epoch} | dict(zip(QUARTILES, values, strict=True))
+        for epoch, values in zip(learning.epochs.tolist(), learning.quartiles.T.tolist(), strict=True)
+    ]
+
+
+def map_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
+    """Return the rows of `summary.csv` for a curve's map of validation error over learning rate and width."""
+    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": "val_mse"}
+    return [
+        head
+        | {"width": width, "lr": lr, "seeds": len(curve.seeds)}
+        | {"median": float(curve.validation_median[i, j]), "chosen": int(curve.best[i] == j)}
+        for i, width in enumerate(curve.width.tolist())
+        for j, lr in enumerate(curve.lr_grid.tolist())
+    ]

@@ -1,0 +1,132 @@
+"""What a study writes down: tables as CSV, its record as JSON, every file whole or not at all.
+
+The last station but one of the flow: `study.Study.save` hands its rows, its record and its plots to these functions.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import platform
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "FORMATS",
+    "check_format",
+    "csv_text",
+    "json_text",
+    "machine",
+    "plain",
+    "prepare_folder",
+    "safe_name",
+    "versions",
+    "write",
+]
+
+# The packages whose version can change a number or a plot.
+PACKAGES = ("relu-ensemble", "numpy", "numba", "scipy", "matplotlib")
+
+
+FORMATS = ("png", "svg", "pdf")  # of plots
+
+
+def check_format(name: str) -> None:
+    """Raise a ValueError where `name` is no format that plots are written in."""
+    if name not in FORMATS:
+        raise ValueError(f"format {name!r} is unknown; allowed are {', '.join(FORMATS)}")
+
+
+def prepare_folder(folder: str | os.PathLike[str]) -> Path:
+    """Make `folder` and prove that a file can be written there, before any training is paid for.
+
+    Raises
+    ------
+    ValueError
+        The folder cannot be made, or nothing can be written in it.
+    """
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ValueError(f"output folder {str(folder)!r} cannot be written: {error.strerror or error}") from error
+    return path
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    """Write `content` to `path` in one step: a reader sees the old file or the new one, never a part."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that their owner alone can read
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the rows as CSV text; columns in order of first appearance, missing cells empty, floats exact."""
+    rows = list(rows)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def json_text(content: Any) -> str:
+    """Return `content` as strict JSON text; numbers that JSON cannot hold (Inf, NaN) become null."""
+    return json.dumps(plain(content), indent=2, allow_nan=False) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """Return `value` with NumPy types made plain Python ones and non-finite numbers made None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that make the numbers and the plots."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # run from a source tree that was never installed
+            found[package] = "unknown"
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Return what a reader needs to judge the wall time: system, processor and cores."""
+    return {"system": platform.system(), "architecture": platform.machine(), "cores": os.cpu_count()}
+
+
+def safe_name(text: str) -> str:
+    """Return `text` as a part of a file name: what is no letter, digit, dot or dash becomes an underscore."""
+    return re.sub(r"[^\w.-]+", "_", text)
+
+
+def _cell(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,80 @@
+"""What a study is asked for, made ready: datasets with all their parts, and lists of settings without repeats.
+
+The first step of every study's setup, before specs are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ensemble.data import Dataset, sample
+
+__all__ = ["Data", "as_datasets", "few", "noise_of", "seeds_of", "values_of"]
+
+# What the studies accept as data: names of targets, a dataset, or several by name.
+Data = str | Sequence[str] | Dataset | Mapping[str, Dataset]
+
+
+def as_datasets(data: Data, noise: float) -> tuple[dict[str, Dataset], tuple[str, ...]]:
+    """Return datasets by name, each with a validation and a test part, and notes on what was done to them.
+
+    Raises
+    ------
+    ValueError
+        No data, a target named twice or unknown, or a dataset too small to be split.
+    """
+    if isinstance(data, Dataset):
+        data = {data.name: data}
+    elif not isinstance(data, Mapping):
+        names = values_of("targets", [data] if isinstance(data, str) else data)
+        return {name: sample(name, noise=noise) for name in names}, ()
+    if not data:
+        raise ValueError("no data; give a Dataset, or the name of a target")
+    prepared, notes = {}, []
+    for name, dataset in data.items():
+        if dataset.dropped_rows:
+            notes.append(f"{name}: {dataset.dropped_rows} rows with empty cells dropped")
+        if dataset.x_val is None or dataset.x_test is None:
+            dataset = dataset.split()
+            sizes = ", ".join(f"{len(y)} {part}" for part, (_, y) in dataset.parts().items())
+            notes.append(f"{name}: parts that were missing drawn at random from the training part: {sizes} samples")
+        prepared[name] = dataset
+    return prepared, tuple(notes)
+
+
+def noise_of(data: Data, noise: float) -> float | None:
+    """Return the noise as a setting: None for own data, which has its own."""
+    return None if isinstance(data, Dataset | Mapping) else noise
+
+
+def values_of(name: str, values: Iterable[Any]) -> list[Any]:
+    """Return `values` as a list, or raise a ValueError where it is empty or names a value twice."""
+    listed = list(values)
+    if not listed:
+        raise ValueError(f"{name} is empty; give at least one value")
+    for place, value in enumerate(listed):
+        if value in listed[:place]:
+            raise ValueError(f"{name} names {value!r} twice; each value counts once")
+    return listed
+
+
+def seeds_of(seeds: int | Iterable[int]) -> list[int]:
+    """Return a number of seeds as the list 0, 1, ..., and a list of seeds as it is."""
+    if isinstance(seeds, int | np.integer):
+        if seeds < 1:
+            raise ValueError(f"seeds is {seeds}; at least 1 is needed")
+        return list(range(int(seeds)))
+    return values_of("seeds", seeds)
+
+
+def few(widths: ArrayLike, count: int) -> list[int]:
+    """Return up to `count` of the widths, denser among the small ones, where fits differ most to the eye."""
+    ordered: list[int] = np.unique(np.asarray(widths)).tolist()
+    if len(ordered) <= count:
+        return ordered
+    places = 1 + (len(ordered) - 2) * np.linspace(0, 1, count) ** 1.5
+    return [ordered[place] for place in np.unique(np.round(places).astype(int))]

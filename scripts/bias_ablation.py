@@ -1,0 +1,15 @@
+"""What are the biases of a two-layer ReLU network worth? Test error against width with each bias on and off."""
+
+import sys
+
+from ensemble import cli
+from ensemble.studies import bias_setup
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the arguments, run the study, say where the plots are, and return the exit status."""
+    return cli.run(cli.build_parser("bias_ablation", __doc__), bias_setup, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

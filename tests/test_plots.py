@@ -1,0 +1,291 @@
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from ensemble import plots
+from ensemble.plots import (
+    BiasAblationDisplay,
+    FitDisplay,
+    LearningCurveDisplay,
+    LearningRateMapDisplay,
+    WidthCurveDisplay,
+)
+from ensemble.studies import Curve, Fit, LearningCurve, bias_ablation, fit_target, width_study
+
+SMALL = {"widths": [2, 8, 16], "seeds": 3, "lrs": [0.02, 0.1], "epochs": 30, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def width():
+    return width_study(**SMALL)
+
+
+@pytest.fixture(scope="module")
+def bias():
+    return bias_ablation(**SMALL)
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return fit_target(width=16, seeds=4, epochs=60, progress=False)
+
+
+@pytest.fixture(autouse=True)
+def settings_stay():
+    """No plot may change matplotlib's settings."""
+    before = dict(matplotlib.rcParams)
+    yield
+    assert dict(matplotlib.rcParams) == before
+
+
+def made_up(label="gd", test=None, validation=None):
+    """Two widths, three rates, four seeds."""
+    shape = (2, 3, 4)
+    test = np.arange(1.0, 25.0).reshape(shape) / 100 if test is None else np.broadcast_to(test, shape)
+    validation = np.ones(shape) if validation is None else np.broadcast_to(validation, shape)
+    models = np.arange(24).reshape(shape)
+    lrs = np.array([0.25, 0.5, 1.0])
+    return Curve("d", label, {}, np.array([4, 64]), lrs, np.arange(4), models, validation, test)
+
+
+def labels(display):
+    return [text.get_text() for text in display.ax_.get_legend().get_texts()]
+
+
+def area(band):
+    """The lower and upper edge of a band, by x."""
+    edges = {}
+    for x, y in band.get_paths()[0].vertices:
+        edges.setdefault(x, []).append(y)
+    return {x: (min(ys), max(ys)) for x, ys in edges.items()}
+
+
+def test_width_curves_show_median_band_and_single_seeds(width):
+    display = WidthCurveDisplay.from_study(width)
+    assert display.plot() is display
+    assert len(display.lines_) == len(display.bands_) == len(display.seeds_) == 2
+    for curve, line, band, seeds in zip(width.curves(), display.lines_, display.bands_, display.seeds_, strict=True):
+        low, median, high = curve.quartiles
+        np.testing.assert_array_equal(line.get_xdata(), [2, 8, 16])
+        np.testing.assert_array_equal(line.get_ydata(), median)
+        assert area(band) == {w: (a, b) for w, a, b in zip((2, 8, 16), low, high, strict=True)}
+        np.testing.assert_array_equal(np.sort(seeds.get_offsets()[:, 1]), np.sort(curve.errors.ravel()))
+    assert (display.ax_.get_xscale(), display.ax_.get_yscale()) == ("log", "log")
+    assert display.ax_.get_xlabel() == "width (hidden units)"
+    assert display.ax_.get_ylabel() == "test MSE (y²)"
+    assert labels(display) == ["gd", "adam"]
+    title = display.ax_.get_legend().get_title().get_text()
+    assert "median of 3 seeds" in title
+    assert "interquartile range" in title
+    assert display.notes_ == []
+
+
+def test_the_noise_variance_is_a_named_line(width):
+    ax = WidthCurveDisplay.from_study(width).plot().ax_
+    (floor,) = [line for line in ax.lines if line.get_linestyle() == ":"]
+    assert floor.get_ydata()[0] == pytest.approx(0.01**2 / 12)
+    assert ["noise variance" in text.get_text() for text in ax.texts] == [True]
+
+
+def test_curves_differ_in_colour_and_marker(bias):
+    lines = BiasAblationDisplay.from_study(bias).plot().lines_
+    assert len({to_hex(line.get_color()) for line in lines}) == 4
+    assert len({line.get_marker() for line in lines}) == 4
+
+
+def test_diverged_seeds_are_counted_on_the_plot():
+    test = np.full((2, 3, 4), 0.1)
+    test[1, 0, :3] = np.inf
+    curve = made_up(test=test)
+    display = WidthCurveDisplay([curve], y_name="ppm").plot()
+    assert [note.get_text() for note in display.notes_] == ["3/4"]
+    assert display.notes_[0].get_position()[0] == 64
+    assert labels(display) == ["gd (3 of 8 diverged)"]
+    np.testing.assert_array_equal(display.lines_[0].get_ydata(), [0.1, np.nan])
+    assert display.ax_.get_ylabel() == "test MSE (ppm²)"
+    plots.render(display.figure_, "png")
+
+
+def test_huge_errors_do_not_flatten_the_axis():
+    display = WidthCurveDisplay([made_up(test=[1e-3, 1e-3, 1e-3, 1e300])]).plot()
+    assert display.ax_.get_ylim()[1] < 1e10
+    plots.render(display.figure_, "png")
+
+
+@pytest.mark.parametrize("test", [np.inf, 0.0])
+def test_a_plot_without_one_positive_error_can_be_drawn(test):
+    display = WidthCurveDisplay([made_up(test=test)]).plot()
+    plots.render(display.figure_, "png")
+    plots.render(LearningRateMapDisplay(made_up(validation=test)).plot().figure_, "png")
+
+
+def test_a_display_draws_into_the_axes_it_is_given(width):
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    display = WidthCurveDisplay.from_study(width).plot(ax=right)
+    assert display.ax_ is right
+    assert display.figure_ is figure
+    assert not left.has_data()
+
+
+def test_fits_lie_over_the_data(width):
+    curve = width.curves()[1]
+    display = FitDisplay.from_study(width, curve).plot()
+    data = width.datasets["reciprocal_sine"]
+    np.testing.assert_array_equal(display.points_.get_offsets(), np.stack([data.x_train[:, 0], data.y_train], axis=1))
+    assert labels(display) == ["training data", "width 2", "width 8", "width 16"]
+    for fit, line in zip(width.fits(curve), display.lines_, strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), fit.x)
+        np.testing.assert_array_equal(line.get_ydata(), fit.prediction)
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("x", "y")
+
+
+def test_a_failed_fit_is_left_out_of_the_axes():
+    x = np.linspace(0, 1, 5)
+    fits = [Fit("fine", 0, 9, x, x), Fit("failed", 1, 9, x, x * 1e6), Fit("diverged", 2, 9, x, x * np.nan)]
+    display = FitDisplay(fits, x, x, x_name="year", y_name="ppm", part="test").plot()
+    assert display.ax_.get_ylim()[1] < 2
+    assert labels(display)[0] == "test data"
+    assert display.ax_.get_xlabel() == "year"
+
+
+def test_learning_curves_show_every_recorded_epoch(width):
+    curve = width.curves()[0]
+    display = LearningCurveDisplay.from_study(width, curve).plot()
+    for learning, line in zip(width.learning_curves(curve), display.lines_, strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), width.result.epochs)
+        np.testing.assert_array_equal(line.get_ydata(), learning.quartiles[1])
+    assert labels(display) == [f"width {h}, lr {lr:g}" for h, lr in zip(curve.width, curve.lr, strict=True)]
+    assert display.ax_.get_xlabel() == "epoch (full-batch steps)"
+    assert display.ax_.get_xlim()[0] == 0
+
+
+def test_a_learning_curve_that_diverges_ends():
+    quartiles = np.array([[1.0, 1.0, np.inf], [1.0, 2.0, np.inf], [1.0, np.inf, np.inf]])
+    display = LearningCurveDisplay([LearningCurve(8, 0.5, np.array([0, 1, 2]), quartiles, 4, 4)]).plot()
+    np.testing.assert_array_equal(display.lines_[0].get_ydata(), [1, 2, np.nan])
+    assert labels(display) == ["width 8, lr $2^{-1}$ (4 of 4 diverged)"]
+    plots.render(display.figure_, "png")
+
+
+def test_the_map_holds_medians_and_its_ridge_the_chosen_rates(width):
+    curve = width.curves()[1]
+    display = LearningRateMapDisplay.from_study(width, curve).plot()
+    np.testing.assert_array_equal(display.mesh_.get_array(), curve.validation_median.T)
+    np.testing.assert_array_equal(display.ridge_.get_xdata(), np.arange(3) + 0.5)
+    np.testing.assert_array_equal(display.ridge_.get_ydata(), curve.best + 0.5)
+    assert [text.get_text() for text in display.ax_.get_xticklabels()] == ["2", "8", "16"]
+    assert [text.get_text() for text in display.ax_.get_yticklabels()] == ["0.02", "0.1"]
+    assert "median of 3 seeds" in display.colorbar_.ax.get_ylabel()
+    assert "diverged" not in display.ax_.get_title()
+
+
+def test_the_map_leaves_diverged_cells_grey():
+    validation = np.full((2, 3, 4), 0.1)
+    validation[0, 2] = validation[1] = np.inf
+    display = LearningRateMapDisplay(made_up(validation=validation)).plot()
+    np.testing.assert_array_equal(display.mesh_.get_array().mask, [[False, True], [False, True], [True, True]])
+    np.testing.assert_array_equal(display.ridge_.get_ydata(), [0.5, np.nan])
+    assert "grey: diverged" in display.ax_.get_title()
+    assert [text.get_text() for text in display.ax_.get_yticklabels()] == ["$2^{-2}$", "$2^{-1}$", "$2^{0}$"]
+
+
+def test_the_ablation_shows_a_curve_and_a_fit_per_arm(bias):
+    display = BiasAblationDisplay.from_study(bias).plot()
+    assert labels(display) == ["both biases", "hidden bias only", "output bias only", "no bias"]
+    for curve, line in zip(bias.curves(), display.lines_, strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), curve.quartiles[1])
+    axes = Figure().subplots(1, 4)
+    display.plot_fits(axes)
+    for curve, ax in zip(bias.curves(), axes, strict=True):
+        (fit,) = bias.fits(curve)
+        np.testing.assert_array_equal(ax.lines[0].get_ydata(), fit.prediction)
+        assert ax.get_title().startswith(curve.label)
+        assert f"{curve.quartiles[1, -1]:.2g}" in ax.get_title()
+
+
+def test_the_fit_report_has_the_mse_in_each_title(fit):
+    report = plots.fit_figures(fit, "reciprocal_sine")["report"]
+    model = int(fit.curve().typical[0])
+    titles = [ax.get_title() for ax in report.axes]
+    expected = [f"epoch {e}: training MSE {fit.mse(model, e, 'train'):.3g}" for e in (0, 50, 60)]
+    assert titles == [*expected, f"epoch 60: test MSE {fit.mse(model, 60, 'test'):.3g}"]
+    x_test = fit.datasets["reciprocal_sine"].x_test[:, 0]
+    np.testing.assert_array_equal(report.axes[-1].collections[0].get_offsets()[:, 0], x_test)
+
+
+def test_no_panel_of_any_figure_is_empty_or_unlabelled(width, bias, fit):
+    one_optimizer = width_study(**SMALL | {"optimizers": ["gd"]})
+    for study in (width, bias, fit, one_optimizer):
+        for name, figure in study.figures().items():
+            assert figure.axes, name
+            for ax in figure.axes:
+                if ax.get_label() != "<colorbar>":
+                    assert ax.has_data(), name
+            assert any(ax.get_xlabel() for ax in figure.axes), name
+            assert any(ax.get_ylabel() for ax in figure.axes), name
+
+
+def texts_of(figure):
+    """Every text that is drawn."""
+    yield from (text for part in (figure, *figure.subfigs) for text in part.texts)
+    for ax in figure.axes:
+        yield from (ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts)
+        yield from (text for legend in [ax.get_legend()] if legend for text in legend.get_texts())
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = (tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high)
+            yield from (label for tick in ticks for label in (tick.label1, tick.label2))
+
+
+def test_no_two_texts_of_a_summary_overlap(width, bias, fit):
+    """Titles, labels, ticks, notes and legends, measured as drawn."""
+    for figure in (width.figures()["summary"], bias.figures()["summary"], fit.figures()["report"]):
+        with matplotlib.rc_context(plots.STYLE):
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()
+            renderer = canvas.get_renderer()
+            texts = [text for text in texts_of(figure) if text.get_visible() and text.get_rotation() in (0, 90)]
+            boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text.get_text()]
+        assert len(boxes) > 20
+        for i, (words, box) in enumerate(boxes):
+            for others, other in boxes[:i]:
+                assert not box.overlaps(other), (words, others)
+
+
+def test_rendering_is_repeatable_and_knows_three_formats(width):
+    figure = WidthCurveDisplay.from_study(width).plot().figure_
+    starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+    for suffix, start in starts.items():
+        content = plots.render(figure, suffix)
+        assert content.startswith(start)
+        assert plots.render(figure, suffix) == content
+    with pytest.raises(ValueError, match="format 'jpg' is unknown"):
+        plots.render(figure, "jpg")
+
+
+def test_show_hands_every_figure_to_a_window(width, monkeypatch):
+    from matplotlib import pyplot
+
+    monkeypatch.setattr(pyplot, "show", lambda: shown.extend(pyplot.get_figlabels()))
+    shown = []
+    backend = matplotlib.get_backend()
+    try:
+        pyplot.switch_backend("agg")
+        plots.show(width)
+        assert shown == list(width.figures())
+        assert pyplot.figure("summary").canvas.figure.axes
+    finally:
+        pyplot.close("all")
+        pyplot.switch_backend(backend)
+
+
+def test_the_library_alone_does_not_load_matplotlib():
+    code = "import ensemble, ensemble.studies, ensemble.cli, sys; assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,249 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import ensemble
+from ensemble import cli
+from ensemble.studies import bias_setup, fit_setup, width_setup
+
+ROOT = Path(__file__).resolve().parents[1]
+CO2 = ROOT / "tests" / "data" / "mauna_loa_co2.csv"
+TINY = ["--widths", "2", "4", "--seeds", "2", "--lrs", "0.05", "0.1", "--epochs", "10"]
+TINY_FIT = ["--widths", "4", "--seeds", "2", "--lrs", "0.1", "--epochs", "10"]
+
+
+def run(arguments, *, single=False, setup=width_setup):
+    """Run a script's body in this process."""
+    study = {width_setup: "width_study", bias_setup: "bias_ablation", fit_setup: "fit_target"}[setup]
+    return cli.run(cli.build_parser(study, "A study.", single=single), setup, [str(one) for one in arguments])
+
+
+def script(name, *arguments, folder):
+    """Run a script as a user does, from some other folder."""
+    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "plot"),
+    [
+        ("width_study", [*TINY, "--optimizers", "gd"], "width_curves.png"),
+        ("bias_ablation", TINY, "error_by_arm.png"),
+        ("fit_target", TINY_FIT, "report.png"),
+    ],
+)
+def test_each_script_runs_from_any_folder_and_says_where_its_plots_are(name, arguments, plot, tmp_path):
+    done = script(name, *arguments, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    out = tmp_path / "results" / name
+    assert f"results/{name}" in done.stdout
+    assert plot in done.stdout
+    assert {plot, "models.csv", "summary.csv", "study.json"} <= {path.name for path in out.iterdir()}
+
+
+def test_each_script_is_short():
+    for name in ("width_study", "bias_ablation", "fit_target"):
+        assert len((ROOT / "scripts" / f"{name}.py").read_text().splitlines()) < 60
+
+
+def test_own_data_and_json_as_a_script(tmp_path):
+    done = script(
+        "width_study", "--data", CO2, "--x", "decimal_year", "--y", "co2_ppm", *TINY, "--json", "--out", "out",
+        "--format", "svg", folder=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert outcome["study"] == "width_study"
+    assert outcome["models"] == 2 * 2 * 2 * 2
+    assert outcome["data"]["mauna_loa_co2"]["output"] == "co2_ppm"
+    assert all((tmp_path / path).exists() for path in outcome["files"])
+    assert "summary.svg" in {Path(path).name for path in outcome["files"]}
+    with open(tmp_path / "out" / "summary.csv", newline="") as file:
+        written = [float(row["median"]) for row in csv.DictReader(file)]
+    assert [row["median"] for row in outcome["summary"]] == written
+
+
+def test_bad_input_ends_a_script_in_one_line(tmp_path):
+    done = script("width_study", "--target", "sine", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("width_study: error: unknown target 'sine'")
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.jit_heavy
+def test_an_interrupt_ends_a_script_in_one_line(tmp_path):
+    command = [sys.executable, str(ROOT / "scripts" / "width_study.py"), "--epochs", "10000000", "--seeds", "2"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "results" / "width_study").exists():  # made just before training starts
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130
+    assert (stdout, stderr) == ("", "width_study: interrupted while training; nothing was written\n")
+    assert list((tmp_path / "results" / "width_study").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--widths", "0"], "width 0 is not allowed"),
+        (["--widths", "4", "4"], "widths names 4 twice"),
+        (["--widths", "x"], "argument --widths: invalid int value: 'x'"),
+        (["--widths"], "argument --widths: expected at least one argument"),
+        (["--seeds", "0"], "seeds is 0"),
+        (["--lrs", "-1"], "lr -1.0 is not allowed"),
+        (["--lrs", "nan"], "lr nan is not allowed"),
+        (["--optimizers", "sgd"], "optimizer 'sgd' is unknown; allowed are gd, momentum, adam"),
+        (["--epochs", "-5"], "epochs -5 is not allowed"),
+        (["--noise", "-1"], "noise"),
+        (["--threads", "0"], "threads 0 is not allowed"),
+        (["--format", "gif"], "format 'gif' is unknown; allowed are png, svg, pdf"),
+        (["--unknown"], "unrecognized arguments: --unknown"),
+        (["--data", "missing.csv", "--x", "a", "--y", "b"], "missing.csv"),
+        (["--data", CO2, "--x", "decimal_year"], "--data needs --y COLUMN"),
+        (["--data", CO2, "--y", "co2_ppm"], "--data needs --x COLUMN"),
+        (["--data", CO2, "--x", "year", "--y", "co2_ppm"], "no column 'year'"),
+        (["--data", CO2, "--x", "a", "--y", "b", "--target", "chirp"], "--target and --data exclude each other"),
+        (["--data", CO2, "--x", "a", "--y", "b", "--noise", "0.1"], "--noise and --data exclude each other"),
+        (["--x", "a"], "--x names a column, but there is no --data FILE.csv"),
+        (["--y", "a"], "--y names a column, but there is no --data FILE.csv"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 2
+    stdout, stderr = capsys.readouterr()
+    assert stdout == ""
+    assert stderr.count("\n") == 1
+    assert stderr.startswith("width_study: error: ")
+    assert message in stderr
+
+
+def test_a_malformed_csv_is_named_by_line_and_column(tmp_path, capsys):
+    path = tmp_path / "points.csv"
+    path.write_text("x,y\n1,2\n3,four\n")
+    assert run(["--data", path, "--x", "x", "--y", "y"]) == 2
+    stderr = capsys.readouterr().err
+    assert "line 3" in stderr
+    assert "'y'" in stderr
+    assert stderr.count("\n") == 1
+
+
+def test_an_output_folder_that_cannot_be_written_stops_before_training(tmp_path, monkeypatch, capsys):
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("precious")
+    monkeypatch.setattr(ensemble.training, "train", lambda *_, **__: pytest.fail("trained"))
+    assert run([*TINY, "--out", in_the_way]) == 2
+    stderr = capsys.readouterr().err
+    assert stderr.startswith("width_study: error: output folder ")
+    assert stderr.count("\n") == 1
+    assert in_the_way.read_text() == "precious"
+
+
+def test_a_failure_to_write_is_status_1(tmp_path, monkeypatch, capsys):
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full_disk)
+    assert run([*TINY_FIT, "--out", tmp_path], single=True, setup=fit_setup) == 1
+    stdout, stderr = capsys.readouterr()
+    assert "No space left" in stderr
+    assert stderr.count("\n") == 1
+    assert stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_while_training_is_status_130(tmp_path, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ensemble.training, "train", interrupt)
+    assert run([*TINY, "--out", tmp_path]) == 130
+    assert capsys.readouterr().err == "width_study: interrupted while training; nothing was written\n"
+
+
+def test_an_interrupt_while_writing_is_status_130(tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    assert run([*TINY_FIT, "--out", tmp_path], single=True, setup=fit_setup) == 130
+    assert capsys.readouterr().err == f"fit_target: interrupted while writing; the files in {tmp_path} are whole\n"
+
+
+def test_dry_run_prints_the_plan_and_does_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ensemble.training, "train", lambda *_, **__: pytest.fail("trained"))
+    out = tmp_path / "out"
+    assert run(["--dry-run", *TINY, "--out", out]) == 0
+    assert "16 models" in capsys.readouterr().out
+    assert run(["--dry-run", "--json", *TINY, "--out", out], setup=bias_setup) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["study"] == "bias_ablation"
+    assert plan["plan"]["models"] == 4 * 8
+    assert plan["plan"]["core_seconds"] > 0
+    assert plan["plan"]["memory_bytes"] > 0
+    assert not out.exists()
+
+
+def test_version_and_help(capsys):
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"width_study, relu-ensemble {ensemble.__version__}\n"
+    assert run(["--help"]) == 0
+    text = capsys.readouterr().out
+    for option in ("--target", "--data", "--widths", "--lrs", "--json", "--dry-run", "reciprocal_sine"):
+        assert option in text
+
+
+def test_quiet_prints_nothing(tmp_path, capsys):
+    assert run([*TINY_FIT, "--quiet", "--out", tmp_path], single=True, setup=fit_setup) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_show_opens_the_plots_after_saving_them(tmp_path, monkeypatch, capsys):
+    from ensemble import plots
+
+    shown = []
+    monkeypatch.setattr(plots, "show", lambda study: shown.append((study.name, (tmp_path / "report.png").exists())))
+    assert run([*TINY_FIT, "--show", "--out", tmp_path], single=True, setup=fit_setup) == 0
+    assert shown == [("fit_target", True)]
+
+
+def test_the_fit_takes_one_width(capsys):
+    assert run(["--widths", "4", "8"], single=True, setup=fit_setup) == 2
+    assert "unrecognized arguments: 8" in capsys.readouterr().err
+
+
+def test_arguments_reach_the_study(tmp_path, capsys):
+    arguments = ["--target", "quadratic", "chirp", "--optimizers", "momentum", "--noise", "0.5", *TINY, "--json"]
+    assert run([*arguments, "--out", tmp_path]) == 0
+    outcome = json.loads(capsys.readouterr().out)
+    assert outcome["settings"] == {
+        "widths": [2, 4], "seeds": [0, 1], "lrs": [0.05, 0.1], "optimizers": ["momentum"], "epochs": 10, "noise": 0.5,
+    }  # fmt: skip
+    assert set(outcome["data"]) == {"quadratic", "chirp"}
+    assert outcome["data"]["chirp"]["noise_variance"] == pytest.approx(0.5**2 / 12)
+
+
+def test_notes_on_own_data_are_printed(tmp_path, capsys):
+    own = ["--data", CO2, "--x", "decimal_year", "--y", "co2_ppm"]
+    assert run([*own, *TINY_FIT, "--out", tmp_path], single=True, setup=fit_setup) == 0
+    assert "rows with empty cells dropped" in capsys.readouterr().out
