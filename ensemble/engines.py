@@ -79,8 +79,9 @@ def epoch_seconds(engine: str, specs: Specs, data: Dataset) -> Array:
     if engine == "spline":
         adam = np.where(specs.codes("optimizer") == CHOICES["optimizer"].index("adam"), 4.5e-9 * h, 0.0)
         return np.where(h <= n // 4, 5e-8 + 12e-9 * h, 1.2e-9 * n + 7e-9 * h) + adam
-    operations = 2.0 * (2 * d + 3) * n * h
-    return 1e-7 + operations / (4e9 if engine == "dense" else 5e8)
+    if engine == "dense":
+        return 1e-6 + 8e-9 * n + 2.0 * (2 * d + 3) * n * (-(-h // 16) * 16) / 5e10  # units go by 16
+    return 1e-7 + 2.0 * (2 * d + 3) * n * h / 5e8
 
 
 def run_chunk(

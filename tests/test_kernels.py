@@ -62,7 +62,9 @@ def one_step(kernel, samples, w1, b1, w2, b2):
 def spline_run(segment_width):
     def run(x, y, w1, b1, w2, b2):
         empty = np.empty((0, 1)), np.empty(0)
-        samples = spline.prepare(x, y, *empty, *empty)._replace(segment_width=segment_width)
+        samples = spline.prepare(x, y, *empty, *empty)
+        if segment_width is not None:
+            samples = samples._replace(segment_width=segment_width)
         return one_step(spline, samples, w1, b1, w2, b2)
 
     return run
@@ -78,7 +80,7 @@ def locate(x, w, b, start):
 
 
 KERNELS = [("cells", 1), ("segments", 1), ("dense", 1), ("dense", 2), ("dense", 5)]
-RUN = {"cells": spline_run(0), "segments": spline_run(10**6), "dense": dense_run}
+RUN = {"cells": spline_run(0), "segments": spline_run(10**6), "chosen": spline_run(None), "dense": dense_run}
 GRADIENT = {name: lambda *args, run=run: run(*args)[0] for name, run in RUN.items()}
 ERROR = {name: lambda *args, run=run: run(*args)[1] for name, run in RUN.items()}
 

@@ -17,6 +17,8 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 __all__ = ["jit"]
 
+_NOT_KEPT = "compiled kernels cannot be cached: no folder is writable; NUMBA_CACHE_DIR names another"
+
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
@@ -29,8 +31,8 @@ def jit(function: Kernel) -> Kernel:
     if compiled is not function:  # it is, with NUMBA_DISABLE_JIT=1
         try:
             compiled._cache = _Cache(function)
-        except (OSError, RuntimeError) as error:  # numba's word for: no folder to cache in is writable
-            _note_once(f"compiled kernels are not kept, so every start compiles anew ({error})")
+        except (OSError, RuntimeError):  # numba's word for: no folder to cache in is writable
+            _note_once(_NOT_KEPT)
     result: Kernel = compiled
     return result
 
@@ -51,8 +53,8 @@ class _Cache(FunctionCache):  # type: ignore[misc]  # numba ships no types
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
-        except Exception as error:  # whatever unpickling a damaged file may raise
-            _note_once(f"a damaged file in the cache of compiled kernels is replaced ({type(error).__name__})")
+        except Exception:  # whatever unpickling a damaged file may raise
+            _note_once("a damaged file in the cache of compiled kernels is replaced")
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -62,8 +64,8 @@ class _Cache(FunctionCache):  # type: ignore[misc]  # numba ships no types
             try:
                 self._cache_file.flush()
                 super().save_overload(sig, data)
-            except OSError as error:
-                _note_once(f"compiled kernels are not kept, so every start compiles anew ({error})")
+            except OSError:
+                _note_once(_NOT_KEPT)
 
 
 @cache
