@@ -112,15 +112,16 @@ def against_peers(data, repeats: int) -> list[Row]:
         Contestant("JAX: jit, vmap over models, lax.scan", peers.jax_scan("vmap"), 8, "jax"),
         Contestant("PyTorch: stacked torch.bmm, autograd", peers.torch_bmm, 8, "torch"),
         Contestant("PyTorch: torch.func.vmap, torch.compile", peers.torch_vmap(compiled=True), 8, "torch"),
-        Contestant("PyTorch: torch.func.vmap", peers.torch_vmap(compiled=False), 8, "torch"),
+        Contestant("PyTorch: torch.func.vmap, 64 models", peers.torch_vmap(compiled=False), 64, "torch"),
+        Contestant("PyTorch: torch.func.vmap, 8 models", peers.torch_vmap(compiled=False), 8, "torch"),
         Contestant("PyTorch: loop over modules", peers.torch_loop, 2, "torch"),
         Contestant("NumPy: the original's loop over models", peers.numpy_loop, 2),
         Contestant("NumPy: batched matrix products", peers.numpy_batched, 8),
         Contestant("ensemble, dense engine", peers.engine("dense", cores), 8),
     ]
     specs = ensemble.grid(width=640, seed=range(512))
-    rows = compete(contestants, specs, data, 100, repeats)
-    return table(f"Width 640, {data.n_train} points, 100 epochs of gd, float64", rows)
+    rows = compete(contestants, specs, data, 200, repeats)
+    return table(f"Width 640, {data.n_train} points, 200 epochs of gd, float64", rows)
 
 
 def against_scikit_learn(data, repeats: int) -> list[Row]:

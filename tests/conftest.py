@@ -1,6 +1,9 @@
 import os
 
+import pytest
 from hypothesis import settings
+
+from ensemble import engines
 
 JIT_DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
@@ -14,3 +17,11 @@ def pytest_collection_modifyitems(config, items):
     if heavy:
         config.hook.pytest_deselected(items=heavy)
         items[:] = [item for item in items if item not in heavy]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_kernels():
+    """Compile, or load, the kernels first: a test of what a script prints shall not see that they are compiled."""
+    if not JIT_DISABLED:
+        for engine in ("spline", "dense"):
+            engines._kernel(engine)
