@@ -67,9 +67,9 @@ class Part(NamedTuple):
     """Samples of one input in ascending order, centred by the means of the training part; of length 0 if absent."""
 
     x: Array  # (N,) not centred: decides which samples a unit is active on
-    guide: Places  # (G + 1,) number of samples below each of G + 1 equally spaced x
+    guide: Places  # (G + 1,) number of samples up to each of G + 1 equally spaced x
     points: Array  # (2, N) u = x - x_mean and t = y - y_mean
-    table: Array  # (N + 1, 4) sums over the samples before k of u, u^2, t and t u
+    table: Array  # (N + 1, 8) x[k-1], x[k], sums over the samples before k of u, u^2, t, t u: a kink's one cache line
     frame: Frame  # x_mean, y_mean, lowest x, buckets of the guide per unit of x
 
 
@@ -84,14 +84,16 @@ class Samples(NamedTuple):
 
 
 @jit
-def fill_table(u: Array, t: Array, table: Array) -> None:
+def fill_table(x: Array, u: Array, t: Array, table: Array) -> None:
     """Fill `Part.table`; the sums are compensated (Neumaier 1974), so that each entry is rounded about once."""
     n = u.size
     sums, lost = np.zeros(4), np.zeros(4)
     terms = np.empty(4)
     for k in range(n + 1):
+        table[k, 0] = x[k - 1] if k > 0 else -np.inf
+        table[k, 1] = x[k] if k < n else np.inf
         for c in range(4):
-            table[k, c] = sums[c] + lost[c]
+            table[k, 2 + c] = sums[c] + lost[c]
         if k < n:
             terms[0], terms[1], terms[2], terms[3] = u[k], u[k] * u[k], t[k], t[k] * u[k]
             for c in range(4):
@@ -107,14 +109,16 @@ def _part(x: Array, y: Array, x_mean: float, y_mean: float) -> Part:
     order = np.argsort(x, kind="stable")
     x = x[order]
     points = np.stack([x - x_mean, y[order] - y_mean])
-    table = np.empty((len(x) + 1, 4))
-    fill_table(points[0], points[1], table)
+    buffer = np.zeros(8 * (len(x) + 1) + 7)
+    aligned = -(buffer.ctypes.data // 8) % 8  # numbers up to the next cache line
+    table = buffer[aligned : aligned + 8 * (len(x) + 1)].reshape(-1, 8)
+    fill_table(x, points[0], points[1], table)
     spread = float(x[-1] - x[0]) if len(x) else 0.0
     buckets = min(len(x), _MOST_BUCKETS) if spread > 0.0 and len(x) / spread < np.inf else 1
     edges = x[0] + spread * (np.arange(buckets + 1) / buckets) if len(x) else np.zeros(2)
     per_x = buckets / spread if buckets > 1 else 0.0
     frame = (x_mean, y_mean, float(x[0]) if len(x) else 0.0, per_x)
-    return Part(x, np.searchsorted(x, edges).astype(np.uint32), points, table, frame)
+    return Part(x, np.searchsorted(x, edges, side="right").astype(np.uint32), points, table, frame)
 
 
 def prepare(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Array, y_val: Array) -> Samples:
@@ -193,9 +197,11 @@ def guess(guide: Places, first: float, per_x: float, w: float, b: float) -> int:
 
 
 @jit
-def search(x: Array, guide: Places, frame: Frame, w: float, b: float) -> int:
-    """Return the number of samples left of the kink: a window about the guess, without branches, or else a gallop."""
+def search(x: Array, table: Array, guide: Places, frame: Frame, w: float, b: float) -> int:
+    """Return the number of samples left of the kink: the guess, or in a window about it, or else by galloping."""
     near = guess(guide, frame[2], frame[3], w, b)
+    if is_left(table[near, 0], w, b) & (not is_left(table[near, 1], w, b)):
+        return near
     low = min(max(near - _WINDOW // 2, 0), x.size - _WINDOW)
     if low >= 0:
         count = 0
@@ -227,7 +233,15 @@ def refresh(theta: Array, x_mean: float, low: Array, high: Array, moved: Places,
 
 @jit
 def relocate(
-    x: Array, guide: Places, frame: Frame, theta: Array, moved: Places, k: Places, low: Array, high: Array
+    x: Array,
+    table: Array,
+    guide: Places,
+    frame: Frame,
+    theta: Array,
+    moved: Places,
+    k: Places,
+    low: Array,
+    high: Array,
 ) -> None:
     """Find the positions of the units marked as moved."""
     h = moved.size
@@ -245,14 +259,9 @@ def relocate(
             continue
         # Nine moves in ten are by one sample: try that before anything that divides.
         at: int = min(max(int(k[j]) + 2 * is_left(high[j], w, b) - 1, 0), n)
-        before, after = x[at - 1] if at > 0 else -np.inf, x[at] if at < n else np.inf
-        if is_left(before, w, b) & (not is_left(after, w, b)):
-            k[j], low[j], high[j] = at, before, after
-        else:
-            at = search(x, guide, frame, w, b)
-            k[j] = at
-            low[j] = x[at - 1] if at > 0 else -np.inf
-            high[j] = x[at] if at < n else np.inf
+        if not (is_left(table[at, 0], w, b) & (not is_left(table[at, 1], w, b))):
+            at = search(x, table, guide, frame, w, b)
+        k[j], low[j], high[j] = at, table[at, 0], table[at, 1]
 
 
 @jit
@@ -355,16 +364,16 @@ def walk_segments(
     for s in range(order.size):
         unit = order[s]
         at = k[unit]
-        n, du, duu, dt, dtu = at - done, table[at, 0] - u, table[at, 1] - uu, table[at, 2] - t, table[at, 3] - tu
+        n, du, duu, dt, dtu = at - done, table[at, 2] - u, table[at, 3] - uu, table[at, 4] - t, table[at, 5] - tu
         sum_r += a * du + (b * n - dt)
         sum_ru += a * duu + (b * du - dtu)
-        done, u, uu, t, tu = float(at), table[at, 0], table[at, 1], table[at, 2], table[at, 3]
+        done, u, uu, t, tu = float(at), table[at, 2], table[at, 3], table[at, 4], table[at, 5]
         before[0, unit] = sum_r
         before[1, unit] = sum_ru
         a += changes[SLOPE, unit]
         b += changes[INTERCEPT, unit]
     end = table.shape[0] - 1
-    n, du, duu, dt, dtu = end - done, table[end, 0] - u, table[end, 1] - uu, table[end, 2] - t, table[end, 3] - tu
+    n, du, duu, dt, dtu = end - done, table[end, 2] - u, table[end, 3] - uu, table[end, 4] - t, table[end, 5] - tu
     return sum_r + (a * du + (b * n - dt)), sum_ru + (a * duu + (b * du - dtu))
 
 
@@ -410,7 +419,7 @@ def evaluate(
 ) -> float:
     """Return the mean squared error on one part; `k`, `low` and `high` are those of this part."""
     if refresh(theta, part.frame[0], low, high, moved, changes):
-        relocate(part.x, part.guide, part.frame, theta, moved, k, low, high)
+        relocate(part.x, part.table, part.guide, part.frame, theta, moved, k, low, high)
     scatter(k, changes, cells)
     a, b = total(changes, LEFT_SLOPE), theta[-1] - part.frame[1] + total(changes, LEFT_INTERCEPT)
     return squared_error(part.points, a, b, cells)
@@ -428,7 +437,7 @@ def start(
 ) -> None:
     """Find all units among the training samples and put them in order, for the steps to keep up to date."""
     refresh(theta, part.frame[0], low, high, moved, changes)
-    relocate(part.x, part.guide, part.frame, theta, moved, k, low, high)
+    relocate(part.x, part.table, part.guide, part.frame, theta, moved, k, low, high)
     h = order.size
     if h > 64:  # insertion from scratch would be quadratic
         order[:] = np.argsort(k.astype(np.int64) * h + np.arange(h))
@@ -486,7 +495,7 @@ def train_one(samples: Samples, models: Models, rules: Rules, history: History, 
             break
         if hidden_bias:
             if refresh(theta, frame[0], low, high, moved, changes):
-                relocate(x, guide, frame, theta, moved, k, low, high)
+                relocate(x, table, guide, frame, theta, moved, k, low, high)
                 if segments:
                     sort_units(k, order)
             a, b = total(changes, LEFT_SLOPE), theta[3 * h] - frame[1] + total(changes, LEFT_INTERCEPT)
