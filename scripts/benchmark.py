@@ -179,11 +179,11 @@ def _warm(runs, repeats):
 
 
 def _step_seconds(specs, data) -> float:
-    """Return the time of a step: what 2,000 more epochs cost, so that tables and recorded errors drop out."""
-    short, long = run_engine(specs, data, 500), run_engine(specs, data, 2500)
+    """Return the time of a step: what 20,000 more epochs cost, so that tables and recorded errors drop out."""
+    short, long = run_engine(specs, data, 500), run_engine(specs, data, 20_500)
     short()
     times = interleaved([short, long], 3)
-    return float(np.median(times[:, 1] - times[:, 0])) / (2000 * len(specs))
+    return float(np.median(times[:, 1] - times[:, 0])) / (20_000 * len(specs))
 
 
 def dense_rate(repeats: int) -> dict[str, float]:

@@ -60,6 +60,7 @@ SLOPE, INTERCEPT, LEFT_SLOPE, LEFT_INTERCEPT = range(4)
 JUMP_A, JUMP_B, BEFORE_R, BEFORE_RU = range(4)
 
 _MOST_BUCKETS = 2**16  # of the guide: a quarter of a MB, so that it stays in cache
+_MANY = 2**16  # samples lie so close that a kink moves past many in a step
 _WINDOW = 8  # samples looked at together, two vectors of four
 
 
@@ -251,16 +252,30 @@ def relocate(
         moved[count] = j
         count += is_moved
     n = x.size
+    # Three passes, so that the first two hold no branch that waits for the table: among many samples each of its
+    # rows is far away, and they are fetched side by side.
     for i in range(count):
         j = moved[i]
         w, b = theta[j], theta[h + j]
-        if w == 0.0:  # no kink: on or off everywhere, and found anew each time
-            k[j], low[j], high[j] = (0 if b > 0.0 else n), np.nan, np.nan
-            continue
-        # Nine moves in ten are by one sample: try that before anything that divides.
-        at: int = min(max(int(k[j]) + 2 * is_left(high[j], w, b) - 1, 0), n)
-        if not (is_left(table[at, 0], w, b) & (not is_left(table[at, 1], w, b))):
-            at = search(x, table, guide, frame, w, b)
+        if w == 0.0:  # no kink: on or off everywhere
+            k[j] = 0 if b > 0.0 else n
+        elif n > _MANY:
+            k[j] = guess(guide, frame[2], frame[3], w, b)
+        else:  # nine moves in ten are by one: try that before anything that divides
+            k[j] = min(max(int(k[j]) + 2 * is_left(high[j], w, b) - 1, 0), n)
+    missed = 0
+    for i in range(count):
+        j = moved[i]
+        w, b, before, after = theta[j], theta[h + j], table[k[j], 0], table[k[j], 1]
+        low[j], high[j] = before, after
+        moved[missed] = j
+        if w == 0.0:  # found anew each time
+            low[j], high[j] = np.nan, np.nan
+        else:
+            missed += not (is_left(before, w, b) & (not is_left(after, w, b)))
+    for i in range(missed):
+        j = moved[i]
+        at = search(x, table, guide, frame, theta[j], theta[h + j])
         k[j], low[j], high[j] = at, table[at, 0], table[at, 1]
 
 
