@@ -180,6 +180,7 @@ def _train_compiled(run: Run, engine: str) -> None:
         by_width.hidden_bias,
         by_width.output_bias,
         optimizers.rate_factors(settings.epochs),
+        optimizers.layer_factors(by_width.optimizer, by_width.width, by_width.parametrization == "mup"),
     )
     column = np.full(settings.epochs + 1, -1, dtype=np.int64)
     column[settings.record] = np.arange(len(settings.record))
@@ -223,7 +224,7 @@ def _kernel(engine: str) -> Any:
         samples = kernel.prepare(*(np.zeros((n, 1) if i % 2 == 0 else n) for i, n in enumerate((1, 1, 0, 0, 0, 0))))
         models = updates.Models(np.array([0, 1]), one, one, one, one, np.empty(0), np.empty(0), np.ones((1, 2)))
         codes, flags = np.zeros(1, np.int8), np.zeros(1, np.bool_)
-        rules = updates.Rules(codes, codes, one, one, one, one, flags, flags, np.ones((2, 1)))
+        rules = updates.Rules(codes, codes, one, one, one, one, flags, flags, np.ones((2, 1)), np.ones((1, 2)))
         none = np.empty((1, 0))
         history = updates.History(np.zeros(2, np.int64), none, none, none, np.zeros(1, np.int64))
         kernel.train(samples, models, rules, history, updates.Span(0, 0, 0, 0))
@@ -294,6 +295,10 @@ class _Group:
         self.theta = np.concatenate([w1.reshape(len(models), -1), b1, w2, b2[:, None]], axis=1)
         self.moments = optimizers.init(*self.theta.shape)
         self.factors = optimizers.rate_factors(run.settings.epochs)
+        mup = run.specs.parametrization[models] == "mup"
+        by_layer = optimizers.layer_factors(run.specs.optimizer[models], run.specs.width[models], mup)
+        sizes = [(run.data.n_inputs + 1) * self.width, self.width, 1]
+        self.scale = np.repeat(np.column_stack([by_layer, np.ones(len(models))]), sizes, axis=1)
 
     def weights(self, rows: NDArray[np.int64]) -> tuple[Array, Array, Array, Array]:
         theta, d, h = self.theta[rows], self.run.data.n_inputs, self.width
@@ -332,7 +337,9 @@ class _Group:
         rate = specs.lr[models] * self.factors[specs.codes("schedule")[models], epoch]
         settings = [values[:, None] for values in (rate, *(specs.codes(c)[models] for c in _UPDATE_COLUMNS))]
         moments = optimizers.Moments(*(kept[self.alive] for kept in self.moments))
-        theta, moments = optimizers.update(self.optimizer, self.theta[self.alive], g, moments, *settings)
+        theta, moments = optimizers.update(
+            self.optimizer, self.theta[self.alive], g, moments, *settings, self.scale[self.alive]
+        )
         self.theta[self.alive] = theta
         for kept, new in zip(self.moments, moments, strict=True):
             kept[self.alive] = new

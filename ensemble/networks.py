@@ -198,9 +198,9 @@ def _predict(x: Array, w1: Array, b1: Array, w2: Array, b2: Array, scale: Scale 
 def initialize(specs: Specs, n_inputs: int = 1, scales: Mapping[str, Scale] | None = None) -> NetworkStack:
     """Return the initial networks.
 
-    A model's weights depend on its seed, width, init and init_scale alone. The stream of a seed holds b2 first, then
-    (w1 of D inputs, b1, w2) unit by unit: a narrow network is the first units of a wide one (up to the factor that
-    "he" and "uniform" take from the width), and biases that are switched off are drawn all the same, so that
+    A model's weights depend on its seed, width, init, init_scale and parametrization alone. The stream of a seed
+    holds b2 first, then (w1 of D inputs, b1, w2) unit by unit: a narrow network is the first units of a wide one (up
+    to the factor that some take from the width), and biases that are switched off are drawn all the same, so that
     ablations are paired.
 
     Parameters
@@ -212,7 +212,8 @@ def initialize(specs: Specs, n_inputs: int = 1, scales: Mapping[str, Scale] | No
 
     Notes
     -----
-    "he": He et al. 2015, eq. 10, for both layers. "uniform": the default of PyTorch's Linear.
+    "he": He et al. 2015, eq. 10, for both layers. "uniform": the default of PyTorch's Linear. "mup" divides the
+    spread of w2 as the table in `optimizers.layer_factors` says.
     """
     networks = NetworkStack(specs, n_inputs, scales)
     for width in np.unique(specs.width).tolist():
@@ -228,7 +229,7 @@ def initialize(specs: Specs, n_inputs: int = 1, scales: Mapping[str, Scale] | No
 def _fill(stack: Stack, specs: Specs, n_inputs: int) -> None:
     """Write the initial weights of some models of one width into `stack`."""
     chosen, width = specs[stack.models], stack.w2.shape[1]
-    uniform, he = (chosen.codes("init") == CHOICES["init"].index(name) for name in ("uniform", "he"))
+    uniform, he, fan_in = (chosen.codes("init") == CHOICES["init"].index(c) for c in ("uniform", "he", "fan_in"))
     # Grids over rates and biases repeat the same draw: each is made once.
     keys, which = np.unique(np.stack([chosen.seed, uniform]), axis=1, return_inverse=True)
     drawn = np.empty((keys.shape[1], 1 + width * (n_inputs + 2)))
@@ -236,11 +237,14 @@ def _fill(stack: Stack, specs: Specs, n_inputs: int) -> None:
         _draw(seed, bool(is_uniform), row)
     units = drawn[:, 1:].reshape(len(drawn), width, n_inputs + 2)[which]
     normal = chosen.init_scale
-    first = np.where(uniform, 1.0 / np.sqrt(n_inputs), np.where(he, np.sqrt(2.0 / n_inputs), normal))
-    second = np.where(uniform, 1.0 / np.sqrt(width), np.where(he, np.sqrt(2.0 / width), normal))
+    scaled, gain = uniform | fan_in | he, np.where(he, np.sqrt(2.0), 1.0)
+    first = np.where(scaled, gain / np.sqrt(n_inputs), normal)
+    second = np.where(scaled, gain / np.sqrt(width), normal)
+    mup = chosen.codes("parametrization") == CHOICES["parametrization"].index("mup")
+    second_weights = second * np.where(mup, np.where(scaled, 1.0 / np.sqrt(width), 1.0 / width), 1.0)
     stack.w1[:] = np.swapaxes(units[:, :, :n_inputs], 1, 2) * first[:, None, None]
     stack.b1[:] = units[:, :, n_inputs] * (first * (chosen.hidden_bias & ~he))[:, None]
-    stack.w2[:] = units[:, :, -1] * second[:, None]
+    stack.w2[:] = units[:, :, -1] * second_weights[:, None]
     stack.b2[:] = drawn[which, 0] * (second * (chosen.output_bias & ~he))
 
 

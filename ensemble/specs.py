@@ -31,7 +31,8 @@ class Column(NamedTuple):
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("gd", "momentum", "adam"),
     "schedule": ("constant", "cosine"),
-    "init": ("normal", "he", "uniform"),
+    "init": ("normal", "he", "uniform", "fan_in"),
+    "parametrization": ("standard", "mup"),
 }
 
 COLUMNS: dict[str, Column] = {
@@ -45,6 +46,7 @@ COLUMNS: dict[str, Column] = {
     "weight_decay": Column("real", 0.0, low=0),
     "init": Column("choice", "normal"),
     "init_scale": Column("real", 0.1, low=0),
+    "parametrization": Column("choice", "standard"),
     "hidden_bias": Column("flag", True),
     "output_bias": Column("flag", False),
     "data": Column("name", "data"),
@@ -74,9 +76,12 @@ class Specs:
         >= 0, decoupled: every step also subtracts rate * weight_decay * weight.
     init : (M,) str
         "normal": all weights and biases N(0, init_scale^2); "he": weights N(0, 2 / fan_in), biases 0;
-        "uniform": all U(-1, 1) / sqrt(fan_in). `init_scale` belongs to "normal" only.
+        "uniform": all U(-1, 1) / sqrt(fan_in); "fan_in": all N(0, 1 / fan_in). `init_scale` belongs to "normal" only.
     init_scale : (M,) float64
         >= 0.
+    parametrization : (M,) str
+        "standard", or "mup": initial weights and learning rates that depend on the width such that the best learning
+        rate does not (`optimizers.layer_factors` has the table).
     hidden_bias, output_bias : (M,) bool
         Whether b1 and b2 are there (initialized and trained) or held at 0.
     data : (M,) str

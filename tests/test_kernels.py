@@ -51,6 +51,7 @@ def one_step(kernel, samples, w1, b1, w2, b2):
         flag,
         flag,
         np.ones((2, 1)),
+        np.ones((1, 2)),
     )
     history = updates.History(
         np.array([0, 1]), np.full((1, 2), np.inf), np.full((1, 2), np.inf), np.full((1, 2), np.inf), np.full(1, -1)

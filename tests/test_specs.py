@@ -9,7 +9,8 @@ from ensemble.specs import CHOICES, COLUMNS
 
 DEFAULTS = {
     "seed": 0, "lr": 0.1, "optimizer": "gd", "momentum": 0.9, "beta2": 0.999, "schedule": "constant",
-    "weight_decay": 0.0, "init": "normal", "init_scale": 0.1, "hidden_bias": True, "output_bias": False, "data": "data",
+    "weight_decay": 0.0, "init": "normal", "init_scale": 0.1, "parametrization": "standard",
+    "hidden_bias": True, "output_bias": False, "data": "data",
 }  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def test_columns_have_plain_types():
     kinds = {name: getattr(some(), name).dtype.kind for name in COLUMNS}
     assert kinds == {
         "width": "i", "seed": "i", "lr": "f", "optimizer": "U", "momentum": "f", "beta2": "f", "schedule": "U",
-        "weight_decay": "f", "init": "U", "init_scale": "f", "hidden_bias": "b", "output_bias": "b", "data": "U",
+        "weight_decay": "f", "init": "U", "init_scale": "f", "parametrization": "U", "hidden_bias": "b", "output_bias": "b", "data": "U",
     }  # fmt: skip
     for values in some().columns().values():
         assert values.shape == (12,)
@@ -86,6 +87,7 @@ BAD = {
     "beta2": [-0.1, 1, 1.5, np.nan, "0.9"],
     "weight_decay": [-1e-9, np.nan, np.inf, "0"],
     "init_scale": [-0.1, np.nan, np.inf, None],
+    "parametrization": ["mu-P", 1, None, ""],
     "optimizer": ["sgd", "GD", "", 0, None, True],
     "schedule": ["linear", 1, None],
     "init": ["xavier", 2.0, None],
@@ -101,9 +103,10 @@ WANTED = {
     "beta2": r"a finite number in \[0, 1\)",
     "weight_decay": r"a finite number in \[0, inf",
     "init_scale": r"a finite number in \[0, inf",
+    "parametrization": "allowed are standard, mup",
     "optimizer": "allowed are gd, momentum, adam",
     "schedule": "allowed are constant, cosine",
-    "init": "allowed are normal, he, uniform",
+    "init": "allowed are normal, he, uniform, fan_in",
     "hidden_bias": "True or False",
     "output_bias": "True or False",
     "data": "names of datasets",

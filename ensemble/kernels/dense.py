@@ -31,7 +31,7 @@ import numpy as np
 
 from ensemble.kernels.jit import jit
 from ensemble.kernels.tiles import LANES, Masks, Rows, add_active, add_product, dot_active, load, multiply, store
-from ensemble.kernels.updates import Array, History, Models, Rules, Span, finite_or_inf, step
+from ensemble.kernels.updates import Array, History, Models, Rules, Span, fill_scale, finite_or_inf, step
 from ensemble.kernels.updates import load as load_model
 from ensemble.kernels.updates import store as store_model
 
@@ -301,6 +301,10 @@ def train_one(samples: Samples, models: Models, rules: Rules, history: History, 
     column, powers, factors = history.column, models.powers[m], rules.factors[rules.schedule[m]]
     optimizer, lr, decay = rules.optimizer[m], rules.lr[m], rules.weight_decay[m]
     momentum, beta2 = rules.momentum[m], rules.beta2[m]
+    flat_scale, scale = np.empty(loaded[0].size), np.ones(size)
+    scaled = fill_scale(rules.layer_factors[m], samples.n_inputs, h, flat_scale)
+    if scaled:
+        pack(flat_scale, samples.n_inputs, h, scale)
     for epoch in range(span.first_epoch, span.last_epoch + 1):
         at = column[epoch]
         if at >= 0 and (epoch < span.last_epoch or epoch == epochs):
@@ -320,7 +324,7 @@ def train_one(samples: Samples, models: Models, rules: Rules, history: History, 
         if not output_bias:
             g[-1] = 0.0
         rate = lr * factors[epoch]
-        if not step(optimizer, rate, decay, momentum, beta2, powers, theta, g, first, second):
+        if not step(optimizer, rate, decay, momentum, beta2, powers, theta, g, first, second, scaled, scale):
             history.diverged_at[m] = epoch + 1
             break
     unpack(theta, samples.n_inputs, h, loaded[0])

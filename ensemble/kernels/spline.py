@@ -36,8 +36,10 @@ from ensemble.kernels.updates import (
     Span,
     adapt,
     descend,
+    fill_scale,
     finite_or_inf,
     load,
+    multiply,
     remember,
     store,
 )
@@ -490,6 +492,8 @@ def train_one(samples: Samples, models: Models, rules: Rules, history: History, 
     column, powers, factors = history.column, models.powers[m], rules.factors[rules.schedule[m]]
     optimizer, lr, decay = rules.optimizer[m], rules.lr[m], rules.weight_decay[m]
     momentum, beta2 = rules.momentum[m], rules.beta2[m]
+    scale = np.empty(3 * h + 1)
+    scaled = fill_scale(rules.layer_factors[m], 1, h, scale)
     for epoch in range(span.first_epoch, span.last_epoch + 1):
         at = column[epoch]
         if at >= 0 and (epoch < span.last_epoch or epoch == epochs):
@@ -523,10 +527,14 @@ def train_one(samples: Samples, models: Models, rules: Rules, history: History, 
             gradient_at_zero(sides, n, theta, changes, g)
         if not output_bias:
             g[3 * h] = 0.0
+        if scaled and optimizer != ADAM:
+            multiply(g, scale)
         if optimizer == MOMENTUM:
             remember(momentum, g, first)
         elif optimizer == ADAM:
             adapt(momentum, beta2, powers, g, first, second)
+            if scaled:
+                multiply(g, scale)
         if not descend(lr * factors[epoch], decay, theta, first if optimizer == MOMENTUM else g):
             history.diverged_at[m] = epoch + 1
             break

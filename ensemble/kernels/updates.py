@@ -46,6 +46,7 @@ class Rules(NamedTuple):
     hidden_bias: NDArray[np.bool_]
     output_bias: NDArray[np.bool_]
     factors: Array  # (2, epochs) of each schedule at each step
+    layer_factors: Array  # (M, 2) of the learning rates of w1 and b1, and of w2
 
 
 class History(NamedTuple):
@@ -113,6 +114,22 @@ def descend(rate: float, decay: float, theta: Array, direction: Array) -> bool:
 
 
 @jit
+def fill_scale(layer_factors: Array, d: int, h: int, scale: Array) -> bool:
+    """Write the factor of each parameter's learning rate, laid out as theta; return whether one differs from 1."""
+    scale[: (d + 1) * h] = layer_factors[0]
+    scale[(d + 1) * h : (d + 2) * h] = layer_factors[1]
+    scale[(d + 2) * h] = 1.0
+    return bool(layer_factors[0] != 1.0 or layer_factors[1] != 1.0)
+
+
+@jit
+def multiply(g: Array, scale: Array) -> None:
+    """Multiply each entry with its factor, in place."""
+    for i in range(g.size):
+        g[i] *= scale[i]
+
+
+@jit
 def remember(momentum: float, g: Array, first: Array) -> None:
     """Momentum's direction, written over its memory."""
     for i in range(g.size):
@@ -149,10 +166,16 @@ def step(
     g: Array,
     first: Array,
     second: Array,
+    scaled: bool,
+    scale: Array,
 ) -> bool:
     """Update one model's parameters in place; return whether they are still within `WEIGHT_LIMIT`."""
+    if scaled and optimizer != ADAM:  # the direction is linear in g
+        multiply(g, scale)
     if optimizer == MOMENTUM:
         remember(momentum, g, first)
     elif optimizer == ADAM:
         adapt(momentum, beta2, powers, g, first, second)
+        if scaled:
+            multiply(g, scale)
     return descend(rate, decay, theta, first if optimizer == MOMENTUM else g)

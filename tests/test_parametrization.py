@@ -1,0 +1,76 @@
+"""mu-P: the factors as the table has them, the same in every engine, and what they are for."""
+
+import numpy as np
+import pytest
+
+import ensemble
+from ensemble import optimizers
+
+
+def test_initial_variances():
+    for init, scale in [("normal", 0.3), ("uniform", 1.0), ("he", 1.0), ("fan_in", 1.0)]:
+        standard = ensemble.initialize(ensemble.grid(width=64, seed=range(3), init=init, init_scale=scale))
+        mup = ensemble.initialize(
+            ensemble.grid(width=64, seed=range(3), init=init, init_scale=scale, parametrization="mup")
+        )
+        np.testing.assert_array_equal(standard.w1, mup.w1)
+        np.testing.assert_array_equal(standard.b1, mup.b1)
+        np.testing.assert_allclose(mup.w2, standard.w2 / (64 if init == "normal" else 8), rtol=1e-15)
+    wide = ensemble.initialize(ensemble.grid(width=10_000, init="fan_in"))
+    assert wide.w1.std() == pytest.approx(1, rel=0.05)
+    assert wide.b1.std() == pytest.approx(1, rel=0.05)
+    assert wide.w2.std() == pytest.approx(0.01, rel=0.05)
+    one, same = (
+        ensemble.grid(width=100, init="fan_in", parametrization="mup"),
+        ensemble.grid(width=100, init_scale=1.0, parametrization="mup"),
+    )
+    np.testing.assert_allclose(ensemble.initialize(one).w2, ensemble.initialize(same).w2, rtol=1e-14)
+
+
+def test_layer_factors():
+    optimizer = np.array(["gd", "momentum", "adam", "gd"])
+    factors = optimizers.layer_factors(optimizer, np.array([4, 8, 16, 32]), np.array([True, True, True, False]))
+    np.testing.assert_array_equal(factors, [[4, 1 / 4], [8, 1 / 8], [1, 1 / 16], [1, 1]])
+
+
+@pytest.mark.parametrize("optimizer", ["gd", "momentum", "adam"])
+@pytest.mark.parametrize("d", [1, 3])
+def test_every_engine_takes_the_factors(optimizer, d):
+    rng = np.random.default_rng(0)
+    data = ensemble.Dataset(rng.normal(size=(20, d)), rng.normal(size=20))
+    axes = {"width": [3, 20], "init": "fan_in", "weight_decay": 0.01, "output_bias": True, "optimizer": optimizer}
+    specs = ensemble.grid(parametrization=["standard", "mup"], lr=0.002, **axes)
+    results = {
+        engine: ensemble.train(specs, data, epochs=30, engine=engine, progress=False)
+        for engine in ["numpy", "dense"] + ["spline"] * (d == 1)
+    }
+    for result in results.values():
+        np.testing.assert_allclose(result.train_mse, results["numpy"].train_mse, rtol=1e-10)
+    assert (np.abs(results["numpy"].train_mse[:2, -1] / results["numpy"].train_mse[2:, -1] - 1) > 1e-3).all()
+
+
+def test_one_step_of_gd_by_hand():
+    data = ensemble.Dataset([-1.0, 0.5, 2.0], [1.0, 0.0, -1.0])
+    specs = ensemble.grid(width=5, lr=0.1, init="fan_in", parametrization=["standard", "mup"], output_bias=True)
+    start = ensemble.initialize(specs)
+    same = start.take(np.array([1, 1]))  # both from mu-P's weights
+    end = ensemble.train(specs, data, epochs=1, initial=same, engine="numpy").networks
+    for name, factor in [("w1", 5), ("b1", 5), ("w2", 1 / 5), ("b2", 1)]:
+        moved = [getattr(end[i], name) - getattr(same[i], name) for i in (0, 1)]
+        np.testing.assert_allclose(moved[1], factor * moved[0], rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.jit_heavy
+def test_the_best_rate_of_gd_does_not_move_with_the_width():
+    """The prototype found 2^-3 from width 32 to 1,024 under mu-P, and 2^-5 to 2^-10 without."""
+    data = ensemble.sample("reciprocal_sine", seed=0)
+    exponents = np.arange(-12, 1)
+    widths = [32, 128, 512, 1024]
+    specs = ensemble.grid(
+        parametrization=["standard", "mup"], width=widths, lr=2.0**exponents, seed=range(8), init="fan_in"
+    )
+    result = ensemble.train(specs, data, epochs=500, record=[])
+    errors = np.median(result.val_mse[:, -1].reshape(2, len(widths), len(exponents), 8), axis=-1)
+    standard, mup = exponents[errors.argmin(axis=-1)]
+    assert np.ptp(mup) <= 1
+    assert standard[0] - standard[-1] >= 3
