@@ -335,10 +335,17 @@ class _Group:
         db2 *= specs.output_bias[models]
         g = np.concatenate([dw1.reshape(len(models), -1), db1, dw2, db2[:, None]], axis=1)
         rate = specs.lr[models] * self.factors[specs.codes("schedule")[models], epoch]
-        settings = [values[:, None] for values in (rate, *(specs.codes(c)[models] for c in _UPDATE_COLUMNS))]
         moments = optimizers.Moments(*(kept[self.alive] for kept in self.moments))
         theta, moments = optimizers.update(
-            self.optimizer, self.theta[self.alive], g, moments, *settings, self.scale[self.alive]
+            self.optimizer,
+            self.theta[self.alive],
+            g,
+            moments,
+            rate[:, None],
+            specs.weight_decay[models, None],
+            specs.momentum[models, None],
+            specs.beta2[models, None],
+            self.scale[self.alive],
         )
         self.theta[self.alive] = theta
         for kept, new in zip(self.moments, moments, strict=True):
@@ -352,6 +359,3 @@ class _Group:
             )
         self.run.diverged_at[self.models[self.alive[bad]]] = epoch
         self.alive = self.alive[~bad]
-
-
-_UPDATE_COLUMNS = ("weight_decay", "momentum", "beta2")

@@ -23,7 +23,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from ensemble.data import Dataset
-from ensemble.studies.curves import Curve, LearningCurve
+from ensemble.studies.bounds import Bounds
+from ensemble.studies.curves import Curve, LearningCurve, quartiles
 from ensemble.studies.files import check_format
 from ensemble.studies.study import Fit
 
@@ -39,6 +40,7 @@ __all__ = [
     "FitDisplay",
     "LearningCurveDisplay",
     "LearningRateMapDisplay",
+    "LimitDisplay",
     "WidthCurveDisplay",
     "bias_figures",
     "fit_figures",
@@ -149,6 +151,91 @@ class WidthCurveDisplay:
                     ha="center", va="top", transform=self.ax_.get_xaxis_transform(),
                 )
             )  # fmt: skip
+
+
+class LimitDisplay:
+    """Training error against what is possible: floors that no network can pass, networks that exist.
+
+    Parameters
+    ----------
+    curves : sequence of Curve
+        Their training errors are drawn, median and interquartile band over seeds.
+    bounds : Bounds
+    arms : sequence of str
+        Which of the no-bias floors are drawn.
+    y_name : str
+        Name or unit of the output, for the axis label.
+
+    Attributes
+    ----------
+    ax_, figure_ : Axes, Figure
+    lines_ : list of Line2D
+        Median over seeds, one per curve.
+    floor_ : PolyCollection
+        What lies below the width floor.
+    built_ : list of Line2D
+        The networks that exist; empty where none were built.
+    no_bias_ : list of Line2D
+        The no-bias floors, one per arm.
+    """
+
+    def __init__(self, curves: Sequence[Curve], bounds: Bounds, *, arms: Sequence[str] = (), y_name: str = "y") -> None:
+        self.curves = list(curves)
+        self.bounds = bounds
+        self.arms = list(arms)
+        self.y_name = y_name
+
+    def plot(self, ax: Axes | None = None) -> LimitDisplay:
+        """Draw into `ax` (default: a figure of its own) and return self."""
+        with matplotlib.rc_context(STYLE):
+            self.ax_, self.figure_ = _axes(ax)
+            _log_width_axis(self.ax_, self.bounds.width)
+            self.ax_.set_yscale("log")
+            self.ax_.set_ylabel(f"training MSE ({self.y_name}²)")
+            ceiling = _ceiling(*(curve.train_errors for curve in self.curves))
+            self.lines_: list[Line2D] = []
+            for place, curve in enumerate(self.curves):
+                low, median, high = (_gaps(values, ceiling) for values in quartiles(curve.train_errors))
+                colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+                self.ax_.fill_between(curve.width, low, high, color=colour, alpha=0.18, linewidth=0)
+                self.lines_ += self.ax_.plot(
+                    curve.width, median, color=colour, marker=marker, label=f"trained: {curve.label}",
+                    markeredgecolor="white", markeredgewidth=0.5,
+                )  # fmt: skip
+            self._draw_possible(ceiling)
+            n_seeds = len(self.curves[0].seeds)
+            title = f"trained: median of {n_seeds} seed{'s' * (n_seeds != 1)},\nband: spread (interquartile range)"
+            self.ax_.legend(title=title, title_fontsize=8, alignment="left", loc="best")
+        return self
+
+    def _draw_possible(self, ceiling: float) -> None:
+        bounds = self.bounds
+        self.built_: list[Line2D] = []
+        if len(bounds.built):
+            self.built_ = self.ax_.plot(
+                bounds.built_width, _gaps(bounds.built, np.inf), color="black", marker="x", linestyle="--", linewidth=1,
+                label="built: a network that exists",
+            )  # fmt: skip
+        self.no_bias_: list[Line2D] = []
+        for arm in self.arms:
+            value = bounds.no_bias[arm]
+            place = [curve.label for curve in self.curves].index(arm)
+            self.no_bias_.append(
+                self.ax_.axhline(value, color=COLOURS[place % len(COLOURS)], linewidth=1, linestyle=(0, (1, 1)))
+            )
+            self.ax_.text(
+                0.99, value * 0.75, f"floor: {arm}, any width ({value:.3g})", color=NOTE_COLOUR, fontsize=7, ha="right",
+                va="top", transform=self.ax_.get_yaxis_transform(),
+            )  # fmt: skip
+        floor = _gaps(bounds.floor, np.inf)
+        drawn = np.concatenate([floor, bounds.built, *(curve.train_errors.ravel() for curve in self.curves)])
+        drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
+        bottom = max(drawn.min(), ceiling / 10.0**DECADES) / 3 if drawn.size else 1e-10
+        self.ax_.set_ylim(bottom, ceiling)
+        self.floor_ = self.ax_.fill_between(
+            bounds.width, bottom / 10, floor, facecolor="0.88", edgecolor="0.5", hatch="///", linewidth=0.8,
+            label="impossible at this width", zorder=0.5,
+        )  # fmt: skip
 
 
 class FitDisplay:
@@ -431,6 +518,13 @@ def width_figures(study: WidthStudy, data: str) -> dict[str, Figure]:
 
         return draw
 
+    bounds = study.bounds[data]
+
+    def possible(ax: Axes) -> None:
+        assert bounds is not None
+        LimitDisplay(curves, bounds, y_name=study.datasets[data].y_name).plot(ax)
+        ax.set_title("training error, and what is possible")
+
     panels = [error, *([fits(best)] if one_input else []), *map(rates, curves[:2])]
     panels += [learning(best)] if len(curves) == 1 else []
     title = f"{_title(study, data)}: how wide must a two-layer ReLU network be?"
@@ -438,6 +532,8 @@ def width_figures(study: WidthStudy, data: str) -> dict[str, Figure]:
     found = {"summary": _sheet(panels, title), "width_curves": _sheet([error], name)}
     if one_input:
         found["fits"] = _sheet([fits(curve) for curve in curves], name)
+    if bounds is not None:
+        found["limits"] = _sheet([possible], name)
     found["learning_curves"] = _sheet([learning(curve) for curve in curves], name)
     found["learning_rate_map"] = _sheet([rates(curve) for curve in curves], name)
     return found
@@ -452,6 +548,16 @@ def bias_figures(study: BiasStudy, data: str, optimizer: str) -> dict[str, Figur
         display.plot(ax)
 
     found = {"error_by_arm": _sheet([error], title)}
+    bounds = study.bounds[data]
+    if bounds is not None:
+        limits = LimitDisplay(
+            display.errors.curves, bounds, arms=list(bounds.no_bias), y_name=study.datasets[data].y_name
+        )
+
+        def possible(ax: Axes) -> None:
+            limits.plot(ax)
+
+        found["limits"] = _sheet([possible], f"{_title(study, data)}, {optimizer}: what is possible")
     if not display.fits:
         return {"summary": found["error_by_arm"]} | found
     n_arms, width = len(display.fits), display.errors.curves[0].width[-1]

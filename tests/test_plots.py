@@ -51,7 +51,7 @@ def made_up(label="gd", test=None, validation=None):
     validation = np.ones(shape) if validation is None else np.broadcast_to(validation, shape)
     models = np.arange(24).reshape(shape)
     lrs = np.array([0.25, 0.5, 1.0])
-    return Curve("d", label, {}, np.array([4, 64]), lrs, np.arange(4), models, validation, test)
+    return Curve("d", label, {}, np.array([4, 64]), lrs, np.arange(4), models, validation, test, 2 * test)
 
 
 def labels(display):

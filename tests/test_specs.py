@@ -38,7 +38,8 @@ def test_columns_have_plain_types():
     kinds = {name: getattr(some(), name).dtype.kind for name in COLUMNS}
     assert kinds == {
         "width": "i", "seed": "i", "lr": "f", "optimizer": "U", "momentum": "f", "beta2": "f", "schedule": "U",
-        "weight_decay": "f", "init": "U", "init_scale": "f", "parametrization": "U", "hidden_bias": "b", "output_bias": "b", "data": "U",
+        "weight_decay": "f", "init": "U", "init_scale": "f", "parametrization": "U",
+        "hidden_bias": "b", "output_bias": "b", "data": "U",
     }  # fmt: skip
     for values in some().columns().values():
         assert values.shape == (12,)

@@ -258,8 +258,10 @@ def test_without_hidden_bias_no_model_beats_two_half_lines(bias):
 def test_bias_summary_names_the_arm(bias, tmp_path):
     bias.save(tmp_path)
     assert all(f"{curve.quartiles[1, -1]:.2e}" in bias.report() for curve in bias.curves())
-    rows = rows_of(tmp_path / "summary.csv")
+    every = rows_of(tmp_path / "summary.csv")
+    rows = [row for row in every if row["figure"] == "error_by_arm"]
     assert len(rows) == 4 * 3
+    assert {row["measure"] for row in every if row["figure"] == "limits"} == {"train_mse", "train_mse_floor"}
     for curve in bias.curves():
         of_arm = [row for row in rows if row["arm"] == curve.label]
         assert {row["hidden_bias"] for row in of_arm} == {str(curve.settings["hidden_bias"])}

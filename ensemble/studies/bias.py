@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ensemble.specs import grid
-from ensemble.studies.curves import Curve, choose, curve_rows
+from ensemble.studies.bounds import Bounds, bound_rows, bounds_of
+from ensemble.studies.curves import Curve, choose, curve_rows, train_rows
 from ensemble.studies.inputs import Data, as_datasets, noise_of, seeds_of, values_of
 from ensemble.studies.study import Fit, Setup, Study
 
@@ -99,6 +101,11 @@ class BiasStudy(Study):
             for (hidden, output), label in ARMS.items()
         ]
 
+    @cached_property
+    def bounds(self) -> dict[str, Bounds | None]:
+        """What is possible on each dataset; None where it is not known."""
+        return {name: bounds_of(name, data, self.specs.width, built=False) for name, data in self.datasets.items()}
+
     def parts(self) -> list[tuple[str, str]]:
         """Return each pair of dataset and optimizer: one set of figures."""
         return [(data, optimizer) for data in self.datasets for optimizer in self.settings["optimizers"]]
@@ -131,12 +138,15 @@ class BiasStudy(Study):
 
     def summary_rows(self) -> list[dict[str, Any]]:
         """Return one row per point of the curves."""
-        return [
-            {"arm": curve.label} | row
-            for part in self.parts()
-            for curve in self.curves(*part)
-            for row in curve_rows("error_by_arm", curve)
-        ]
+        rows: list[dict[str, Any]] = []
+        for data, optimizer in self.parts():
+            bounds = self.bounds[data]
+            for curve in self.curves(data, optimizer):
+                rows += [{"arm": curve.label} | row for row in curve_rows("error_by_arm", curve)]
+                if bounds is not None:
+                    rows += [{"arm": curve.label} | row for row in train_rows("limits", curve)]
+            rows += [] if bounds is None else bound_rows("limits", bounds)
+        return rows
 
     def report(self) -> str:
         """Return a table of width and median test MSE per arm."""

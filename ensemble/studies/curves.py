@@ -68,7 +68,7 @@ class Curve:
         Ascending.
     models : (W, L, S) int
         Rows of the study's specs.
-    validation_mse, test_mse : (W, L, S) float
+    validation_mse, test_mse, train_mse : (W, L, S) float
         After the last epoch, +inf where the model diverged.
     """
 
@@ -81,6 +81,7 @@ class Curve:
     models: Integers
     validation_mse: Floats
     test_mse: Floats
+    train_mse: Floats
 
     @cached_property
     def validation_median(self) -> Floats:
@@ -107,6 +108,11 @@ class Curve:
     def errors(self) -> Floats:
         """Test MSE at the chosen learning rate, (W, S)."""
         return self.test_mse[np.arange(len(self.width)), self.best]
+
+    @property
+    def train_errors(self) -> Floats:
+        """Training MSE at the chosen learning rate, (W, S)."""
+        return self.train_mse[np.arange(len(self.width)), self.best]
 
     @property
     def quartiles(self) -> Floats:
@@ -161,6 +167,7 @@ def choose(specs: Specs, result: Result, label: str, data: str, **settings: Any)
     return Curve(
         data, label, settings, width, lr_grid, seeds, models,
         validation_mse=result.val_mse[models, -1], test_mse=result.test_mse[models, -1],
+        train_mse=result.train_mse[models, -1],
     )  # fmt: skip
 
 
@@ -189,6 +196,12 @@ def curve_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
         | dict(zip(QUARTILES, values, strict=True))
         for i, values in enumerate(curve.quartiles.T.tolist())
     ]
+
+
+def train_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
+    """Return the rows of `summary.csv` for a curve of training error against width."""
+    rows = zip(curve_rows(figure, curve), quartiles(curve.train_errors).T.tolist(), strict=True)
+    return [row | {"measure": "train_mse"} | dict(zip(QUARTILES, values, strict=True)) for row, values in rows]
 
 
 def learning_rows(figure: str, curve: Curve, learning: LearningCurve) -> list[dict[str, Any]]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ensemble.specs import grid
+from ensemble.studies.bounds import Bounds, bound_rows, bounds_of
 from ensemble.studies.curves import (
     Curve,
     LearningCurve,
@@ -19,6 +21,7 @@ from ensemble.studies.curves import (
     learning_curves,
     learning_rows,
     map_rows,
+    train_rows,
 )
 from ensemble.studies.inputs import Data, as_datasets, few, noise_of, seeds_of, values_of
 from ensemble.studies.study import Fit, Setup, Study
@@ -110,6 +113,11 @@ class WidthStudy(Study):
             for optimizer in self.settings["optimizers"]
         ]
 
+    @cached_property
+    def bounds(self) -> dict[str, Bounds | None]:
+        """What is possible on each dataset; None where it is not known."""
+        return {name: bounds_of(name, data, self.specs.width) for name, data in self.datasets.items()}
+
     def learning_curves(self, curve: Curve) -> list[LearningCurve]:
         """Return the learning curves of a few widths of a curve."""
         return learning_curves(curve, self.result, few(curve.width, FIT_WIDTHS))
@@ -144,6 +152,10 @@ class WidthStudy(Study):
             for learning in self.learning_curves(curve):
                 rows += learning_rows("learning_curves", curve, learning)
             rows += map_rows("learning_rate_map", curve)
+            if self.bounds[curve.data] is not None:
+                rows += train_rows("limits", curve)
+        for bounds in self.bounds.values():
+            rows += [] if bounds is None else bound_rows("limits", bounds)
         return rows
 
     def report(self) -> str:

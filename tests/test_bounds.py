@@ -1,0 +1,72 @@
+"""Floors and built networks beside the trained models of the studies."""
+
+import numpy as np
+import pytest
+
+import ensemble
+from ensemble import limits
+from ensemble.plots import LimitDisplay
+from ensemble.studies.bias import bias_ablation
+from ensemble.studies.bounds import bound_rows, bounds_of
+from ensemble.studies.width import width_study
+
+
+@pytest.fixture(scope="module")
+def study():
+    return width_study(widths=[1, 4, 300], seeds=3, lrs=[0.03, 0.1], epochs=40, progress=False)
+
+
+def test_bounds_are_those_of_limits(study):
+    (bounds,) = study.bounds.values()
+    data = study.datasets[bounds.data]
+    np.testing.assert_array_equal(bounds.floor, limits.width_floor(data.x_train, data.y_train, [1, 4, 300]))
+    assert bounds.built_width.tolist() == [1, 4]
+    assert (bounds.built >= bounds.floor[:2]).all() and (np.diff(bounds.built) <= 0).all()
+    assert bounds.no_bias["no bias"] > bounds.no_bias["output bias only"] > bounds.floor[1]
+
+
+def test_no_trained_model_is_below_its_floor(study):
+    for name, bounds in study.bounds.items():
+        rows = study.specs.data == name
+        floor = dict(zip(bounds.width.tolist(), bounds.floor.tolist(), strict=True))
+        least = np.array([floor[width] for width in study.specs.width[rows].tolist()])
+        assert (study.result.train_mse[rows] >= least[:, None] - 1e-12).all()
+
+
+def test_networks_without_hidden_bias_approach_their_floor_and_never_cross_it():
+    study = bias_ablation(widths=[2, 32], seeds=3, lrs=[0.05], epochs=400, progress=False)
+    (bounds,) = study.bounds.values()
+    for arm in ("no bias", "output bias only"):
+        (curve,) = (c for c in study.curves() if c.label == arm)
+        assert (study.result.train_mse[curve.models] >= bounds.no_bias[arm] - 1e-12).all()
+        assert curve.train_errors[-1].min() < 1.05 * bounds.no_bias[arm]
+
+
+def test_several_inputs_and_many_samples_have_no_bounds():
+    rng = np.random.default_rng(0)
+    assert bounds_of("d", ensemble.Dataset(rng.normal(size=(9, 2)), rng.normal(size=9)), np.array([2])) is None
+    assert bounds_of("d", ensemble.Dataset(rng.normal(size=2001), rng.normal(size=2001)), np.array([2])) is None
+
+
+def test_everything_drawn_is_in_the_rows(study):
+    (bounds,) = study.bounds.values()
+    rows = bound_rows("limits", bounds)
+    display = LimitDisplay(study.curves(), bounds).plot()
+    built = [row["median"] for row in rows if row["measure"] == "train_mse_built"]
+    np.testing.assert_allclose(display.built_[0].get_ydata(), built)
+    floors = {row["width"]: row["median"] for row in rows if row["measure"] == "train_mse_floor" and "width" in row}
+    assert floors == dict(zip(bounds.width.tolist(), bounds.floor.tolist(), strict=True))
+    medians = [r["median"] for r in study.summary_rows() if r["figure"] == "limits" and r["measure"] == "train_mse"]
+    drawn = np.concatenate([line.get_ydata() for line in display.lines_])
+    np.testing.assert_allclose(drawn, medians)
+    assert display.ax_.get_ylabel() == "training MSE (y²)"
+    assert "impossible at this width" in {text.get_text() for text in display.ax_.get_legend().get_texts()}
+
+
+def test_the_ablation_draws_the_floors_of_its_arms():
+    study = bias_ablation(widths=[4], seeds=2, lrs=[0.05], epochs=5, progress=False)
+    (bounds,) = study.bounds.values()
+    display = LimitDisplay(study.curves(), bounds, arms=list(bounds.no_bias)).plot()
+    assert [line.get_ydata()[0] for line in display.no_bias_] == list(bounds.no_bias.values())
+    assert display.built_ == []
+    assert "limits" in study.figures()
