@@ -6,6 +6,7 @@ A `Setup` is a study not yet run, so that a script can show its plan; `Setup.run
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -88,7 +89,7 @@ class Setup(Generic[AnyStudy]):
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(ABC):
     """A trained study; its kinds add the curves, the plots and the report.
 
     Attributes
@@ -121,21 +122,21 @@ class Study:
         """What was asked for."""
         return self.setup.settings
 
+    @abstractmethod
     def figures(self) -> dict[str, Figure]:
         """Return the study's figures by file name, without suffix; imports matplotlib."""
-        raise NotImplementedError
 
+    @abstractmethod
     def summary_rows(self) -> list[dict[str, Any]]:
         """Return one row per curve point of the plots: what `summary.csv` holds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def all_fits(self) -> list[tuple[str, Fit]]:
         """Return every fitted curve of the plots with the name of the figure part that it stands in."""
-        raise NotImplementedError
 
+    @abstractmethod
     def report(self) -> str:
         """Return the outcome as a short table for the terminal."""
-        raise NotImplementedError
 
     def model_rows(self) -> list[dict[str, Any]]:
         """Return one row per model: every spec column, final MSEs, status; what `models.csv` holds."""
