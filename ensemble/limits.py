@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 _SEARCH = 200  # SeedSequence's spawn key for the starts of a search
 _ROUNDING = 64 * np.finfo(np.float64).eps  # see `_safely_below`
 _EFFORT = 120_000_000  # of a search for one width, in multiplications: 0.02 to 0.2 s
+_HURRIED = 4  # iterations: where fewer can be paid for, at about 300 kinks, there are none
 _LINE_EFFORT = 15_000_000  # of one broken line by dynamic programming, in pairs of heights: about 10 ms
 _FEW = 8  # kinks that starts and moves place well enough without that
 _SIDES = 14  # units whose sides are tried in all combinations: 2^14 of them
@@ -249,15 +250,20 @@ def _search(
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(_SEARCH, width))))
     # One iteration costs about (2 H)^3 / 6 multiplications for the factor, 60 H^2 for the products, 30 G for residuals.
     budget = int(_EFFORT / ((2 * width) ** 3 / 6 + 60 * width**2 + 30 * g))
+    spare = 1 if output_bias else 2  # units at the ends of the data that act as lines, so that the rest is free
+    ends = np.array([1.0, -1.0])[:spare]
+    if budget < _HURRIED:  # kinks are placed once and not moved
+        kinks = _spread(problem.points.x, problem.points.weight, width - spare)
+        broken = _broken_line(problem, kinks, 1.0, rng)
+        kinks = np.append(_breaks(problem, pieces, width - spare) if broken is None else broken, -ends)
+        return _fitted(problem, np.append(np.ones(width - spare), ends), kinks, output_bias)
     free = _free_fits(problem, pieces, width, budget // 3, rng)
     starts: list[tuple[Array, Array]] = []
     for i in range(1 + min(3, budget // 200)):
         starts += _sided(problem, free[i % len(free)], output_bias, budget // 64, rng)
     if budget >= 100 and previous is not None:
         starts += [_split(problem, previous, width, rng) for _ in range(4)]
-    spare = 1 if output_bias else 2  # units at the ends of the data that act as lines, so that the rest is free
     if width > spare:
-        ends = np.array([1.0, -1.0])[:spare]
         if width < 2 * _FEW:
             free = _free_fits(problem, pieces, width - spare, budget // 6, rng)
         for kinks in free[:4]:

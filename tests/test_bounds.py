@@ -16,6 +16,7 @@ def study():
     return width_study(widths=[1, 4, 300], seeds=3, lrs=[0.03, 0.1], epochs=40, progress=False)
 
 
+@pytest.mark.jit_heavy
 def test_bounds_are_those_of_limits(study):
     (bounds,) = study.bounds.values()
     data = study.datasets[bounds.data]
@@ -25,6 +26,7 @@ def test_bounds_are_those_of_limits(study):
     assert bounds.no_bias["no bias"] > bounds.no_bias["output bias only"] > bounds.floor[1]
 
 
+@pytest.mark.jit_heavy
 def test_no_trained_model_is_below_its_floor(study):
     for name, bounds in study.bounds.items():
         rows = study.specs.data == name
@@ -33,6 +35,7 @@ def test_no_trained_model_is_below_its_floor(study):
         assert (study.result.train_mse[rows] >= least[:, None] - 1e-12).all()
 
 
+@pytest.mark.jit_heavy
 def test_networks_without_hidden_bias_approach_their_floor_and_never_cross_it():
     study = bias_ablation(widths=[2, 32], seeds=3, lrs=[0.05], epochs=400, progress=False)
     (bounds,) = study.bounds.values()
@@ -48,6 +51,7 @@ def test_several_inputs_and_many_samples_have_no_bounds():
     assert bounds_of("d", ensemble.Dataset(rng.normal(size=2001), rng.normal(size=2001)), np.array([2])) is None
 
 
+@pytest.mark.jit_heavy
 def test_everything_drawn_is_in_the_rows(study):
     (bounds,) = study.bounds.values()
     rows = bound_rows("limits", bounds)
@@ -63,6 +67,7 @@ def test_everything_drawn_is_in_the_rows(study):
     assert "impossible at this width" in {text.get_text() for text in display.ax_.get_legend().get_texts()}
 
 
+@pytest.mark.jit_heavy
 def test_the_ablation_draws_the_floors_of_its_arms():
     study = bias_ablation(widths=[4], seeds=2, lrs=[0.05], epochs=5, progress=False)
     (bounds,) = study.bounds.values()
@@ -70,3 +75,31 @@ def test_the_ablation_draws_the_floors_of_its_arms():
     assert [line.get_ydata()[0] for line in display.no_bias_] == list(bounds.no_bias.values())
     assert display.built_ == []
     assert "limits" in study.figures()
+
+
+def test_bounds_of_a_tiny_study():
+    """Small enough for the run without compiling."""
+    x = np.linspace(-1, 1, 12)
+    data = ensemble.Dataset(x, x**2, x, x**2, x, x**2)
+    study = width_study(data, widths=[1, 2], seeds=2, lrs=[0.05], optimizers=["gd"], epochs=3, progress=False)
+    (bounds,) = study.bounds.values()
+    assert (bounds.built >= bounds.floor - 1e-15).all() and (bounds.floor > 0).all()
+    display = LimitDisplay(study.curves(), bounds, y_name="y").plot()
+    np.testing.assert_allclose(display.built_[0].get_ydata(), bounds.built)
+    assert "limits" in study.figures()
+    assert {row["measure"] for row in study.summary_rows() if row["figure"] == "limits"} == {
+        "train_mse", "train_mse_floor", "train_mse_built",
+    }  # fmt: skip
+    ablation = bias_ablation(data, widths=[2], seeds=2, lrs=[0.05], epochs=3, progress=False)
+    assert "limits" in ablation.figures()
+    assert {"no bias", "output bias only"} <= {row.get("arm") for row in ablation.summary_rows()}
+
+
+def test_bounds_of_standardized_data_are_in_its_own_units():
+    x = np.linspace(1990.0, 2001.0, 12)
+    y = 300 + (x - 1995) ** 2
+    bounds = bounds_of("d", ensemble.Dataset(x, y, standardize=True), np.array([1, 2]))
+    centred = bounds_of("d", ensemble.Dataset((x - x.mean()) / x.std(), (y - y.mean()) / y.std()), np.array([1, 2]))
+    np.testing.assert_allclose(bounds.floor, centred.floor * y.var(), rtol=1e-9)
+    np.testing.assert_allclose(bounds.built, centred.built * y.var(), rtol=1e-6)
+    np.testing.assert_allclose(list(bounds.no_bias.values()), np.array(list(centred.no_bias.values())) * y.var())

@@ -261,6 +261,17 @@ def test_wider_networks_on_few_points(quick, output_bias):
     assert errors[[2, 4]].max() < 1e-25
 
 
+@pytest.mark.parametrize("output_bias", [False, True])
+@pytest.mark.parametrize("effort", [100, 40_000])
+def test_a_hurried_search_places_kinks_once(monkeypatch, quick, effort, output_bias):
+    monkeypatch.setattr(limits, "_HURRIED", 10**9)
+    monkeypatch.setattr(limits, "_LINE_EFFORT", effort)
+    x, y = wave(20)
+    network = limits.constructive_bound(x, y, 8, output_bias)
+    check(network, 8, output_bias)
+    assert limits.width_floor(x, y, [8])[0] <= mse(network, x, y) < 1e-2 * y.var()
+
+
 def test_a_search_that_finds_nothing_better_keeps_the_narrower_network(monkeypatch, quick):
     x, y = wave(16)
     search = limits._search

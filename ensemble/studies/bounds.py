@@ -49,19 +49,22 @@ def bounds_of(name: str, dataset: Dataset, widths: NDArray[np.int64], built: boo
     """Return what is possible on a dataset; None for several inputs, or more samples than the floor is made for."""
     if dataset.n_inputs > 1 or dataset.n_train > MOST_SAMPLES:
         return None
-    x, y = dataset.x_train[:, 0], dataset.y_train
+    x, y, unit = dataset.x_train, dataset.y_train, 1.0
+    if dataset.scale is not None:  # what a bias is worth depends on where 0 is: in the units that the models see
+        x, y, unit = dataset.scale.inputs(x), dataset.scale.outputs(y), dataset.scale.y_std**2
+    x = x[:, 0]
     widths = np.unique(widths)
     small = widths[widths <= BUILT_WIDTH] if built else widths[:0]
     networks = limits.constructive_bounds(x, y, small) if len(small) else []
     return Bounds(
         name,
         widths,
-        limits.width_floor(x, y, widths),
+        limits.width_floor(x, y, widths) * unit,
         small,
-        np.array([np.mean((network.predict(x) - y) ** 2) for network in networks]),
+        np.array([np.mean((network.predict(x) - y) ** 2) * unit for network in networks]),
         {
-            "no bias": limits.no_bias_floor(x, y),
-            "output bias only": limits.no_bias_floor(x, y, output_bias=True),
+            "no bias": limits.no_bias_floor(x, y) * unit,
+            "output bias only": limits.no_bias_floor(x, y, output_bias=True) * unit,
         },
     )
 
