@@ -1,0 +1,276 @@
+"""Displays of error against width, against what is possible, and against epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from ensemble.plots.style import (
+    COLOURS,
+    DASHES,
+    DECADES,
+    MARKERS,
+    NOTE_COLOUR,
+    STYLE,
+    about,
+    axes_of,
+    ceiling_of,
+    draw_floor,
+    draw_legend,
+    gaps,
+    log_width_axis,
+    rate_text,
+)
+from ensemble.studies.bounds import Bounds
+from ensemble.studies.curves import Curve, LearningCurve, quartiles
+
+if TYPE_CHECKING:
+    from ensemble.studies.fit import FitStudy
+    from ensemble.studies.width import WidthStudy
+
+
+class WidthCurveDisplay:
+    """Test error against width on log axes: median and interquartile band over seeds, single seeds faint.
+
+    Parameters
+    ----------
+    curves : sequence of Curve
+        Drawn in order, one colour and marker each.
+    y_name : str
+        Name or unit of the output, for the axis label.
+    noise_variance : float, optional
+        Drawn as a line: what no model can beat on test data in the mean.
+
+    Attributes
+    ----------
+    ax_, figure_ : Axes, Figure
+    lines_ : list of Line2D
+        Median over seeds, one per curve.
+    bands_ : list of PolyCollection
+    seeds_ : list of PathCollection
+        Single seeds.
+    notes_ : list of Text
+        "3/16" where 3 of 16 seeds diverged; empty where none did.
+    """
+
+    def __init__(self, curves: Sequence[Curve], *, y_name: str = "y", noise_variance: float | None = None) -> None:
+        self.curves = list(curves)
+        self.y_name = y_name
+        self.noise_variance = noise_variance
+
+    @classmethod
+    def from_study(cls, study: WidthStudy, data: str | None = None) -> WidthCurveDisplay:
+        """Take the curves of a width study on a dataset (default: the first)."""
+        data = next(iter(study.datasets)) if data is None else data
+        return cls(study.curves(data), **about(study.datasets[data]))
+
+    def plot(self, ax: Axes | None = None) -> WidthCurveDisplay:
+        """Draw into `ax` (default: a figure of its own) and return self."""
+        with matplotlib.rc_context(STYLE):
+            self.ax_, self.figure_ = axes_of(ax)
+            log_width_axis(self.ax_, np.concatenate([curve.width for curve in self.curves]))
+            self.ax_.set_yscale("log")
+            self.ax_.set_ylabel(f"test MSE ({self.y_name}²)")
+            self.lines_: list[Line2D] = []
+            self.bands_: list[PolyCollection] = []
+            self.seeds_: list[PathCollection] = []
+            self.notes_: list[Text] = []
+            ceiling = ceiling_of(*(curve.errors for curve in self.curves))
+            for place, curve in enumerate(self.curves):
+                self._draw(place, curve, ceiling)
+            if self.noise_variance:
+                draw_floor(self.ax_, self.noise_variance)
+            self.ax_.set_ylim(top=5 * ceiling if self.notes_ else ceiling)  # room for the notes
+            draw_legend(self.ax_, len(self.curves[0].seeds), self.noise_variance)
+        return self
+
+    def _draw(self, place: int, curve: Curve, ceiling: float) -> None:
+        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+        low, median, high = curve.quartiles
+        n_seeds, diverged = len(curve.seeds), int(curve.diverged.sum())
+        label = curve.label + (f" ({diverged} of {curve.errors.size} diverged)" if diverged else "")
+        # Seeds are set apart sideways, a little and evenly, so that curves at the same widths do not hide each other.
+        shift = 1.0 + 0.05 * (place - (len(self.curves) - 1) / 2)
+        widths = np.repeat(curve.width * shift, n_seeds)
+        errors = gaps(curve.errors, ceiling).ravel()
+        self.seeds_.append(self.ax_.scatter(widths, errors, s=6, color=colour, alpha=0.22, linewidths=0, zorder=1.5))
+        self.bands_.append(
+            self.ax_.fill_between(
+                curve.width,
+                gaps(low, ceiling),
+                gaps(np.minimum(high, ceiling), np.inf),
+                color=colour,
+                alpha=0.18,
+                linewidth=0,
+            )
+        )
+        self.lines_ += self.ax_.plot(
+            curve.width, gaps(median, ceiling), color=colour, marker=marker, label=label, markeredgecolor="white",
+            markeredgewidth=0.5,
+        )  # fmt: skip
+        for width, count in zip(curve.width[curve.diverged > 0], curve.diverged[curve.diverged > 0], strict=True):
+            self.notes_.append(
+                self.ax_.text(
+                    width, 0.985 - 0.045 * place, f"{count}/{n_seeds}", color=colour, fontsize=6.5,
+                    ha="center", va="top", transform=self.ax_.get_xaxis_transform(),
+                )
+            )  # fmt: skip
+
+
+class LimitDisplay:
+    """Training error against what is possible: floors that no network can pass, networks that exist.
+
+    Parameters
+    ----------
+    curves : sequence of Curve
+        Their training errors are drawn, median and interquartile band over seeds.
+    bounds : Bounds
+    arms : sequence of str
+        Which of the no-bias floors are drawn.
+    y_name : str
+        Name or unit of the output, for the axis label.
+
+    Attributes
+    ----------
+    ax_, figure_ : Axes, Figure
+    lines_ : list of Line2D
+        Median over seeds, one per curve.
+    floor_ : PolyCollection
+        What lies below the width floor.
+    built_ : list of Line2D
+        The networks that exist; empty where none were built.
+    no_bias_ : list of Line2D
+        The no-bias floors, one per arm.
+    """
+
+    def __init__(self, curves: Sequence[Curve], bounds: Bounds, *, arms: Sequence[str] = (), y_name: str = "y") -> None:
+        self.curves = list(curves)
+        self.bounds = bounds
+        self.arms = list(arms)
+        self.y_name = y_name
+
+    def plot(self, ax: Axes | None = None) -> LimitDisplay:
+        """Draw into `ax` (default: a figure of its own) and return self."""
+        with matplotlib.rc_context(STYLE):
+            self.ax_, self.figure_ = axes_of(ax)
+            log_width_axis(self.ax_, self.bounds.width)
+            self.ax_.set_yscale("log")
+            self.ax_.set_ylabel(f"training MSE ({self.y_name}²)")
+            ceiling = ceiling_of(*(curve.train_errors for curve in self.curves))
+            self.lines_: list[Line2D] = []
+            for place, curve in enumerate(self.curves):
+                low, median, high = (gaps(values, ceiling) for values in quartiles(curve.train_errors))
+                colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+                self.ax_.fill_between(curve.width, low, high, color=colour, alpha=0.18, linewidth=0)
+                self.lines_ += self.ax_.plot(
+                    curve.width, median, color=colour, marker=marker, label=f"trained: {curve.label}",
+                    markeredgecolor="white", markeredgewidth=0.5,
+                )  # fmt: skip
+            self._draw_possible(ceiling)
+            n_seeds = len(self.curves[0].seeds)
+            title = f"trained: median of {n_seeds} seed{'s' * (n_seeds != 1)},\nband: spread (interquartile range)"
+            self.ax_.legend(title=title, title_fontsize=8, alignment="left", loc="best")
+        return self
+
+    def _draw_possible(self, ceiling: float) -> None:
+        bounds = self.bounds
+        self.built_: list[Line2D] = []
+        if len(bounds.built):
+            self.built_ = self.ax_.plot(
+                bounds.built_width, gaps(bounds.built, np.inf), color="black", marker="x", linestyle="--", linewidth=1,
+                label="built: a network that exists",
+            )  # fmt: skip
+        self.no_bias_: list[Line2D] = []
+        for arm in self.arms:
+            value = bounds.no_bias[arm]
+            place = [curve.label for curve in self.curves].index(arm)
+            self.no_bias_.append(
+                self.ax_.axhline(value, color=COLOURS[place % len(COLOURS)], linewidth=1, linestyle=(0, (1, 1)))
+            )
+            self.ax_.text(
+                0.99, value * 0.75, f"floor: {arm}, any width ({value:.3g})", color=NOTE_COLOUR, fontsize=7, ha="right",
+                va="top", transform=self.ax_.get_yaxis_transform(),
+            )  # fmt: skip
+        floor = gaps(bounds.floor, np.inf)
+        drawn = np.concatenate([floor, bounds.built, *(curve.train_errors.ravel() for curve in self.curves)])
+        drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
+        bottom = max(drawn.min(), ceiling / 10.0**DECADES) / 3 if drawn.size else 1e-10
+        self.ax_.set_ylim(bottom, ceiling)
+        self.floor_ = self.ax_.fill_between(
+            bounds.width, bottom / 10, floor, facecolor="0.88", edgecolor="0.5", hatch="///", linewidth=0.8,
+            label="impossible at this width", zorder=0.5,
+        )  # fmt: skip
+
+
+class LearningCurveDisplay:
+    """Test error against epoch: median and interquartile band over seeds, one line per width.
+
+    Parameters
+    ----------
+    curves : sequence of LearningCurve
+    y_name : str
+        Name or unit of the output, for the axis label.
+    noise_variance : float, optional
+        Drawn as a line.
+
+    Attributes
+    ----------
+    ax_, figure_ : Axes, Figure
+    lines_, bands_ : list of Line2D, list of PolyCollection
+        One each per curve.
+    """
+
+    def __init__(
+        self, curves: Sequence[LearningCurve], *, y_name: str = "y", noise_variance: float | None = None
+    ) -> None:
+        self.curves = list(curves)
+        self.y_name = y_name
+        self.noise_variance = noise_variance
+
+    @classmethod
+    def from_study(cls, study: WidthStudy | FitStudy, curve: Curve) -> LearningCurveDisplay:
+        """Take the learning curves of (a few widths of) one of a study's curves."""
+        return cls(study.learning_curves(curve), **about(study.datasets[curve.data]))
+
+    def plot(self, ax: Axes | None = None) -> LearningCurveDisplay:
+        """Draw into `ax` (default: a figure of its own) and return self."""
+        with matplotlib.rc_context(STYLE):
+            self.ax_, self.figure_ = axes_of(ax)
+            self.ax_.set_xscale("symlog", linthresh=1)  # epoch 0 has its place too
+            self.ax_.set_yscale("log")
+            self.lines_: list[Line2D] = []
+            self.bands_: list[PolyCollection] = []
+            ceiling = ceiling_of(*(curve.quartiles for curve in self.curves))
+            for place, curve in enumerate(self.curves):
+                colour = COLOURS[place % len(COLOURS)]
+                low, median = gaps(curve.quartiles[:2], ceiling)
+                high = gaps(np.minimum(curve.quartiles[2], ceiling), np.inf)
+                label = f"width {curve.width}, lr {rate_text(curve.lr)}"
+                label += f" ({curve.diverged} of {curve.n_seeds} diverged)" if curve.diverged else ""
+                self.lines_ += self.ax_.plot(
+                    curve.epochs, median, color=colour, linestyle=DASHES[place % len(DASHES)], label=label
+                )
+                self.bands_.append(
+                    self.ax_.fill_between(curve.epochs, low, high, color=colour, alpha=0.18, linewidth=0)
+                )
+            if self.noise_variance:
+                draw_floor(self.ax_, self.noise_variance)
+            self.ax_.set_ylim(top=ceiling)
+            last = max(int(curve.epochs[-1]) for curve in self.curves)
+            powers = [10**power for power in range(9) if 10**power <= last]
+            self.ax_.xaxis.set_major_locator(FixedLocator([0, *powers]))
+            self.ax_.xaxis.set_minor_locator(NullLocator())
+            self.ax_.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            self.ax_.set_xlim(0, max(last, 1))
+            self.ax_.set_xlabel("epoch (full-batch steps)")
+            self.ax_.set_ylabel(f"test MSE ({self.y_name}²)")
+            draw_legend(self.ax_, self.curves[0].n_seeds, self.noise_variance)
+        return self

@@ -1,0 +1,94 @@
+"""The display of fitted curves over the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
+
+from ensemble.plots.style import (
+    COLOURS,
+    DASHES,
+    DATA_COLOUR,
+    STYLE,
+    axes_of,
+)
+from ensemble.studies.curves import Curve
+from ensemble.studies.study import Fit
+
+if TYPE_CHECKING:
+    from ensemble.studies.bias import BiasStudy
+    from ensemble.studies.fit import FitStudy
+    from ensemble.studies.width import WidthStudy
+
+
+class FitDisplay:
+    """Fitted curves over the data, for one input.
+
+    Parameters
+    ----------
+    fits : sequence of Fit
+        Drawn in order, one colour and dash pattern each.
+    x, y : array_like, shape (N,)
+        The samples, drawn as points.
+    x_name, y_name : str
+        For the axis labels.
+    part : str
+        What the points are: "training", "test".
+
+    Attributes
+    ----------
+    ax_, figure_ : Axes, Figure
+    points_ : PathCollection
+    lines_ : list of Line2D
+        One per fit.
+    """
+
+    def __init__(
+        self, fits: Sequence[Fit], x: ArrayLike, y: ArrayLike, *, x_name: str = "x", y_name: str = "y",
+        part: str = "training",
+    ) -> None:  # fmt: skip
+        self.fits = list(fits)
+        self.x = np.asarray(x, dtype=np.float64).reshape(-1)
+        self.y = np.asarray(y, dtype=np.float64)
+        self.x_name, self.y_name, self.part = x_name, y_name, part
+
+    @classmethod
+    def from_study(
+        cls, study: WidthStudy | BiasStudy | FitStudy, curve: Curve, *, part: str = "train", only: int | None = None
+    ) -> FitDisplay:
+        """Take the fits of one of a study's curves (all, or the one in place `only`) over a part of its data."""
+        dataset = study.datasets[curve.data]
+        x, y = dataset.parts()[part]
+        fits = study.fits(curve) if only is None else [study.fits(curve)[only]]
+        return cls(
+            fits, x, y, x_name=dataset.x_names[0], y_name=dataset.y_name,
+            part={"train": "training", "val": "validation", "test": "test"}[part],
+        )  # fmt: skip
+
+    def plot(self, ax: Axes | None = None, *, first_colour: int = 0, legend: bool = True) -> FitDisplay:
+        """Draw into `ax` (default: a figure of its own), colours from place `first_colour` on; return self."""
+        with matplotlib.rc_context(STYLE):
+            self.ax_, self.figure_ = axes_of(ax)
+            self.points_ = self.ax_.scatter(
+                self.x, self.y, s=9, color=DATA_COLOUR, alpha=0.5, linewidths=0, label=f"{self.part} data"
+            )
+            self.lines_: list[Line2D] = []
+            span = max(float(np.ptp(self.y)), 1e-12)
+            low, high = self.y.min() - 2 * span, self.y.max() + 2 * span  # what a failed fit may claim of the axes
+            for place, fit in enumerate(self.fits, start=first_colour):
+                shown = np.where((fit.prediction > low) & (fit.prediction < high), fit.prediction, np.nan)
+                self.lines_ += self.ax_.plot(
+                    fit.x, shown, color=COLOURS[place % len(COLOURS)],
+                    linestyle=DASHES[(place - first_colour) % len(DASHES)], label=fit.label,
+                )  # fmt: skip
+            self.ax_.set_xlabel(self.x_name)
+            self.ax_.set_ylabel(self.y_name)
+            if legend:
+                self.ax_.legend()
+        return self

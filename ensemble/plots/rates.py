@@ -1,0 +1,88 @@
+"""The display of error over learning rate and width."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import LogNorm
+
+from ensemble.plots.style import (
+    STYLE,
+    axes_of,
+    ceiling_of,
+    rate_text,
+)
+from ensemble.studies.curves import Curve
+
+if TYPE_CHECKING:
+    from ensemble.studies.width import WidthStudy
+
+
+class LearningRateMapDisplay:
+    """Median validation error over learning rate and width as a heat map, the best rate of each width marked.
+
+    Parameters
+    ----------
+    curve : Curve
+    y_name : str
+        Name or unit of the output, for the label of the colour bar.
+
+    Attributes
+    ----------
+    ax_, figure_ : Axes, Figure
+    mesh_ : QuadMesh
+        Widths across, learning rates upwards; grey where the median over seeds diverged, or is far off.
+    ridge_ : Line2D
+        The chosen learning rate of each width.
+    colorbar_ : Colorbar
+    """
+
+    def __init__(self, curve: Curve, *, y_name: str = "y") -> None:
+        self.curve = curve
+        self.y_name = y_name
+
+    @classmethod
+    def from_study(cls, study: WidthStudy, curve: Curve) -> LearningRateMapDisplay:
+        """Take one of a study's curves."""
+        return cls(curve, y_name=study.datasets[curve.data].y_name)
+
+    def plot(self, ax: Axes | None = None) -> LearningRateMapDisplay:
+        """Draw into `ax` (default: a figure of its own) and return self."""
+        curve = self.curve
+        with matplotlib.rc_context(STYLE):
+            self.ax_, self.figure_ = axes_of(ax)
+            medians = curve.validation_median.T  # (L, W)
+            ridge = np.where(np.isfinite(medians.min(axis=0)), curve.best + 0.5, np.nan)
+            ceiling = ceiling_of(medians)
+            positive = medians[(medians > 0) & (medians <= ceiling)]
+            # An error of exactly 0 takes the colour of the smallest above it.
+            errors = np.ma.masked_greater(np.maximum(medians, positive.min(initial=ceiling)), ceiling)
+            colours = matplotlib.colormaps["viridis_r"].with_extremes(bad="0.8")
+            norm = LogNorm(positive.min(), positive.max() * 1.01) if positive.size else None
+            self.mesh_: QuadMesh = self.ax_.pcolormesh(
+                errors, cmap=colours, norm=norm, edgecolor="white", linewidth=0.3
+            )
+            across = np.arange(len(curve.width)) + 0.5
+            (self.ridge_,) = self.ax_.plot(
+                across, ridge, color="white", marker="o", markeredgecolor="black", markersize=5.5,
+                linewidth=1, label="best rate",
+            )  # fmt: skip
+            self.ax_.grid(visible=False)
+            self.ax_.set_xticks(across, [str(width) for width in curve.width], rotation=45 if len(across) > 7 else 0)
+            every = -(-len(curve.lr_grid) // 12)
+            labels = [rate_text(lr) for lr in curve.lr_grid.tolist()[::every]]
+            self.ax_.set_yticks(np.arange(len(curve.lr_grid))[::every] + 0.5, labels)
+            self.ax_.tick_params(length=0)
+            self.ax_.set_xlabel("width (hidden units)")
+            self.ax_.set_ylabel("learning rate")
+            if errors.count():
+                self.colorbar_ = self.figure_.colorbar(self.mesh_, ax=self.ax_, pad=0.02)
+                self.colorbar_.set_label(f"validation MSE ({self.y_name}²), median of {len(curve.seeds)} seeds")
+                self.colorbar_.outline.set_visible(False)
+            grey = "; grey: diverged" if errors.count() < errors.size else ""
+            self.ax_.set_title(f"{curve.label} (circles: best learning rate{grey})")
+        return self

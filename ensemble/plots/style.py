@@ -1,0 +1,162 @@
+"""What all plots share: colours, type, axes, sheets of panels, and a figure as the content of a file."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import NDArray
+
+from ensemble.data import Dataset
+from ensemble.studies.files import check_format
+
+if TYPE_CHECKING:
+    from ensemble.studies.study import Study
+
+
+# Okabe and Ito's colours, told apart with any colour vision; black and yellow are left out (text; too pale for lines).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 1, 1, 1, 1, 1)), (0, (3, 3)))
+DECADES = 10  # of an error axis, at most
+DATA_COLOUR, NOTE_COLOUR = "0.55", "0.25"
+
+STYLE: dict[Any, Any] = {
+    "font.size": 9.0, "axes.titlesize": 9.5, "axes.labelsize": 9.0, "legend.fontsize": 8.0, "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+    "grid.color": "0.92", "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.framealpha": 0.85,
+    "legend.edgecolor": "none", "lines.linewidth": 1.6, "lines.markersize": 4.5, "figure.dpi": 100.0,
+    "savefig.dpi": 144.0, "figure.facecolor": "white", "svg.hashsalt": "ensemble", "svg.fonttype": "none",
+}  # fmt: skip
+
+
+def render(figure: Figure, suffix: str) -> bytes:
+    """Return a figure as the content of a file; the same figure gives the same bytes.
+
+    Raises
+    ------
+    ValueError
+        `suffix` is none of "png", "svg" and "pdf".
+    """
+    check_format(suffix)
+    # A date would make two runs differ.
+    stamp: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[suffix]
+    content = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(content, format=suffix, metadata=stamp)
+    return content.getvalue()
+
+
+def show(study: Study) -> None:
+    """Open a window per figure of a study and wait until they are closed: what `--show` of the scripts does."""
+    from matplotlib import pyplot
+
+    for name, figure in study.figures().items():
+        # The study's figures have no window: each takes over that of an empty one.
+        window = pyplot.figure(num=name, figsize=tuple(figure.get_size_inches()))
+        window.canvas.figure = figure
+        figure.set_label(name)
+        figure.set_canvas(window.canvas)
+    pyplot.show()
+
+
+def sheet(
+    panels: Sequence[Callable[[Axes], None]], title: str = "", *, columns: int = 2,
+    panel_size: tuple[float, float] = (4.5, 3.4), share: bool = False,
+) -> Figure:  # fmt: skip
+    """Return a figure with one axes per panel, each drawn by its function."""
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    size = (panel_size[0] * columns, panel_size[1] * rows) if len(panels) > 1 else (7.5, 4.6)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).ravel()
+        for ax, draw in zip(axes, panels, strict=False):
+            draw(ax)
+        for ax in axes[len(panels) :]:
+            ax.remove()
+        if share:
+            for ax in axes:
+                ax.label_outer()
+        if title:
+            figure.suptitle(title, fontsize=11, fontweight="bold")
+    return figure
+
+
+def axes_of(ax: Axes | None) -> tuple[Axes, Figure]:
+    """Return `ax`, or the axes of a new figure, with the figure it stands in."""
+    if ax is None:
+        ax = Figure(figsize=(6.4, 4.4), layout="constrained").subplots()
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return ax, figure
+
+
+def about(dataset: Dataset) -> dict[str, Any]:
+    """Return what displays of errors say about a dataset, as their keywords."""
+    return {"y_name": dataset.y_name, "noise_variance": dataset.noise_variance}
+
+
+def title_of(study: Study, data: str) -> str:
+    """Return the formula of a dataset's target, or its name."""
+    target = study.datasets[data].target
+    return data if target is None or target.formula == target.name else target.formula
+
+
+def log_width_axis(ax: Axes, widths: NDArray[np.int64]) -> None:
+    """Make the x axis one of widths, in powers of two."""
+    low, high = int(widths.min()), int(widths.max())
+    ax.set_xscale("log", base=2)
+    powers = [2**power for power in range(31) if low <= 2**power <= high]
+    ticks = powers[:: -(-len(powers) // 8)] if len(powers) > 1 else sorted({low, high})
+    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.set_xlim(low / 1.25, high * 1.25)
+    ax.set_xlabel("width (hidden units)")
+
+
+def draw_floor(ax: Axes, noise_variance: float) -> None:
+    """Draw the variance of the data's noise as a line with its name on it: no legend entry, no line through one."""
+    ax.axhline(noise_variance, color=NOTE_COLOUR, linewidth=1, linestyle=":")
+    ax.set_ylim(bottom=min(noise_variance / 3, ax.get_ylim()[0]))
+    ax.text(
+        0.01, noise_variance / 1.2, "noise variance: best possible in the mean", color=NOTE_COLOUR, fontsize=7,
+        va="top", transform=ax.get_yaxis_transform(),
+    )  # fmt: skip
+
+
+def draw_legend(ax: Axes, n_seeds: int, noise_variance: float | None) -> None:
+    """Draw a legend that says what line and band are, above the line of the noise variance if there is one."""
+    low, high = np.log(ax.get_ylim())
+    bottom = (np.log(noise_variance) - low) / (high - low) if noise_variance else 0.0
+    title = f"median of {n_seeds} seed{'s' * (n_seeds != 1)};\nband: spread (interquartile range)"
+    ax.legend(title=title, title_fontsize=8, alignment="left", loc="best", bbox_to_anchor=(0, bottom, 1, 1 - bottom))
+
+
+def rate_text(lr: float) -> str:
+    """Return a learning rate as a power of two where it is one (to half a step), else as a short number."""
+    power = round(2 * math.log2(lr)) / 2
+    return f"$2^{{{power:g}}}$" if math.isclose(lr, 2.0**power, rel_tol=1e-12) else f"{lr:.3g}"
+
+
+def ceiling_of(*errors: NDArray[np.float64]) -> float:
+    """Return the top of an axis for these errors: twice the largest, but at most DECADES above the smallest.
+
+    Models on their way to divergence reach errors near 1e300, which would flatten everything else.
+    """
+    values = np.concatenate([array.ravel() for array in errors])
+    values = values[np.isfinite(values) & (values > 0)]
+    return 2 * float(min(values.max(), values.min() * 10.0**DECADES)) if values.size else 1.0
+
+
+def gaps(values: NDArray[np.float64], ceiling: float) -> NDArray[np.float64]:
+    """Return the values with NaN, which matplotlib leaves out, in place of those above a log axis, and of zeros."""
+    return np.where((values > 0) & (values < ceiling), values, np.nan)
