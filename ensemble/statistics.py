@@ -21,6 +21,7 @@ __all__ = [
     "bootstrap_interval",
     "compare",
     "compare_over_widths",
+    "error_band",
     "fit_scaling",
     "holm",
     "order_interval",
@@ -32,6 +33,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
+Errorbar = str | tuple[str, float]
 
 RESAMPLING_PURPOSE = 200  # spawn key of the resampled seeds: a stream apart from those of networks and data
 FEW = 10  # fewer seeds than this are called "few"
@@ -295,6 +297,60 @@ def bootstrap_interval(
     values = np.sort(_resampled(rows, estimate, _resampling(errors.shape[-1], resamples, seed)), axis=-1)  # (rows, B)
     low, high = (_quantile(values, fraction).reshape(errors.shape[:-1]) for fraction in fractions)
     return Interval(low, high)
+
+
+def error_band(errors: ArrayLike, errorbar: Errorbar = "ci") -> tuple[Interval, str]:
+    """Return the band around the median of each row of errors, and the words that say what it is.
+
+    The names are seaborn's: "ci" and "se" are *uncertainty*, how far the median may be from that of all seeds, and
+    shrink with more seeds; "pi" and "sd" are *spread*, how far apart single seeds are, and do not. "se" and "sd" are
+    taken of the logarithms, as errors are compared by ratio and drawn on a log axis.
+
+    Parameters
+    ----------
+    errors : (S,) or (..., S) array_like
+        Error of each seed, 0 or above; +inf for a model that diverged.
+    errorbar : {"ci", "pi", "sd", "se"}, or a pair of that and a number
+        The number is the level in percent for "ci" (default 95) and "pi" (default 50, the interquartile range), and a
+        factor for "sd" and "se" (default 1).
+
+    Returns
+    -------
+    Interval, str
+        Arrays of shape (...), and words such as "spread (interquartile range)".
+
+    Raises
+    ------
+    ValueError
+        An unknown name, an impossible number, fewer than 2 seeds, or an error that is NaN or below 0.
+    """
+    name, size = errorbar if isinstance(errorbar, tuple) else (errorbar, {"ci": 95.0, "pi": 50.0}.get(errorbar, 1.0))
+    if name not in ("ci", "pi", "sd", "se"):
+        raise ValueError(f"errorbar is {errorbar!r}; it must be 'ci', 'pi', 'sd' or 'se', or a pair such as ('ci', 95)")
+    if not 0 < size < (100 if name in ("ci", "pi") else np.inf):
+        raise ValueError(f"errorbar is {errorbar!r}; its number must be above 0, and a percentage below 100")
+    errors = _errors(errors, "errors", fewest=2, positive=True)
+    if name == "ci":
+        return bootstrap_interval(errors, level=size / 100), f"uncertainty ({size:g}% interval of the median)"
+    ordered = np.sort(errors, axis=-1)
+    if name == "pi":
+        low, high = (_quantile(ordered, 0.5 + side * size / 200) for side in (-1, 1))
+        words = "interquartile range" if size == 50 else f"middle {size:g}% of the seeds"
+        return Interval(low, high), f"spread ({words})"
+    times = "" if size == 1 else f"{size:g} "
+    with np.errstate(divide="ignore", invalid="ignore"):  # the logarithm of an error of 0; the spread of infinite ones
+        if name == "sd":
+            values, words = np.log(errors), f"spread ({times}standard deviation{'s' * (size != 1)} of the logarithm)"
+        else:
+            rows = errors.reshape(-1, errors.shape[-1])
+            medians = _resampled(rows, _median, _resampling(errors.shape[-1], 4000, 0))
+            values = np.log(medians).reshape(*errors.shape[:-1], -1)
+            words = f"uncertainty ({times}standard error{'s' * (size != 1)} of the median)"
+        width = size * np.std(values, axis=-1, ddof=1) * (values.min(axis=-1) < values.max(axis=-1))  # equal: exactly 0
+        middle = _median(ordered)
+        width = np.where(np.isnan(width), np.inf, width)
+        low, high = middle * np.exp(-width), middle * np.exp(width)
+    return Interval(np.nan_to_num(low, nan=0.0, posinf=np.inf), np.where(np.isnan(high), np.inf, high)), words
 
 
 def order_interval(errors: ArrayLike, level: float = 0.95) -> Interval:

@@ -13,7 +13,7 @@ from ensemble.studies.width import width_study
 
 @pytest.fixture(scope="module")
 def study():
-    return width_study(widths=[1, 4, 300], seeds=3, lrs=[0.03, 0.1], epochs=40, progress=False)
+    return width_study("reciprocal_sine", widths=[1, 4, 300], seeds=3, lrs=[0.03, 0.1], epochs=40, progress=False)
 
 
 @pytest.mark.jit_heavy
@@ -37,7 +37,7 @@ def test_no_trained_model_is_below_its_floor(study):
 
 @pytest.mark.jit_heavy
 def test_networks_without_hidden_bias_approach_their_floor_and_never_cross_it():
-    study = bias_ablation(widths=[2, 32], seeds=3, lrs=[0.05], epochs=400, progress=False)
+    study = bias_ablation("reciprocal_sine", widths=[2, 32], seeds=3, lrs=[0.05], epochs=400, progress=False)
     (bounds,) = study.bounds.values()
     for arm in ("no bias", "output bias only"):
         (curve,) = (c for c in study.curves() if c.label == arm)
@@ -69,7 +69,7 @@ def test_everything_drawn_is_in_the_rows(study):
 
 @pytest.mark.jit_heavy
 def test_the_ablation_draws_the_floors_of_its_arms():
-    study = bias_ablation(widths=[4], seeds=2, lrs=[0.05], epochs=5, progress=False)
+    study = bias_ablation("reciprocal_sine", widths=[4], seeds=2, lrs=[0.05], epochs=5, progress=False)
     (bounds,) = study.bounds.values()
     display = LimitDisplay(study.curves(), bounds, arms=list(bounds.no_bias)).plot()
     assert [line.get_ydata()[0] for line in display.no_bias_] == list(bounds.no_bias.values())

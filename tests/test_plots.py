@@ -18,7 +18,9 @@ from ensemble.plots import (
 )
 from ensemble.studies import Curve, Fit, LearningCurve, bias_ablation, fit_target, width_study
 
-SMALL = {"widths": [2, 8, 16], "seeds": 3, "lrs": [0.02, 0.1], "epochs": 30, "progress": False}
+SMALL = {
+    "data": "reciprocal_sine", "widths": [2, 8, 16], "seeds": 3, "lrs": [0.02, 0.1], "epochs": 30, "progress": False,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_width_curves_show_median_band_and_single_seeds(width):
     assert display.plot() is display
     assert len(display.lines_) == len(display.bands_) == len(display.seeds_) == 2
     for curve, line, band, seeds in zip(width.curves(), display.lines_, display.bands_, display.seeds_, strict=True):
-        low, median, high = curve.quartiles
+        median, (low, high) = curve.quartiles[1], curve.interval()
         np.testing.assert_array_equal(line.get_xdata(), [2, 8, 16])
         np.testing.assert_array_equal(line.get_ydata(), median)
         assert area(band) == {w: (a, b) for w, a, b in zip((2, 8, 16), low, high, strict=True)}
@@ -79,10 +81,14 @@ def test_width_curves_show_median_band_and_single_seeds(width):
     assert (display.ax_.get_xscale(), display.ax_.get_yscale()) == ("log", "log")
     assert display.ax_.get_xlabel() == "width (hidden units)"
     assert display.ax_.get_ylabel() == "test MSE (y²)"
-    assert labels(display) == ["gd", "adam"]
+    assert labels(display)[:2] == ["gd", "adam"]
+    assert ["one learning rate" in label or "mean of all" in label for label in labels(display)[2:]] == [True, True]
     title = display.ax_.get_legend().get_title().get_text()
-    assert "median of 3 seeds" in title
-    assert "interquartile range" in title
+    assert "median of 3 seeds (few)" in title
+    assert "uncertainty (95% interval of the median)" in title
+    for curve, fixed, mean in zip(width.curves(), display.fixed_lines_, display.mean_lines_, strict=True):
+        np.testing.assert_array_equal(fixed.get_ydata(), np.median(curve.fixed_errors, axis=1))
+        np.testing.assert_array_equal(mean.get_ydata(), width.mean_prediction(curve))
     assert display.notes_ == []
 
 
@@ -194,6 +200,20 @@ def test_the_map_leaves_diverged_cells_grey():
     np.testing.assert_array_equal(display.ridge_.get_ydata(), [0.5, np.nan])
     assert "grey: diverged" in display.ax_.get_title()
     assert [text.get_text() for text in display.ax_.get_yticklabels()] == ["$2^{-2}$", "$2^{-1}$", "$2^{0}$"]
+
+
+def test_maps_can_share_their_colours_and_one_bar():
+    validation = np.array([0.1, 0.5, 2.0])[:, None] * np.ones((2, 3, 4))
+    alone = LearningRateMapDisplay(made_up(validation=validation)).plot()
+    assert alone.colorbar_.extend == "neither"
+    display = LearningRateMapDisplay(made_up(validation=validation), limits=(0.01, 1.0)).plot()
+    assert display.mesh_.get_clim() == (0.01, 1.0)
+    assert display.colorbar_.extend == "max"
+    inside = LearningRateMapDisplay(made_up(validation=validation), limits=(0.01, 3.0)).plot()
+    assert inside.colorbar_.extend == "neither"
+    without = LearningRateMapDisplay(made_up(validation=validation)).plot(colorbar=False)
+    assert not hasattr(without, "colorbar_")
+    assert len(without.figure_.axes) == 1
 
 
 def test_the_ablation_shows_a_curve_and_a_fit_per_arm(bias):

@@ -67,7 +67,7 @@ def test_own_data_and_json_as_a_script(tmp_path):
     assert all((tmp_path / path).exists() for path in outcome["files"])
     assert "summary.svg" in {Path(path).name for path in outcome["files"]}
     with open(tmp_path / "out" / "summary.csv", newline="") as file:
-        written = [float(row["median"]) for row in csv.DictReader(file)]
+        written = [float(row["median"]) if row["median"] else None for row in csv.DictReader(file)]
     assert [row["median"] for row in outcome["summary"]] == written
 
 
@@ -194,8 +194,9 @@ def test_dry_run_prints_the_plan_and_does_nothing(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(ensemble.training, "train", lambda *_, **__: pytest.fail("trained"))
     out = tmp_path / "out"
     assert run(["--dry-run", *TINY, "--out", out]) == 0
-    assert "16 models" in capsys.readouterr().out
-    assert run(["--dry-run", "--json", *TINY, "--out", out], setup=bias_setup) == 0
+    assert "64 models" in capsys.readouterr().out
+    one = ["--target", "reciprocal_sine"]
+    assert run(["--dry-run", "--json", *one, *TINY, "--out", out], setup=bias_setup) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["study"] == "bias_ablation"
     assert plan["plan"]["models"] == 4 * 8
@@ -237,7 +238,8 @@ def test_arguments_reach_the_study(tmp_path, capsys):
     assert run([*arguments, "--out", tmp_path]) == 0
     outcome = json.loads(capsys.readouterr().out)
     assert outcome["settings"] == {
-        "widths": [2, 4], "seeds": [0, 1], "lrs": [0.05, 0.1], "optimizers": ["momentum"], "epochs": 10, "noise": 0.5,
+        "widths": [2, 4], "seeds": [0, 1], "lrs": {"momentum": [0.05, 0.1]}, "optimizers": ["momentum"],
+        "epochs": 10, "noise": 0.5,
     }  # fmt: skip
     assert set(outcome["data"]) == {"quadratic", "chirp"}
     assert outcome["data"]["chirp"]["noise_variance"] == pytest.approx(0.5**2 / 12)

@@ -15,7 +15,9 @@ from ensemble.studies.files import csv_text, json_text, prepare_folder, safe_nam
 from ensemble.studies.inputs import as_datasets, few, noise_of, seeds_of, values_of
 
 CO2 = Path(__file__).parent / "data" / "mauna_loa_co2.csv"
-SMALL = {"widths": [2, 8, 16], "seeds": 3, "lrs": [0.02, 0.1], "epochs": 30, "progress": False}
+SMALL = {
+    "data": "reciprocal_sine", "widths": [2, 8, 16], "seeds": 3, "lrs": [0.02, 0.1], "epochs": 30, "progress": False,
+}  # fmt: skip
 
 
 def rows_of(path):
@@ -95,7 +97,7 @@ def test_curve_equals_a_plain_recomputation(width):
 
 
 def test_a_rate_at_which_the_median_diverges_is_never_chosen():
-    study = width_study(widths=[64], seeds=3, lrs=[0.05, 50.0], optimizers=["gd"], epochs=60, progress=False)
+    study = width_study(**SMALL | {"widths": [64], "lrs": [0.05, 50.0], "optimizers": ["gd"], "epochs": 60})
     (curve,) = study.curves()
     assert curve.lr == [0.05]
     assert np.isinf(curve.validation_median[0, 1])
@@ -104,13 +106,15 @@ def test_a_rate_at_which_the_median_diverges_is_never_chosen():
 
 
 def test_all_diverged_is_reported_and_drawn(tmp_path):
-    study = width_study(widths=[64, 128], seeds=2, lrs=[50.0, 80.0], optimizers=["gd"], epochs=60, progress=False)
+    changes = {"widths": [64, 128], "seeds": 2, "lrs": [50.0, 80.0], "optimizers": ["gd"], "epochs": 60}
+    study = width_study(**SMALL | changes)
     (curve,) = study.curves()
     assert curve.diverged.tolist() == [2, 2]
     assert "inf" in study.report()
     study.save(tmp_path)
     assert rows_of(tmp_path / "models.csv")[0]["status"] == "diverged"
-    assert {row["median"] for row in rows_of(tmp_path / "summary.csv") if row["figure"] == "width_curves"} == {"inf"}
+    rows = [row for row in rows_of(tmp_path / "summary.csv") if row["figure"] == "width_curves"]
+    assert {row["median"] for row in rows if row["measure"] == "test_mse"} == {"inf"}
 
 
 def test_choose_wants_a_full_grid_and_test_data(width):
@@ -151,7 +155,7 @@ def test_summary_csv_equals_medians_recomputed_from_models_csv(saved):
     for row in rows_of(saved[0] / "models.csv"):
         groups[row["optimizer"], row["width"], row["lr"]].append((float(row["val_mse"]), float(row["test_mse"])))
     summary = rows_of(saved[0] / "summary.csv")
-    curves = [row for row in summary if row["figure"] == "width_curves"]
+    curves = [row for row in summary if row["figure"] == "width_curves" and row["measure"] == "test_mse"]
     assert len(curves) == 3 * 2
     for row in curves:
         rates = {lr: np.array(groups[row["optimizer"], row["width"], lr]) for lr in ("0.02", "0.1")}
@@ -193,12 +197,15 @@ def test_study_json_says_what_was_run_and_where(width, saved):
     record = json.loads((saved[0] / "study.json").read_text())
     assert record["study"] == "width_study"
     assert record["settings"] == {
-        "widths": [2, 8, 16], "seeds": [0, 1, 2], "lrs": [0.02, 0.1], "optimizers": ["gd", "adam"], "epochs": 30,
-        "noise": 0.01,
+        "widths": [2, 8, 16], "seeds": [0, 1, 2], "lrs": {"gd": [0.02, 0.1], "adam": [0.02, 0.1]},
+        "optimizers": ["gd", "adam"], "epochs": 30, "noise": 0.01,
     }  # fmt: skip
     assert record["data"]["reciprocal_sine"]["sha256"] == width.datasets["reciprocal_sine"].digest
     assert record["data"]["reciprocal_sine"]["samples"] == {"train": 420, "val": 180, "test": 180}
     assert record["models"] == 36
+    assert record["configuration"] == width.setup.digest
+    assert width.setup.digest.encode() in (saved[0] / "summary.png").read_bytes()
+    assert width.setup.digest.encode() in (saved[0] / "summary.svg").read_bytes()
     assert record["training_seconds"] > 0
     assert {"python", "numpy", "numba", "relu-ensemble"} <= set(record["versions"])
     assert record["machine"]["cores"] >= 1
@@ -332,9 +339,9 @@ def test_several_inputs_have_no_fits_but_all_else(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((60, 2))
     data = ensemble.Dataset(x, x @ [1.0, -1.0], name="plane")
-    for run, figures in ((width_study, {"summary", "width_curves", "learning_curves", "learning_rate_map"}),
-                         (bias_ablation, {"summary", "error_by_arm"})):  # fmt: skip
-        study = run(data, **SMALL | {"widths": [2, 3]})
+    of_width = {"summary", "width_curves", "learning_curves", "learning_rate_map", "dead_units"}
+    for run, figures in ((width_study, of_width), (bias_ablation, {"summary", "error_by_arm", "differences"})):
+        study = run(**SMALL | {"data": data, "widths": [2, 3]})
         assert "parts that were missing drawn at random" in study.setup.notes[0]
         assert set(study.figures()) == figures
         assert study.all_fits() == []
@@ -346,14 +353,14 @@ def test_several_inputs_have_no_fits_but_all_else(tmp_path):
 
 def test_several_targets_in_one_pass():
     targets = ["quadratic", "half_sine"]
-    study = width_study(targets, **SMALL)
+    study = width_study(**SMALL | {"data": targets})
     assert set(study.specs.data) == set(targets)
-    assert {f"summary-{name}" for name in targets} <= set(study.figures())
-    alone = width_study("half_sine", **SMALL)
+    assert len(study.figures()["summary"].axes) == 3 * len(targets)
+    alone = width_study(**SMALL | {"data": "half_sine"})
     np.testing.assert_array_equal(study.curves("half_sine")[1].errors, alone.curves()[1].errors)
     assert "quadratic: median" in study.report()
     assert {row["data"] for row in study.summary_rows()} == set(targets)
-    several = bias_ablation(targets, **SMALL | {"optimizers": ["gd", "adam"], "widths": [2]})
+    several = bias_ablation(**SMALL | {"data": targets, "optimizers": ["gd", "adam"], "widths": [2]})
     assert {f"summary-{name}-{optimizer}" for name in targets for optimizer in ("gd", "adam")} <= set(several.figures())
 
 

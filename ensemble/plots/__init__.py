@@ -12,13 +12,18 @@ from ensemble.plots.fit import fit_figures
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.rates import LearningRateMapDisplay
 from ensemble.plots.style import STYLE, render, show
+from ensemble.plots.transfer import CoordinateCheckDisplay, transfer_figures
+from ensemble.plots.units import DeadUnitDisplay, KinkFilmDisplay
 from ensemble.plots.width import width_figures
 
 __all__ = [
     "STYLE",
     "BiasAblationDisplay",
+    "CoordinateCheckDisplay",
+    "DeadUnitDisplay",
     "Figure",
     "FitDisplay",
+    "KinkFilmDisplay",
     "LearningCurveDisplay",
     "LearningRateMapDisplay",
     "LimitDisplay",
@@ -27,5 +32,6 @@ __all__ = [
     "fit_figures",
     "render",
     "show",
+    "transfer_figures",
     "width_figures",
 ]

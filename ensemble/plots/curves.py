@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -12,6 +12,7 @@ from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import NDArray
 
 from ensemble.plots.style import (
     COLOURS,
@@ -25,10 +26,14 @@ from ensemble.plots.style import (
     ceiling_of,
     draw_floor,
     draw_legend,
+    epoch_axis,
     gaps,
+    legend_title,
     log_width_axis,
     rate_text,
+    tidy_log_axis,
 )
+from ensemble.statistics import Errorbar, error_band
 from ensemble.studies.bounds import Bounds
 from ensemble.studies.curves import Curve, LearningCurve, quartiles
 
@@ -38,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class WidthCurveDisplay:
-    """Test error against width on log axes: median and interquartile band over seeds, single seeds faint.
+    """Test error against width on log axes: median over seeds with a band, single seeds faint.
 
     Parameters
     ----------
@@ -48,6 +53,15 @@ class WidthCurveDisplay:
         Name or unit of the output, for the axis label.
     noise_variance : float, optional
         Drawn as a line: what no model can beat on test data in the mean.
+    errorbar : {"ci", "pi", "sd", "se"}, pair of that and a number, or None
+        What the band is, in seaborn's words; see `ensemble.statistics.error_band`. Default: the 95% interval of the
+        median. None, or a single seed, draws no band.
+    fixed : bool
+        Draw also the median at one fixed learning rate, dashed: the one that is best at the middle width.
+    mean_predictions : sequence of (W,) arrays, one per curve
+        Test MSE of the mean of all seeds' predictions, drawn dotted.
+    parameters_per_unit : int, optional
+        Draw a second axis with the number of parameters.
 
     Attributes
     ----------
@@ -57,22 +71,40 @@ class WidthCurveDisplay:
     bands_ : list of PolyCollection
     seeds_ : list of PathCollection
         Single seeds.
+    fixed_lines_, mean_lines_ : list of Line2D
+        One per curve where drawn.
     notes_ : list of Text
         "3/16" where 3 of 16 seeds diverged; empty where none did.
     """
 
-    def __init__(self, curves: Sequence[Curve], *, y_name: str = "y", noise_variance: float | None = None) -> None:
+    def __init__(
+        self, curves: Sequence[Curve], *, y_name: str = "y", noise_variance: float | None = None,
+        errorbar: Errorbar | None = "ci", fixed: bool = False,
+        mean_predictions: Sequence[NDArray[np.float64]] = (), parameters_per_unit: int | None = None,
+    ) -> None:  # fmt: skip
         self.curves = list(curves)
         self.y_name = y_name
         self.noise_variance = noise_variance
+        self.errorbar = errorbar
+        self.fixed = fixed
+        self.mean_predictions = list(mean_predictions)
+        self.parameters_per_unit = parameters_per_unit
 
     @classmethod
-    def from_study(cls, study: WidthStudy, data: str | None = None) -> WidthCurveDisplay:
-        """Take the curves of a width study on a dataset (default: the first)."""
+    def from_study(
+        cls, study: WidthStudy, data: str | None = None, *, errorbar: Errorbar | None = "ci", details: bool = True
+    ) -> WidthCurveDisplay:
+        """Take the curves of a study on a dataset (default: the first), with all `details` or the medians alone."""
         data = next(iter(study.datasets)) if data is None else data
-        return cls(study.curves(data), **about(study.datasets[data]))
+        curves, dataset = study.curves(data), study.datasets[data]
+        more: dict[str, Any] = {}
+        if details:
+            more["fixed"] = True
+            more["mean_predictions"] = [study.mean_prediction(curve) for curve in curves]
+            more["parameters_per_unit"] = dataset.n_inputs + 2  # its weights, its bias and its output weight
+        return cls(curves, errorbar=errorbar, **about(dataset), **more)
 
-    def plot(self, ax: Axes | None = None) -> WidthCurveDisplay:
+    def plot(self, ax: Axes | None = None, *, legend: bool = True) -> WidthCurveDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
         with matplotlib.rc_context(STYLE):
             self.ax_, self.figure_ = axes_of(ax)
@@ -82,19 +114,28 @@ class WidthCurveDisplay:
             self.lines_: list[Line2D] = []
             self.bands_: list[PolyCollection] = []
             self.seeds_: list[PathCollection] = []
+            self.fixed_lines_: list[Line2D] = []
+            self.mean_lines_: list[Line2D] = []
             self.notes_: list[Text] = []
+            self.band_words_ = ""
             ceiling = ceiling_of(*(curve.errors for curve in self.curves))
             for place, curve in enumerate(self.curves):
                 self._draw(place, curve, ceiling)
             if self.noise_variance:
                 draw_floor(self.ax_, self.noise_variance)
             self.ax_.set_ylim(top=5 * ceiling if self.notes_ else ceiling)  # room for the notes
-            draw_legend(self.ax_, len(self.curves[0].seeds), self.noise_variance)
+            tidy_log_axis(self.ax_)
+            if self.parameters_per_unit:
+                self._draw_parameters(self.parameters_per_unit)
+            if legend:
+                draw_legend(
+                    self.ax_, len(self.curves[0].seeds), self.noise_variance, self.band_words_, more=self._kinds()
+                )
         return self
 
     def _draw(self, place: int, curve: Curve, ceiling: float) -> None:
         colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-        low, median, high = curve.quartiles
+        median = curve.quartiles[1]
         n_seeds, diverged = len(curve.seeds), int(curve.diverged.sum())
         label = curve.label + (f" ({diverged} of {curve.errors.size} diverged)" if diverged else "")
         # Seeds are set apart sideways, a little and evenly, so that curves at the same widths do not hide each other.
@@ -102,20 +143,24 @@ class WidthCurveDisplay:
         widths = np.repeat(curve.width * shift, n_seeds)
         errors = gaps(curve.errors, ceiling).ravel()
         self.seeds_.append(self.ax_.scatter(widths, errors, s=6, color=colour, alpha=0.22, linewidths=0, zorder=1.5))
-        self.bands_.append(
-            self.ax_.fill_between(
-                curve.width,
-                gaps(low, ceiling),
-                gaps(np.minimum(high, ceiling), np.inf),
-                color=colour,
-                alpha=0.18,
-                linewidth=0,
-            )
-        )
+        if self.errorbar is not None and n_seeds > 1:
+            (low, high), self.band_words_ = error_band(curve.errors, self.errorbar)
+            low, high = gaps(low, ceiling), gaps(np.minimum(high, ceiling), np.inf)
+            self.bands_.append(self.ax_.fill_between(curve.width, low, high, color=colour, alpha=0.2, linewidth=0))
         self.lines_ += self.ax_.plot(
             curve.width, gaps(median, ceiling), color=colour, marker=marker, label=label, markeredgecolor="white",
             markeredgewidth=0.5,
         )  # fmt: skip
+        if self.fixed:
+            fixed = quartiles(curve.fixed_errors)[1]
+            self.fixed_lines_ += self.ax_.plot(
+                curve.width, gaps(fixed, ceiling), color=colour, linestyle=(0, (4, 2)), linewidth=1.1
+            )
+        if self.mean_predictions:
+            self.mean_lines_ += self.ax_.plot(
+                curve.width, gaps(self.mean_predictions[place], ceiling), color=colour, linestyle=(0, (1, 1)),
+                linewidth=1.6,
+            )  # fmt: skip
         for width, count in zip(curve.width[curve.diverged > 0], curve.diverged[curve.diverged > 0], strict=True):
             self.notes_.append(
                 self.ax_.text(
@@ -124,6 +169,32 @@ class WidthCurveDisplay:
                 )
             )  # fmt: skip
 
+    def _kinds(self) -> list[Line2D]:
+        """Return legend entries that say what dashed and dotted lines are."""
+        kinds = []
+        if self.fixed:
+            tuned = int(self.curves[0].width[self.curves[0].middle])
+            label = f"one learning rate for all, tuned at width {tuned}"
+            kinds.append(Line2D([], [], color=NOTE_COLOUR, linestyle=(0, (4, 2)), linewidth=1.1, label=label))
+        if self.mean_predictions:
+            label = "mean of all seeds' predictions"
+            kinds.append(Line2D([], [], color=NOTE_COLOUR, linestyle=(0, (1, 1)), linewidth=1.6, label=label))
+        return kinds
+
+    def _draw_parameters(self, per_unit: int) -> None:
+        def parameters(widths: Any) -> Any:
+            return widths * per_unit
+
+        def units(values: Any) -> Any:
+            return values / per_unit
+
+        second = self.ax_.secondary_xaxis("top", functions=(parameters, units))
+        ticks = [tick * per_unit for tick in self.ax_.get_xticks()]
+        second.xaxis.set_major_locator(FixedLocator(ticks))
+        second.xaxis.set_minor_locator(NullLocator())
+        second.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        second.set_xlabel("parameters")
+
 
 class LimitDisplay:
     """Training error against what is possible: floors that no network can pass, networks that exist.
@@ -131,12 +202,14 @@ class LimitDisplay:
     Parameters
     ----------
     curves : sequence of Curve
-        Their training errors are drawn, median and interquartile band over seeds.
+        Their training errors are drawn, median over seeds with a band.
     bounds : Bounds
     arms : sequence of str
         Which of the no-bias floors are drawn.
     y_name : str
         Name or unit of the output, for the axis label.
+    errorbar : {"ci", "pi", "sd", "se"}, pair of that and a number, or None
+        What the band is; see `ensemble.statistics.error_band`.
 
     Attributes
     ----------
@@ -151,33 +224,42 @@ class LimitDisplay:
         The no-bias floors, one per arm.
     """
 
-    def __init__(self, curves: Sequence[Curve], bounds: Bounds, *, arms: Sequence[str] = (), y_name: str = "y") -> None:
+    def __init__(
+        self, curves: Sequence[Curve], bounds: Bounds, *, arms: Sequence[str] = (), y_name: str = "y",
+        errorbar: Errorbar | None = "ci",
+    ) -> None:  # fmt: skip
         self.curves = list(curves)
         self.bounds = bounds
         self.arms = list(arms)
         self.y_name = y_name
+        self.errorbar = errorbar
 
-    def plot(self, ax: Axes | None = None) -> LimitDisplay:
+    def plot(self, ax: Axes | None = None, *, legend: bool = True) -> LimitDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
         with matplotlib.rc_context(STYLE):
             self.ax_, self.figure_ = axes_of(ax)
             log_width_axis(self.ax_, self.bounds.width)
             self.ax_.set_yscale("log")
             self.ax_.set_ylabel(f"training MSE ({self.y_name}²)")
+            band = ""
             ceiling = ceiling_of(*(curve.train_errors for curve in self.curves))
             self.lines_: list[Line2D] = []
             for place, curve in enumerate(self.curves):
-                low, median, high = (gaps(values, ceiling) for values in quartiles(curve.train_errors))
+                median = gaps(quartiles(curve.train_errors)[1], ceiling)
                 colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-                self.ax_.fill_between(curve.width, low, high, color=colour, alpha=0.18, linewidth=0)
+                if self.errorbar is not None and len(curve.seeds) > 1:
+                    (low, high), band = error_band(curve.train_errors, self.errorbar)
+                    low, high = gaps(low, ceiling), gaps(np.minimum(high, ceiling), np.inf)
+                    self.ax_.fill_between(curve.width, low, high, color=colour, alpha=0.2, linewidth=0)
                 self.lines_ += self.ax_.plot(
-                    curve.width, median, color=colour, marker=marker, label=f"trained: {curve.label}",
+                    curve.width, median, color=colour, marker=marker, label=f"{curve.label}, trained",
                     markeredgecolor="white", markeredgewidth=0.5,
                 )  # fmt: skip
             self._draw_possible(ceiling)
-            n_seeds = len(self.curves[0].seeds)
-            title = f"trained: median of {n_seeds} seed{'s' * (n_seeds != 1)},\nband: spread (interquartile range)"
-            self.ax_.legend(title=title, title_fontsize=8, alignment="left", loc="best")
+            tidy_log_axis(self.ax_)
+            title = f"trained: {legend_title(len(self.curves[0].seeds), band)}"
+            if legend:
+                self.ax_.legend(title=title, title_fontsize=8, alignment="left", loc="best")
         return self
 
     def _draw_possible(self, ceiling: float) -> None:
@@ -186,7 +268,7 @@ class LimitDisplay:
         if len(bounds.built):
             self.built_ = self.ax_.plot(
                 bounds.built_width, gaps(bounds.built, np.inf), color="black", marker="x", linestyle="--", linewidth=1,
-                label="built: a network that exists",
+                label="built: a network of this width that exists",
             )  # fmt: skip
         self.no_bias_: list[Line2D] = []
         for arm in self.arms:
@@ -244,7 +326,6 @@ class LearningCurveDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
         with matplotlib.rc_context(STYLE):
             self.ax_, self.figure_ = axes_of(ax)
-            self.ax_.set_xscale("symlog", linthresh=1)  # epoch 0 has its place too
             self.ax_.set_yscale("log")
             self.lines_: list[Line2D] = []
             self.bands_: list[PolyCollection] = []
@@ -264,13 +345,8 @@ class LearningCurveDisplay:
             if self.noise_variance:
                 draw_floor(self.ax_, self.noise_variance)
             self.ax_.set_ylim(top=ceiling)
-            last = max(int(curve.epochs[-1]) for curve in self.curves)
-            powers = [10**power for power in range(9) if 10**power <= last]
-            self.ax_.xaxis.set_major_locator(FixedLocator([0, *powers]))
-            self.ax_.xaxis.set_minor_locator(NullLocator())
-            self.ax_.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            self.ax_.set_xlim(0, max(last, 1))
-            self.ax_.set_xlabel("epoch (full-batch steps)")
+            tidy_log_axis(self.ax_)
+            epoch_axis(self.ax_, max(int(curve.epochs[-1]) for curve in self.curves))
             self.ax_.set_ylabel(f"test MSE ({self.y_name}²)")
-            draw_legend(self.ax_, self.curves[0].n_seeds, self.noise_variance)
+            draw_legend(self.ax_, self.curves[0].n_seeds, self.noise_variance, "spread (interquartile range)")
         return self

@@ -30,6 +30,8 @@ class LearningRateMapDisplay:
     curve : Curve
     y_name : str
         Name or unit of the output, for the label of the colour bar.
+    limits : (float, float), optional
+        Errors at which the colours begin and end, such as those of several maps side by side; default: the map's own.
 
     Attributes
     ----------
@@ -39,19 +41,21 @@ class LearningRateMapDisplay:
     ridge_ : Line2D
         The chosen learning rate of each width.
     colorbar_ : Colorbar
+        If one was asked for, and some cell is not grey.
     """
 
-    def __init__(self, curve: Curve, *, y_name: str = "y") -> None:
+    def __init__(self, curve: Curve, *, y_name: str = "y", limits: tuple[float, float] | None = None) -> None:
         self.curve = curve
         self.y_name = y_name
+        self.limits = limits
 
     @classmethod
     def from_study(cls, study: WidthStudy, curve: Curve) -> LearningRateMapDisplay:
         """Take one of a study's curves."""
         return cls(curve, y_name=study.datasets[curve.data].y_name)
 
-    def plot(self, ax: Axes | None = None) -> LearningRateMapDisplay:
-        """Draw into `ax` (default: a figure of its own) and return self."""
+    def plot(self, ax: Axes | None = None, *, colorbar: bool = True) -> LearningRateMapDisplay:
+        """Draw into `ax` (default: a figure of its own), with a colour bar beside it or not, and return self."""
         curve = self.curve
         with matplotlib.rc_context(STYLE):
             self.ax_, self.figure_ = axes_of(ax)
@@ -63,6 +67,8 @@ class LearningRateMapDisplay:
             errors = np.ma.masked_greater(np.maximum(medians, positive.min(initial=ceiling)), ceiling)
             colours = matplotlib.colormaps["viridis_r"].with_extremes(bad="0.8")
             norm = LogNorm(positive.min(), positive.max() * 1.01) if positive.size else None
+            if self.limits is not None:
+                norm = LogNorm(*self.limits)
             self.mesh_: QuadMesh = self.ax_.pcolormesh(
                 errors, cmap=colours, norm=norm, edgecolor="white", linewidth=0.3
             )
@@ -79,8 +85,10 @@ class LearningRateMapDisplay:
             self.ax_.tick_params(length=0)
             self.ax_.set_xlabel("width (hidden units)")
             self.ax_.set_ylabel("learning rate")
-            if errors.count():
-                self.colorbar_ = self.figure_.colorbar(self.mesh_, ax=self.ax_, pad=0.02)
+            if colorbar and errors.count():
+                # An arrow on the bar says that errors beyond the last colour share it.
+                extend = "max" if self.limits is not None and errors.max() > self.limits[1] else "neither"
+                self.colorbar_ = self.figure_.colorbar(self.mesh_, ax=self.ax_, pad=0.02, extend=extend)
                 self.colorbar_.set_label(f"validation MSE ({self.y_name}²), median of {len(curve.seeds)} seeds")
                 self.colorbar_.outline.set_visible(False)
             grey = "; grey: diverged" if errors.count() < errors.size else ""

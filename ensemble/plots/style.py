@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from ensemble.data import Dataset
+from ensemble.statistics import FEW
 from ensemble.studies.files import check_format
 
 if TYPE_CHECKING:
@@ -37,8 +39,17 @@ STYLE: dict[Any, Any] = {
 }  # fmt: skip
 
 
-def render(figure: Figure, suffix: str) -> bytes:
+def render(figure: Figure, suffix: str, configuration: str = "") -> bytes:
     """Return a figure as the content of a file; the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    figure : Figure
+    suffix : str
+        "png", "svg" or "pdf".
+    configuration : str
+        Hash of what the figure shows, kept in the file's metadata: as "Configuration" in PNG, "Identifier" in SVG and
+        "Keywords" in PDF.
 
     Raises
     ------
@@ -48,9 +59,12 @@ def render(figure: Figure, suffix: str) -> bytes:
     check_format(suffix)
     # A date would make two runs differ.
     stamp: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[suffix]
+    if configuration:
+        stamp |= {{"png": "Configuration", "svg": "Identifier", "pdf": "Keywords"}[suffix]: configuration}
     content = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(content, format=suffix, metadata=stamp)
+    figure.set_layout_engine("none")  # laid out once: a second time would move everything by a hair
     return content.getvalue()
 
 
@@ -69,9 +83,12 @@ def show(study: Study) -> None:
 
 def sheet(
     panels: Sequence[Callable[[Axes], None]], title: str = "", *, columns: int = 2,
-    panel_size: tuple[float, float] = (4.5, 3.4), share: bool = False,
+    panel_size: tuple[float, float] = (4.5, 3.4), share: bool = False, legend_at: int | None = None,
 ) -> Figure:  # fmt: skip
-    """Return a figure with one axes per panel, each drawn by its function."""
+    """Return a figure with one axes per panel, each drawn by its function.
+
+    With `legend_at` the legend of that panel, which must have drawn one, is moved below all panels: it serves all.
+    """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     size = (panel_size[0] * columns, panel_size[1] * rows) if len(panels) > 1 else (7.5, 4.6)
@@ -85,9 +102,32 @@ def sheet(
         if share:
             for ax in axes:
                 ax.label_outer()
+        if legend_at is not None:
+            _share_legend(figure, list(axes[: len(panels)]), legend_at)
         if title:
             figure.suptitle(title, fontsize=11, fontweight="bold")
     return figure
+
+
+def _share_legend(figure: Figure, axes: Sequence[Axes], place: int) -> None:
+    """Put the legend of one axes below the figure, and take those of all axes away."""
+    legend = axes[place].get_legend()
+    assert legend is not None
+    entries, words = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
+    heading = legend.get_title().get_text().replace("\n", " ")
+    for ax in axes:
+        own = ax.get_legend()
+        if own is not None:
+            own.remove()
+    figure.legend(
+        [entry for entry in entries if entry is not None], words, loc="outside lower center", ncols=len(words),
+        title=heading, title_fontsize=8,
+    )  # fmt: skip
+
+
+def panel_shape(count: int) -> tuple[float, float]:
+    """Return width and height, in inches, of each of `count` panels: smaller where there are many."""
+    return (4.5, 3.4) if count <= 4 else (3.6, 2.9)
 
 
 def axes_of(ax: Axes | None) -> tuple[Axes, Figure]:
@@ -102,6 +142,11 @@ def axes_of(ax: Axes | None) -> tuple[Axes, Figure]:
 def about(dataset: Dataset) -> dict[str, Any]:
     """Return what displays of errors say about a dataset, as their keywords."""
     return {"y_name": dataset.y_name, "noise_variance": dataset.noise_variance}
+
+
+def name_of(data: str) -> str:
+    """Return a dataset's name as words, for the titles of small panels."""
+    return data.replace("_", " ")
 
 
 def title_of(study: Study, data: str) -> str:
@@ -123,6 +168,24 @@ def log_width_axis(ax: Axes, widths: NDArray[np.int64]) -> None:
     ax.set_xlabel("width (hidden units)")
 
 
+def tidy_log_axis(ax: Axes) -> None:
+    """Leave out the minor ticks of a logarithmic y axis of some decades: nobody reads them, and they cost most time."""
+    low, high = ax.get_ylim()
+    if high > 1e3 * low:
+        ax.yaxis.set_minor_locator(NullLocator())
+
+
+def epoch_axis(ax: Axes, last: int) -> None:
+    """Make the x axis one of epochs, in powers of ten with a place for epoch 0."""
+    ax.set_xscale("symlog", linthresh=1)
+    powers = [10**power for power in range(9) if 10**power <= last]
+    ax.xaxis.set_major_locator(FixedLocator([0, *powers]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.set_xlim(0, max(last, 1))
+    ax.set_xlabel("epoch (full-batch steps)")
+
+
 def draw_floor(ax: Axes, noise_variance: float) -> None:
     """Draw the variance of the data's noise as a line with its name on it: no legend entry, no line through one."""
     ax.axhline(noise_variance, color=NOTE_COLOUR, linewidth=1, linestyle=":")
@@ -133,12 +196,23 @@ def draw_floor(ax: Axes, noise_variance: float) -> None:
     )  # fmt: skip
 
 
-def draw_legend(ax: Axes, n_seeds: int, noise_variance: float | None) -> None:
+def draw_legend(
+    ax: Axes, n_seeds: int, noise_variance: float | None, band: str = "", more: Sequence[Artist] = ()
+) -> None:
     """Draw a legend that says what line and band are, above the line of the noise variance if there is one."""
     low, high = np.log(ax.get_ylim())
     bottom = (np.log(noise_variance) - low) / (high - low) if noise_variance else 0.0
-    title = f"median of {n_seeds} seed{'s' * (n_seeds != 1)};\nband: spread (interquartile range)"
-    ax.legend(title=title, title_fontsize=8, alignment="left", loc="best", bbox_to_anchor=(0, bottom, 1, 1 - bottom))
+    handles = [*ax.get_legend_handles_labels()[0], *more]
+    ax.legend(
+        handles=handles, title=legend_title(n_seeds, band), title_fontsize=8, alignment="left", loc="best",
+        bbox_to_anchor=(0, bottom, 1, 1 - bottom),
+    )  # fmt: skip
+
+
+def legend_title(n_seeds: int, band: str = "") -> str:
+    """Return the words on what a line and its band are; fewer than 10 seeds are called "few"."""
+    few = " (few)" if n_seeds < FEW else ""
+    return f"median of {n_seeds} seed{'s' * (n_seeds != 1)}{few}" + (f";\nband: {band}" if band else "")
 
 
 def rate_text(lr: float) -> str:

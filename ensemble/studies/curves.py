@@ -14,16 +14,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from ensemble.results import Result
 from ensemble.specs import Specs
+from ensemble.statistics import FEW, Errorbar, Interval, ScalingFit, error_band, fit_scaling, summarize
 
 __all__ = [
     "Curve",
     "LearningCurve",
     "choose",
     "curve_rows",
+    "few_note",
+    "fixed_rows",
     "learning_curves",
     "learning_rows",
     "map_rows",
     "quartiles",
+    "scaling_rows",
+    "train_rows",
 ]
 
 QUARTILES = ("lower_quartile", "median", "upper_quartile")
@@ -33,23 +38,9 @@ Integers = NDArray[np.int64]
 
 
 def quartiles(errors: ArrayLike) -> Floats:
-    """Return lower quartile, median and upper quartile over the last axis, shape (3, ...).
-
-    Linear between order statistics, as `numpy.quantile`, but safe for +inf (diverged models): a quartile that leans
-    on an infinite error is itself infinite, never NaN.
-    """
-    ordered = np.sort(np.asarray(errors, dtype=np.float64), axis=-1)
-    found = []
-    for fraction in (0.25, 0.5, 0.75):
-        place = fraction * (ordered.shape[-1] - 1)
-        low, part = int(place), place - int(place)
-        value = ordered[..., low].copy()
-        if part > 0:
-            finite = np.isfinite(ordered[..., low + 1])
-            step = np.subtract(ordered[..., low + 1], value, out=np.full_like(value, np.inf), where=finite)
-            value += part * step
-        found.append(value)
-    return np.stack(found)
+    """Return lower quartile, median and upper quartile over the last axis, shape (3, ...); +inf where diverged."""
+    summary = summarize(errors)
+    return np.stack([summary.lower_quartile, summary.median, summary.upper_quartile])
 
 
 @dataclass(frozen=True)
@@ -100,6 +91,11 @@ class Curve:
         return np.asarray(self.lr_grid[self.best])
 
     @property
+    def at_edge(self) -> NDArray[np.bool_]:
+        """Whether the chosen learning rate is the first or last of several, (W,): a better one may lie beyond."""
+        return np.asarray((len(self.lr_grid) > 1) & ((self.best == 0) | (self.best == len(self.lr_grid) - 1)))
+
+    @property
     def chosen(self) -> Integers:
         """Rows of the specs at the chosen learning rate, (W, S)."""
         return self.models[np.arange(len(self.width)), self.best]
@@ -113,6 +109,31 @@ class Curve:
     def train_errors(self) -> Floats:
         """Training MSE at the chosen learning rate, (W, S)."""
         return self.train_mse[np.arange(len(self.width)), self.best]
+
+    @property
+    def middle(self) -> int:
+        """Place of the middle width, on a log scale: where the one fixed learning rate is tuned."""
+        logs = np.log(self.width)
+        return int(np.argmin(np.abs(logs - (logs[0] + logs[-1]) / 2)))
+
+    @property
+    def fixed_lr(self) -> float:
+        """The learning rate that is best at the middle width: what one gets who tunes once and then widens."""
+        return float(self.lr[self.middle])
+
+    @property
+    def fixed_errors(self) -> Floats:
+        """Test MSE at the fixed learning rate, (W, S)."""
+        return self.test_mse[:, self.best[self.middle]]
+
+    def interval(self, errorbar: Errorbar = "ci") -> Interval:
+        """Return the band around the median of `errors`, (W,) each; see `statistics.error_band`."""
+        return error_band(self.errors, errorbar)[0]
+
+    @cached_property
+    def scaling(self) -> ScalingFit:
+        """Line and power law of the median test MSE against width."""
+        return fit_scaling(self.width, self.errors)
 
     @property
     def quartiles(self) -> Floats:
@@ -189,19 +210,60 @@ def learning_curves(curve: Curve, result: Result, widths: ArrayLike) -> list[Lea
 def curve_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
     """Return the rows of `summary.csv` for a curve of error against width."""
     head = {"figure": figure, "data": curve.data, **curve.settings, "measure": "test_mse"}
+    low, high = curve.interval()
     return [
         head
         | {"width": int(curve.width[i]), "lr": float(curve.lr[i])}
-        | {"seeds": len(curve.seeds), "diverged": int(curve.diverged[i])}
+        | {"seeds": len(curve.seeds), "diverged": int(curve.diverged[i]), "note": few_note(len(curve.seeds))}
         | dict(zip(QUARTILES, values, strict=True))
+        | {"ci_low": float(low[i]), "ci_high": float(high[i])}
         for i, values in enumerate(curve.quartiles.T.tolist())
     ]
 
 
+def fixed_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
+    """Return the rows of `summary.csv` for a curve at its one fixed learning rate."""
+    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": "test_mse_at_fixed_lr"}
+    low, high = error_band(curve.fixed_errors)[0]
+    return [
+        head
+        | {"width": width, "lr": curve.fixed_lr, "seeds": len(curve.seeds)}
+        | {"diverged": int(np.isinf(curve.fixed_errors[i]).sum()), "note": few_note(len(curve.seeds))}
+        | dict(zip(QUARTILES, quartiles(curve.fixed_errors[i]).tolist(), strict=True))
+        | {"ci_low": float(low[i]), "ci_high": float(high[i])}
+        for i, width in enumerate(curve.width.tolist())
+    ]
+
+
+def scaling_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
+    """Return the rows of `summary.csv` for the fits of error against width: slope, and a, b, c of a w^-b + c."""
+    head = {"figure": figure, "data": curve.data, **curve.settings, "seeds": len(curve.seeds)}
+    fit = curve.scaling
+    return [
+        head
+        | {"measure": f"scaling_{name}", "median": getattr(fit, name)}
+        | dict(zip(("ci_low", "ci_high"), getattr(fit, f"{name}_interval"), strict=True))
+        | {"note": " ".join(fit.warnings)}
+        for name in ("slope", "a", "b", "c")
+        if np.isfinite(getattr(fit, name))
+    ]
+
+
+def few_note(n_seeds: int) -> str:
+    """Return "few" where there are too few seeds to say much, else ""."""
+    return "few" if n_seeds < FEW else ""
+
+
 def train_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
     """Return the rows of `summary.csv` for a curve of training error against width."""
-    rows = zip(curve_rows(figure, curve), quartiles(curve.train_errors).T.tolist(), strict=True)
-    return [row | {"measure": "train_mse"} | dict(zip(QUARTILES, values, strict=True)) for row, values in rows]
+    low, high = error_band(curve.train_errors)[0]
+    rows = zip(curve_rows(figure, curve), quartiles(curve.train_errors).T.tolist(), low, high, strict=True)
+    return [
+        row
+        | {"measure": "train_mse", "ci_low": float(start), "ci_high": float(end)}
+        | dict(zip(QUARTILES, values, strict=True))
+        for row, values, start, end in rows
+    ]
 
 
 def learning_rows(figure: str, curve: Curve, learning: LearningCurve) -> list[dict[str, Any]]:

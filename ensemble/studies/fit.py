@@ -38,7 +38,7 @@ def fit_setup(
     """Return the fit report before training; parameters and errors as in `fit_target`."""
     datasets, notes = as_datasets(data, noise)
     settings: dict[str, Any] = {
-        "width": width, "seeds": seeds_of(seeds), "lr": lr, "optimizer": optimizer, "epochs": epochs,
+        "width": width, "seeds": seeds_of(seeds, fewest=1), "lr": lr, "optimizer": optimizer, "epochs": epochs,
         "noise": noise_of(data, noise),
     }  # fmt: skip
     specs = grid(data=list(datasets), optimizer=optimizer, lr=lr, width=width, seed=settings["seeds"])

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ensemble.data import Dataset, sample
+from ensemble.specs import CHOICES
 
-__all__ = ["Data", "as_datasets", "few", "noise_of", "seeds_of", "values_of"]
+__all__ = ["Data", "as_datasets", "few", "noise_of", "rates_of", "seeds_of", "values_of"]
 
 # What the studies accept as data: names of targets, a dataset, or several by name.
 Data = str | Sequence[str] | Dataset | Mapping[str, Dataset]
@@ -62,13 +63,37 @@ def values_of(name: str, values: Iterable[Any]) -> list[Any]:
     return listed
 
 
-def seeds_of(seeds: int | Iterable[int]) -> list[int]:
-    """Return a number of seeds as the list 0, 1, ..., and a list of seeds as it is."""
-    if isinstance(seeds, int | np.integer):
-        if seeds < 1:
-            raise ValueError(f"seeds is {seeds}; at least 1 is needed")
-        return list(range(int(seeds)))
-    return values_of("seeds", seeds)
+def seeds_of(seeds: int | Iterable[int], fewest: int = 2) -> list[int]:
+    """Return a number of seeds as the list 0, 1, ..., and a list of seeds as it is.
+
+    Raises
+    ------
+    ValueError
+        A seed named twice, or fewer than `fewest`: one seed says nothing about the others.
+    """
+    listed = list(range(int(seeds))) if isinstance(seeds, int | np.integer) else values_of("seeds", seeds)
+    if len(listed) < fewest:
+        raise ValueError(f"seeds is {seeds}; at least {fewest} are needed to tell signal from chance")
+    return listed
+
+
+def rates_of(lrs: Iterable[float] | Mapping[str, Iterable[float]], optimizers: Sequence[str]) -> dict[str, list[float]]:
+    """Return the learning rates of each optimizer; a plain list serves all of them.
+
+    Raises
+    ------
+    ValueError
+        No rate, a rate named twice, or an optimizer that the dict does not name.
+    """
+    if not isinstance(lrs, Mapping):
+        listed = values_of("lrs", lrs)
+        return {name: listed for name in optimizers}
+    for name in optimizers:
+        if name not in lrs:
+            known = name in CHOICES["optimizer"]
+            problem = "has no learning rates" if known else "is unknown"
+            raise ValueError(f"optimizer {name!r} {problem}; allowed are {', '.join(lrs)}")
+    return {name: values_of(f"lrs of {name}", lrs[name]) for name in optimizers}
 
 
 def few(widths: ArrayLike, count: int) -> list[int]:

@@ -5,6 +5,7 @@ A `Setup` is a study not yet run, so that a script can show its plan; `Setup.run
 
 from __future__ import annotations
 
+import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -71,6 +72,15 @@ class Setup(Generic[AnyStudy]):
     notes: tuple[str, ...] = ()
     record: Sequence[int] | None = None
     snapshots: Sequence[int] | None = None
+
+    @property
+    def digest(self) -> str:
+        """Hash of all that decides the result: specs, data and epochs. `study.json` and the plots' metadata hold it."""
+        content = {
+            "study": self.study.name, "specs": self.specs.digest(), "epochs": self.epochs, "settings": self.settings,
+            "data": {name: dataset.digest for name, dataset in self.datasets.items()},
+        }  # fmt: skip
+        return hashlib.sha256(files.json_text(content).encode()).hexdigest()
 
     def plan(self) -> training.Plan:
         """Return what training would cost, without training."""
@@ -172,11 +182,16 @@ class Study(ABC):
                     rows.append({"data": name, "part": part} | cells | {"y": value})
         return rows
 
+    def more_tables(self) -> dict[str, list[dict[str, Any]]]:
+        """Return tables of this kind of study alone, rows by file name without suffix."""
+        return {}
+
     def record(self) -> dict[str, Any]:
         """Return what `study.json` holds: configuration, data, versions, machine, wall time."""
         return {
             "study": self.name,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "configuration": self.setup.digest,
             "settings": self.settings,
             "models": len(self.specs),
             "diverged": int((self.result.status == "diverged").sum()),
@@ -215,10 +230,12 @@ class Study(ABC):
         written = []
         for name, figure in self.figures().items():
             for suffix in formats:
-                written.append(files.write(folder / f"{name}.{suffix}", plots.render(figure, suffix)))
+                written.append(
+                    files.write(folder / f"{name}.{suffix}", plots.render(figure, suffix, self.setup.digest))
+                )
         tables = {
             "models": self.model_rows(), "summary": self.summary_rows(),
-            "fits": self.fit_rows(), "points": self.point_rows(),
+            "fits": self.fit_rows(), "points": self.point_rows(), **self.more_tables(),
         }  # fmt: skip
         for name, rows in tables.items():
             if rows:

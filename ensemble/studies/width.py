@@ -6,10 +6,15 @@ reported on test data.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ensemble.specs import grid
 from ensemble.studies.bounds import Bounds, bound_rows, bounds_of
@@ -18,55 +23,68 @@ from ensemble.studies.curves import (
     LearningCurve,
     choose,
     curve_rows,
+    few_note,
+    fixed_rows,
     learning_curves,
     learning_rows,
     map_rows,
+    scaling_rows,
     train_rows,
 )
-from ensemble.studies.inputs import Data, as_datasets, few, noise_of, seeds_of, values_of
+from ensemble.studies.inputs import Data, as_datasets, few, noise_of, rates_of, seeds_of, values_of
 from ensemble.studies.study import Fit, Setup, Study
+from ensemble.studies.units import Film, dead_fraction, film_rows, films_of, mean_prediction_mse, unit_rows
 
 if TYPE_CHECKING:
     from ensemble.plots import Figure
 
-__all__ = ["LRS", "OPTIMIZERS", "WIDTHS", "WidthStudy", "width_setup", "width_study"]
+__all__ = ["LRS", "OPTIMIZERS", "TARGETS", "WIDTHS", "WidthStudy", "width_setup", "width_study"]
 
-WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 640, 1024)  # powers of two, and the original's 640
+TARGETS = ("reciprocal_sine", "quadratic", "half_sine", "chirp")
+WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 640, 1024)  # powers of two, and the original's 640
 # Steps of sqrt(2): in steps of 2, gd misses its best rate, close to divergence, at some widths (256: twice the error).
-LRS = tuple(2.0 ** (step / 2) for step in range(-18, 1))
+LRS = {
+    "gd": tuple(2.0 ** (step / 2) for step in range(-10, 3)),
+    "momentum": tuple(2.0 ** (step / 2) for step in range(-16, -4)),
+    "adam": tuple(2.0 ** (step / 2) for step in range(-16, -1)),
+}
 OPTIMIZERS = ("gd", "adam")
 FIT_WIDTHS = 4  # widths whose fits and learning curves are drawn
+FILMS, FILM_WIDEST = 3, 256  # widths whose kinks are followed, and the widest: more lines than that are a blot
 
 
 def width_setup(
-    data: Data = "reciprocal_sine",
+    data: Data = TARGETS,
     *,
     widths: Iterable[int] = WIDTHS,
     seeds: int | Iterable[int] = 16,
-    lrs: Iterable[float] = LRS,
+    lrs: Iterable[float] | Mapping[str, Iterable[float]] = LRS,
     optimizers: Iterable[str] = OPTIMIZERS,
     epochs: int = 500,
     noise: float = 0.01,
 ) -> Setup[WidthStudy]:
     """Return the width study before training; parameters and errors as in `width_study`."""
     datasets, notes = as_datasets(data, noise)
+    names = values_of("optimizers", optimizers)
+    rates = rates_of(lrs, names)
     settings: dict[str, Any] = {
-        "widths": values_of("widths", widths), "seeds": seeds_of(seeds), "lrs": values_of("lrs", lrs),
-        "optimizers": values_of("optimizers", optimizers), "epochs": epochs, "noise": noise_of(data, noise),
+        "widths": values_of("widths", widths), "seeds": seeds_of(seeds), "lrs": rates, "optimizers": names,
+        "epochs": epochs, "noise": noise_of(data, noise),
     }  # fmt: skip
-    specs = grid(
-        data=list(datasets), optimizer=settings["optimizers"], lr=settings["lrs"],
-        width=settings["widths"], seed=settings["seeds"],
-    )  # fmt: skip
+    parts = [
+        grid(data=list(datasets), optimizer=name, lr=rates[name], width=settings["widths"], seed=settings["seeds"])
+        for name in names
+    ]
+    specs = functools.reduce(operator.add, parts)
     return Setup(WidthStudy, specs, datasets, epochs, settings, notes)
 
 
 def width_study(
-    data: Data = "reciprocal_sine",
+    data: Data = TARGETS,
     *,
     widths: Iterable[int] = WIDTHS,
     seeds: int | Iterable[int] = 16,
-    lrs: Iterable[float] = LRS,
+    lrs: Iterable[float] | Mapping[str, Iterable[float]] = LRS,
     optimizers: Iterable[str] = OPTIMIZERS,
     epochs: int = 500,
     noise: float = 0.01,
@@ -80,7 +98,7 @@ def width_study(
     data : str, sequence of str, Dataset, or dict of Dataset
         Names of targets to sample, or own data; own data without validation and test parts is split.
     widths, lrs, optimizers : iterables
-        Hidden units, learning rates, and names of optimizers; no value twice.
+        Hidden units, learning rates (or a dict of them by optimizer), and names of optimizers; no value twice.
     seeds : int or iterable of int
         How many seeds (0, 1, ...), or which.
     epochs : int
@@ -105,13 +123,43 @@ class WidthStudy(Study):
 
     name = "width_study"
 
+    @cached_property
+    def _curves(self) -> dict[str, list[Curve]]:
+        optimizers = self.settings["optimizers"]
+        return {
+            data: [choose(self.specs, self.result, name, data, optimizer=name) for name in optimizers]
+            for data in self.datasets
+        }
+
     def curves(self, data: str | None = None) -> list[Curve]:
         """Return one curve per optimizer on a dataset (default: the first)."""
-        data = next(iter(self.datasets)) if data is None else data
-        return [
-            choose(self.specs, self.result, optimizer, data, optimizer=optimizer)
-            for optimizer in self.settings["optimizers"]
-        ]
+        return self._curves[next(iter(self.datasets)) if data is None else data]
+
+    def best(self, data: str) -> Curve:
+        """Return the optimizer's curve that gets lowest on validation data."""
+        return min(self.curves(data), key=lambda curve: float(curve.validation_median.min()))
+
+    def dead_units(self, curve: Curve) -> NDArray[np.float64]:
+        """Return the fraction of dead hidden units at the chosen learning rates, (W, S)."""
+        assert self.result.networks is not None
+        return dead_fraction(self.result.networks, curve.chosen, self.datasets[curve.data])
+
+    def mean_prediction(self, curve: Curve) -> NDArray[np.float64]:
+        """Return the test MSE of the mean of all seeds' predictions at the chosen learning rates, (W,)."""
+        assert self.result.networks is not None
+        return mean_prediction_mse(curve, self.result.networks, self.datasets[curve.data])
+
+    @cached_property
+    def films(self) -> list[Film]:
+        """Kinks over epochs for a few widths of the best optimizer on each dataset with one input."""
+        models: list[int] = []
+        for data, dataset in self.datasets.items():
+            if dataset.n_inputs == 1:
+                curve = self.best(data)
+                narrow = curve.width[curve.width <= FILM_WIDEST]
+                shown = few(narrow[1:] if len(narrow) > FILMS else narrow, FILMS)
+                models += [m for w, m in zip(curve.width.tolist(), curve.typical.tolist(), strict=True) if w in shown]
+        return films_of(np.array(models, dtype=np.int64), self.result, self.datasets) if models else []
 
     @cached_property
     def bounds(self) -> dict[str, Bounds | None]:
@@ -135,20 +183,23 @@ class WidthStudy(Study):
         return [(curve.label, fit) for data in self.datasets for curve in self.curves(data) for fit in self.fits(curve)]
 
     def figures(self) -> dict[str, Figure]:
-        """Return the summary and its panels one by one, per dataset."""
+        """Return the summary and one figure per topic, with a panel per dataset (and optimizer)."""
         from ensemble import plots
 
-        found: dict[str, Figure] = {}
-        for data in self.datasets:
-            end = self.suffix(data=(data, len(self.datasets)))
-            found |= {f"{name}{end}": figure for name, figure in plots.width_figures(self, data).items()}
-        return found
+        return plots.width_figures(self)
+
+    def more_tables(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the kinks over epochs."""
+        return {"kinks": [row for film in self.films for row in film_rows(film)]}
 
     def summary_rows(self) -> list[dict[str, Any]]:
         """Return one row per point of the curves, the learning curves and the learning-rate maps."""
         rows: list[dict[str, Any]] = []
         for curve in (curve for data in self.datasets for curve in self.curves(data)):
-            rows += curve_rows("width_curves", curve)
+            rows += curve_rows("width_curves", curve) + fixed_rows("width_curves", curve)
+            rows += unit_rows("width_curves", curve, "test_mse_of_mean_prediction", self.mean_prediction(curve))
+            rows += scaling_rows("scaling", curve)
+            rows += unit_rows("dead_units", curve, "dead_fraction", self.dead_units(curve))
             for learning in self.learning_curves(curve):
                 rows += learning_rows("learning_curves", curve, learning)
             rows += map_rows("learning_rate_map", curve)
@@ -159,13 +210,26 @@ class WidthStudy(Study):
         return rows
 
     def report(self) -> str:
-        """Return a table of width, chosen learning rate and median test MSE per optimizer."""
+        """Return a table of width, chosen learning rate and median test MSE per optimizer, and how it scales."""
         lines: list[str] = []
         for data in self.datasets:
             curves: Sequence[Curve] = self.curves(data)
-            lines.append(f"{data}: median test MSE over {len(curves[0].seeds)} seeds after {self.setup.epochs} epochs")
+            n_seeds = len(curves[0].seeds)
+            few_seeds = " (few)" * bool(few_note(n_seeds))
+            lines.append(f"{data}: median test MSE over {n_seeds} seeds{few_seeds} after {self.setup.epochs} epochs")
             lines.append("   width" + "".join(f"{curve.label:>12}  at lr    " for curve in curves))
             for i, width in enumerate(curves[0].width.tolist()):
-                cells = "".join(f"{curve.quartiles[1, i]:12.2e}  {curve.lr[i]:<9.3g}" for curve in curves)
+                cells = "".join(
+                    f"{curve.quartiles[1, i]:12.2e}  {f'{curve.lr[i]:.3g}' + '*' * bool(curve.at_edge[i]):<9}"
+                    for curve in curves
+                )
                 lines.append(f"{width:8d}{cells}".rstrip())
+            if any(curve.at_edge.any() for curve in curves):
+                lines.append("  * the first or last of the learning rates: a better one may lie beyond")
+            for curve in curves:
+                fit = curve.scaling
+                if np.isfinite(fit.slope):
+                    low, high = fit.slope_interval
+                    caution = f" (caution: {'; '.join(fit.warnings)})" if fit.warnings else ""
+                    lines.append(f"  {curve.label}: MSE ~ width^{fit.slope:.2f} [{low:.2f}, {high:.2f}]{caution}")
         return "\n".join(lines)

@@ -1,0 +1,125 @@
+"""Displays of what the hidden units do: dead ones by width, and kinks on the move."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+
+from ensemble.plots.style import COLOURS, MARKERS, STYLE, axes_of, epoch_axis, legend_title, log_width_axis
+from ensemble.studies.curves import Curve, quartiles
+from ensemble.studies.units import Film
+
+if TYPE_CHECKING:
+    from ensemble.studies.width import WidthStudy
+
+
+class DeadUnitDisplay:
+    """Fraction of hidden units that are active on no training sample, against width.
+
+    Parameters
+    ----------
+    curves : sequence of Curve
+    dead : sequence of (W, S) arrays
+        One per curve: the fraction for each width and seed.
+
+    Attributes
+    ----------
+    ax_, figure_ : Axes, Figure
+    lines_ : list of Line2D
+        Median over seeds, one per curve.
+    bands_ : list of PolyCollection
+    """
+
+    def __init__(self, curves: Sequence[Curve], dead: Sequence[NDArray[np.float64]]) -> None:
+        self.curves = list(curves)
+        self.dead = list(dead)
+
+    @classmethod
+    def from_study(cls, study: WidthStudy, data: str | None = None) -> DeadUnitDisplay:
+        """Take the dead units of a width study on a dataset (default: the first)."""
+        curves = study.curves(data)
+        return cls(curves, [study.dead_units(curve) for curve in curves])
+
+    def plot(self, ax: Axes | None = None, *, legend: bool = True) -> DeadUnitDisplay:
+        """Draw into `ax` (default: a figure of its own) and return self."""
+        with matplotlib.rc_context(STYLE):
+            self.ax_, self.figure_ = axes_of(ax)
+            log_width_axis(self.ax_, np.concatenate([curve.width for curve in self.curves]))
+            self.lines_: list[Line2D] = []
+            self.bands_: list[PolyCollection] = []
+            for place, (curve, dead) in enumerate(zip(self.curves, self.dead, strict=True)):
+                colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+                low, median, high = quartiles(dead)
+                self.bands_.append(self.ax_.fill_between(curve.width, low, high, color=colour, alpha=0.2, linewidth=0))
+                self.lines_ += self.ax_.plot(
+                    curve.width, median, color=colour, marker=marker, label=curve.label, markeredgecolor="white",
+                    markeredgewidth=0.5,
+                )  # fmt: skip
+            self.ax_.set_ylim(-0.02, max(0.1, *(1.05 * float(dead.max()) for dead in self.dead)))
+            self.ax_.yaxis.set_major_formatter(PercentFormatter(1.0))
+            self.ax_.set_ylabel("dead hidden units")
+            if legend:
+                title = legend_title(len(self.curves[0].seeds), "spread (interquartile range)")
+                self.ax_.legend(title=title, title_fontsize=8, alignment="left", loc="best")
+        return self
+
+
+class KinkFilmDisplay:
+    """Where the kinks of one model's hidden units are, epoch by epoch: one line per unit.
+
+    Parameters
+    ----------
+    film : Film
+    interval : (float, float)
+        Of the data; kinks outside bend nothing that is seen.
+    x_name : str
+        For the axis label.
+
+    Attributes
+    ----------
+    ax_, figure_ : Axes, Figure
+    lines_ : LineCollection
+        One line per hidden unit, darker the more the unit bends the last fit.
+    """
+
+    def __init__(self, film: Film, interval: tuple[float, float], *, x_name: str = "x") -> None:
+        self.film = film
+        self.interval = interval
+        self.x_name = x_name
+
+    @classmethod
+    def from_study(cls, study: WidthStudy, film: Film) -> KinkFilmDisplay:
+        """Take one of a width study's films."""
+        dataset = study.datasets[film.data]
+        ends = (float(dataset.x_train.min()), float(dataset.x_train.max()))
+        return cls(film, ends if dataset.target is None else dataset.target.interval, x_name=dataset.x_names[0])
+
+    def plot(self, ax: Axes | None = None) -> KinkFilmDisplay:
+        """Draw into `ax` (default: a figure of its own) and return self."""
+        film, (low, high) = self.film, self.interval
+        with matplotlib.rc_context(STYLE):
+            self.ax_, self.figure_ = axes_of(ax)
+            epoch_axis(self.ax_, int(film.epochs[-1]))
+            span = high - low
+            # A kink far outside is drawn no further than its way out, so that no line crosses the panel by chance.
+            kinks = np.clip(film.kinks, low - span, high + span)
+            lines = [np.column_stack([film.epochs, kink]) for kink in kinks.T]
+            strength = film.bend / max(float(film.bend.max()), 1e-300)
+            faint = np.clip(8 / film.width, 0.12, 0.5)
+            self.lines_ = LineCollection(
+                lines, colors=COLOURS[0], alpha=np.clip(faint + (1 - faint) * strength, 0, 1), linewidths=0.8
+            )
+            self.ax_.add_collection(self.lines_, autolim=False)
+            self.ax_.set_ylim(low - 0.15 * span, high + 0.15 * span)
+            for edge in (low, high):
+                self.ax_.axhline(edge, color="0.4", linewidth=0.8, linestyle=":")
+            self.ax_.set_ylabel(f"kink ({self.x_name})")
+        return self
