@@ -143,6 +143,16 @@ def chirp(x: FloatArray) -> FloatArray:
     return np.sin(2.0 * np.pi * (t + 6.0 * t**2))
 
 
+def absolute(x: FloatArray) -> FloatArray:
+    """|x| = relu(x) + relu(-x): what a network without any bias represents exactly, with two hidden units."""
+    return np.abs(x)
+
+
+def soft_absolute(x: FloatArray) -> FloatArray:
+    """sqrt(x^2 + 1/4): |x| with its corner rounded and lifted to 1/2, so that without bias a little is left."""
+    return np.sqrt(x**2 + 0.25)
+
+
 #: Every named target.
 TARGETS: dict[str, Target] = {
     target.name: target
@@ -151,6 +161,8 @@ TARGETS: dict[str, Target] = {
         Target("quadratic", quadratic, -1.0, 1.0, r"$x^2$"),
         Target("half_sine", half_sine, 0.0, math.pi, r"$\sin x$"),
         Target("chirp", chirp, -3.0, 3.0, r"$\sin 2\pi(t+6t^2),\ t=(x+3)/6$"),
+        Target("absolute", absolute, -3.0, 3.0, r"$|x|$"),
+        Target("soft_absolute", soft_absolute, -3.0, 3.0, r"$\sqrt{x^2+1/4}$"),
     )
 }
 

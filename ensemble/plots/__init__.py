@@ -6,7 +6,7 @@ The last station of the flow and the only importer of matplotlib; a display take
 
 from matplotlib.figure import Figure
 
-from ensemble.plots.bias import BiasAblationDisplay, bias_figures
+from ensemble.plots.bias import BiasAblationDisplay, PairedDifferenceDisplay, bias_figures
 from ensemble.plots.curves import LearningCurveDisplay, LimitDisplay, WidthCurveDisplay
 from ensemble.plots.fit import fit_figures
 from ensemble.plots.fits import FitDisplay
@@ -27,6 +27,7 @@ __all__ = [
     "LearningCurveDisplay",
     "LearningRateMapDisplay",
     "LimitDisplay",
+    "PairedDifferenceDisplay",
     "WidthCurveDisplay",
     "bias_figures",
     "fit_figures",

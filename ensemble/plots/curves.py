@@ -252,7 +252,7 @@ class LimitDisplay:
                     low, high = gaps(low, ceiling), gaps(np.minimum(high, ceiling), np.inf)
                     self.ax_.fill_between(curve.width, low, high, color=colour, alpha=0.2, linewidth=0)
                 self.lines_ += self.ax_.plot(
-                    curve.width, median, color=colour, marker=marker, label=f"{curve.label}, trained",
+                    curve.width, median, color=colour, marker=marker, label=curve.label,
                     markeredgecolor="white", markeredgewidth=0.5,
                 )  # fmt: skip
             self._draw_possible(ceiling)
@@ -272,15 +272,13 @@ class LimitDisplay:
             )  # fmt: skip
         self.no_bias_: list[Line2D] = []
         for arm in self.arms:
-            value = bounds.no_bias[arm]
             place = [curve.label for curve in self.curves].index(arm)
-            self.no_bias_.append(
-                self.ax_.axhline(value, color=COLOURS[place % len(COLOURS)], linewidth=1, linestyle=(0, (1, 1)))
+            line = self.ax_.axhline(
+                bounds.no_bias[arm], color=COLOURS[place % len(COLOURS)], linewidth=1, linestyle=(0, (1, 1))
             )
-            self.ax_.text(
-                0.99, value * 0.75, f"floor: {arm}, any width ({value:.3g})", color=NOTE_COLOUR, fontsize=7, ha="right",
-                va="top", transform=self.ax_.get_yaxis_transform(),
-            )  # fmt: skip
+            self.no_bias_.append(line)
+        if self.arms:
+            self.ax_.plot([], [], color=NOTE_COLOUR, linewidth=1, linestyle=(0, (1, 1)), label="floor of an arm")
         floor = gaps(bounds.floor, np.inf)
         drawn = np.concatenate([floor, bounds.built, *(curve.train_errors.ravel() for curve in self.curves)])
         drawn = drawn[np.isfinite(drawn) & (drawn > 0)]

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from ensemble.data import Dataset
@@ -120,7 +120,8 @@ def _share_legend(figure: Figure, axes: Sequence[Axes], place: int) -> None:
         if own is not None:
             own.remove()
     figure.legend(
-        [entry for entry in entries if entry is not None], words, loc="outside lower center", ncols=len(words),
+        [entry for entry in entries if entry is not None], words, loc="outside lower center",
+        ncols=len(words) if len(words) <= 5 else -(-len(words) // 2),
         title=heading, title_fontsize=8,
     )  # fmt: skip
 
@@ -173,6 +174,12 @@ def tidy_log_axis(ax: Axes) -> None:
     low, high = ax.get_ylim()
     if high > 1e3 * low:
         ax.yaxis.set_minor_locator(NullLocator())
+    elif high < 30 * low:
+        for formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+            formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+        if high > 3 * low:  # a label at each minor tick would be one too many
+            ax.yaxis.set_minor_formatter(NullFormatter())
+            ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
 
 
 def epoch_axis(ax: Axes, last: int) -> None:

@@ -85,7 +85,8 @@ class _Panels:
             best = study.best(name)
             panels = [self.error(name, details=False, title="test error, best learning rate per width")]
             panels += [self.fits(best)] if study.datasets[name].n_inputs == 1 else []
-            panels += [self.possible(name, title="training error, and what is possible")] * bool(study.bounds[name])
+            if study.bounds[name] is not None:
+                panels.append(self.possible(name, title="training error, and what is possible"))
             panels += [self.rates(best)]
             return sheet(panels, f"{title_of(study, name)}: how wide must a two-layer ReLU network be?")
         shown = names[:4]
