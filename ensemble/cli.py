@@ -6,6 +6,7 @@ A script builds its parser here and hands a study's setup function to `run`; not
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,10 @@ from ensemble.targets import TARGETS
 __all__ = ["DONE", "FAILED", "INTERRUPTED", "USAGE", "build_parser", "run"]
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130  # exit statuses
+
+
+# Flags whose name is not that of the setup function's argument.
+_FLAGS = {"data": "--target or --data", "width": "--widths", "lr": "--lrs", "optimizer": "--optimizers"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,7 +63,7 @@ def build_parser(study: str, description: str, *, single: bool = False) -> argpa
     models.add_argument("--optimizers", metavar="NAME", help="of gd, momentum, adam", **several)
     models.add_argument("--epochs", type=int, metavar="E", help="full-batch steps (default: 500)")
     output = parser.add_argument_group("output")
-    output.add_argument("--out", metavar="DIR", default=f"results/{study}", help="folder (default: %(default)s)")
+    output.add_argument("--out", metavar="DIR", help=f"folder (default: results/{study})")
     output.add_argument(
         "--format", type=_formats, default=("png",), metavar="LIST", help="of png,svg,pdf (default: png)"
     )
@@ -74,7 +79,10 @@ def build_parser(study: str, description: str, *, single: bool = False) -> argpa
 
 
 def run(
-    parser: argparse.ArgumentParser, setup: Callable[..., Setup[Any]], arguments: Sequence[str] | None = None
+    parser: argparse.ArgumentParser,
+    setup: Callable[..., Setup[Any]],
+    arguments: Sequence[str] | None = None,
+    **modes: Callable[..., Setup[Any]],
 ) -> int:
     """Parse the arguments, train the study that `setup` makes of them, save it, and return the exit status.
 
@@ -86,16 +94,21 @@ def run(
     parser : ArgumentParser
         From `build_parser`.
     setup : callable
-        `width_setup`, `bias_setup` or `fit_setup`.
+        `width_setup` or another study's.
     arguments : sequence of str, optional
         Default: those of the command line.
+    **modes : callables
+        Setup functions of other studies, each taken where the flag of its name is given.
     """
     try:
         options = parser.parse_args(arguments)
     except SystemExit as stop:  # also --help and --version, with status 0
         return int(stop.code or 0)
+    mode = next((name for name in modes if getattr(options, name)), None)
+    if options.out is None:
+        options.out = f"results/{mode or parser.prog}"
     try:
-        study = _train(setup, options)
+        study = _train(modes[mode] if mode else setup, options, mode)
         if study is None:
             return DONE
     except ValueError as error:
@@ -116,9 +129,13 @@ def run(
     return DONE
 
 
-def _train(setup: Callable[..., Setup[Any]], options: argparse.Namespace) -> Study | None:
+def _train(setup: Callable[..., Setup[Any]], options: argparse.Namespace, mode: str | None) -> Study | None:
     """Return the trained study, or None where only the plan was asked for."""
-    ready = setup(**_study_arguments(options))
+    given = _study_arguments(options)
+    for name in given:
+        if name not in inspect.signature(setup).parameters:
+            raise ValueError(f"{_FLAGS.get(name, f'--{name}')} does not go with --{mode}")
+    ready = setup(**given)
     if options.dry_run:
         plan = ready.plan()
         costs = {"models": plan.models, "core_seconds": plan.cost, "memory_bytes": plan.memory}

@@ -7,6 +7,7 @@ The last station of the flow and the only importer of matplotlib; a display take
 from matplotlib.figure import Figure
 
 from ensemble.plots.bias import BiasAblationDisplay, PairedDifferenceDisplay, bias_figures
+from ensemble.plots.claims import claims_figures
 from ensemble.plots.curves import LearningCurveDisplay, LimitDisplay, WidthCurveDisplay
 from ensemble.plots.fit import fit_figures
 from ensemble.plots.fits import FitDisplay
@@ -30,6 +31,7 @@ __all__ = [
     "PairedDifferenceDisplay",
     "WidthCurveDisplay",
     "bias_figures",
+    "claims_figures",
     "fit_figures",
     "render",
     "show",

@@ -4,6 +4,7 @@ Each study is a function that trains in one pass and returns an object that know
 """
 
 from ensemble.studies.bias import BiasStudy, bias_ablation, bias_setup
+from ensemble.studies.claims import ClaimsStudy, claims_setup
 from ensemble.studies.curves import Curve, LearningCurve
 from ensemble.studies.fit import FitStudy, fit_setup, fit_target
 from ensemble.studies.study import Fit, Setup, Study
@@ -12,6 +13,7 @@ from ensemble.studies.width import WidthStudy, width_setup, width_study
 
 __all__ = [
     "BiasStudy",
+    "ClaimsStudy",
     "CoordinateCheck",
     "Curve",
     "Fit",
@@ -23,6 +25,7 @@ __all__ = [
     "WidthStudy",
     "bias_ablation",
     "bias_setup",
+    "claims_setup",
     "fit_setup",
     "fit_target",
     "transfer_setup",

@@ -186,6 +186,10 @@ class Study(ABC):
         """Return tables of this kind of study alone, rows by file name without suffix."""
         return {}
 
+    def more_texts(self) -> dict[str, str]:
+        """Return texts of this kind of study alone, by file name."""
+        return {}
+
     def record(self) -> dict[str, Any]:
         """Return what `study.json` holds: configuration, data, versions, machine, wall time."""
         return {
@@ -240,6 +244,7 @@ class Study(ABC):
         for name, rows in tables.items():
             if rows:
                 written.append(files.write(folder / f"{name}.csv", files.csv_text(rows)))
+        written += [files.write(folder / name, text) for name, text in self.more_texts().items()]
         written.append(files.write(folder / "study.json", files.json_text(self.record())))
         return written
 

@@ -1,0 +1,117 @@
+"""The claims of the original report: rules on made-up numbers, the study at full and small size, and its script."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ensemble import limits
+from ensemble.statistics import SmallestWidth
+from ensemble.studies import claims, claims_setup
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+import fit_target
+
+
+@pytest.fixture(scope="module")
+def study():
+    """Two seeds, few epochs and widths; everything else as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claims, "WIDTHS", (4, 32, 640, 1024))
+        patch.setattr(claims, "LRS", {"gd": (0.05, 0.1), "adam": (0.02, 0.05)})
+        patch.setattr(claims, "LONGER", 20)
+        patch.setattr(claims, "BUILT", (1, 2, 4))
+        setup = claims_setup(seeds=3)
+        study = setup.run(progress=False)
+        assert study.claims and study.longer.shape == (3,)
+        yield study
+
+
+def by_text(study, text):
+    (found,) = [claim for claim in study.claims if text in claim.claim]
+    return found
+
+
+def test_numbers_are_recomputed_from_the_models(study):
+    mine = study.specs[study.specs.data == "report"]
+    assert len(mine) == 3 and set(mine.lr) == {0.1} and set(mine.width) == {640}
+    errors = study.result.train_mse[study.specs.data == "report"]
+    assert by_text(study, "at epoch 200").number == f"{np.median(errors[:, 3]):.2g}"
+    share = np.median(errors[:, 1] / errors[:, 0])
+    assert by_text(study, "2% of the initial").number == f"{100 * share:.2g}%"
+    data = study.datasets["chirp"]
+    floor = limits.no_bias_floor(data.x_train[:, 0], data.y_train) / np.var(data.y_train)
+    assert f"{100 * floor:.3g}% of the variance" in by_text(study, "hard: chirp").note
+
+
+def test_report_epochs_meet_the_range_of_the_seeds(study):
+    history = np.tile([1.7, 0.033, 0.016, 0.006, 0.001], (3, 1))
+    history[:, 0] = [1.5, 1.65, 1.8]  # shares of 2.2%, 2% and 1.8% after 50 epochs
+    result = replace(study.result, train_mse=study.result.train_mse.copy())
+    rows = study.specs.data == "report"
+    result.train_mse[rows] = history
+    assert [claim.verdict for claim in replace(study, result=result)._errors_by_epoch()] == ["holds"] * 4
+    result.train_mse[rows] = 10 * history
+    again = replace(study, result=result)
+    assert [claim.verdict for claim in again._errors_by_epoch()] == ["does not hold"] * 4
+    assert again._share_after_50().verdict == "holds"  # ten times both: the same share
+    result.train_mse[rows, 1] *= 10
+    assert replace(study, result=result)._share_after_50().verdict == "does not hold"
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ((300, 200, 400), ["does not hold", "holds", "does not hold"]),
+        ((16, 16, 16), ["holds", "does not hold", "does not hold"]),
+        ((64, 32, 256), ["holds in part", "holds in part", "does not hold"]),
+        ((None, np.inf, np.inf), ["does not hold", "does not hold", "holds in part"]),
+    ],
+)
+def test_widths_are_held_against_the_words(study, monkeypatch, found, expected):
+    width, low, high = found
+    monkeypatch.setattr(type(study), "smallest", lambda *_: SmallestWidth(width, low, high, 1.0, 0.1))
+    assert [claim.verdict for claim in study._widths()] == expected
+
+
+def test_floors_and_built_networks_enclose_the_smallest_width(study):
+    for data, (possible, built) in study.in_principle.items():
+        x, y = study.datasets[data].x_train[:, 0], study.datasets[data].y_train
+        error = study.stated * np.var(y)
+        if possible is not None:
+            assert limits.width_floor(x, y, [possible])[0] <= error
+            assert possible == 1 or limits.width_floor(x, y, [possible - 1])[0] > error
+        if built is not None:
+            network = limits.constructive_bound(x, y, built)
+            assert np.mean((network.predict(x) - y) ** 2) <= error
+            assert possible is not None and possible <= built
+
+
+def test_everything_is_written(study, tmp_path):
+    names = {path.name for path in study.save(tmp_path)}
+    assert {"summary.png", "claims.md", "summary.csv", "models.csv", "study.json"} <= names
+    table = (tmp_path / "claims.md").read_text().splitlines()
+    assert len(table) == 2 + len(study.claims)
+    assert all(line.count("|") == 6 for line in table)
+    for claim in study.claims:
+        assert claim.verdict in ("holds", "holds in part", "does not hold")
+        assert claim.claim in study.report()
+
+
+def test_the_script_knows_the_claims(capsys):
+    assert fit_target.main(["--claims", "--dry-run", "--json", "--seeds", "2"]) == 0
+    assert json.loads(capsys.readouterr().out)["study"] == "claims"
+    assert fit_target.main(["--claims", "--lrs", "0.1"]) == 2
+    assert capsys.readouterr().err == "fit_target: error: --lrs does not go with --claims\n"
+    assert fit_target.main(["--claims", "--target", "chirp"]) == 2
+    assert "does not go with --claims" in capsys.readouterr().err
+    assert fit_target.main(["--claims", "--seeds", "1"]) == 2
+    assert "at least 2 are needed" in capsys.readouterr().err
+
+
+def test_without_noise_there_is_no_floor_to_compare_with():
+    setup = claims_setup(seeds=2, noise=0.0)
+    assert setup.datasets["chirp"].noise_variance in (0.0, None)
