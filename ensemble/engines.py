@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,17 @@ from ensemble.networks import NetworkStack, initialize
 from ensemble.progress import slow_note
 from ensemble.specs import CHOICES, Specs
 
+if TYPE_CHECKING:
+    from ensemble.checkpoint import Checkpoint
+
 __all__ = ["ENGINES", "Rows", "Settings", "choose_engine", "epoch_seconds", "run_chunk"]
 
 Array = NDArray[np.float64]
 
 ENGINES = ("auto", "numpy", "dense", "spline")
+
+_BUFFERS = ("w1", "b1", "w2", "b2")  # of a NetworkStack
+_WORTH_SAVING = 5.0  # seconds of work that an interrupt should not lose
 
 # A kernel call delays Ctrl-C until it returns, so calls are cut to about this long.
 CALL_SECONDS = 0.25
@@ -90,17 +97,20 @@ def run_chunk(
     settings: Settings,
     initial: NetworkStack | None = None,
     stop: threading.Event | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Rows:
     """Train one chunk of models that share a dataset and return their rows; a pure function of its arguments.
+
+    With a `checkpoint`, a chunk that takes long leaves there how far it has come, and starts from there.
 
     Raises
     ------
     CancelledError
-        `stop` was set; nothing of the chunk is kept.
+        `stop` was set; nothing of the chunk is kept but its checkpoint.
     """
     scales = {} if data.scale is None else {name: data.scale for name in np.unique(specs.data).tolist()}
     networks = initialize(specs, data.n_inputs, scales) if initial is None else initial.take(np.arange(len(specs)))
-    run = Run(specs, data, settings, networks, stop)
+    run = Run(specs, data, settings, networks, stop, checkpoint)
     run.snapshot(0)
     engine = choose_engine(settings.engine, data.n_inputs)
     if engine == "numpy":
@@ -114,9 +124,11 @@ class Run:
     """A chunk under way: its networks, what it has recorded so far, and whether it shall stop."""
 
     def __init__(
-        self, specs: Specs, data: Dataset, settings: Settings, networks: NetworkStack, stop: threading.Event | None
-    ) -> None:
+        self, specs: Specs, data: Dataset, settings: Settings, networks: NetworkStack, stop: threading.Event | None,
+        checkpoint: Checkpoint | None,
+    ) -> None:  # fmt: skip
         self.specs, self.data, self.settings, self.networks, self.stop = specs, data, settings, networks, stop
+        self.checkpoint, self.saved = checkpoint, time.monotonic()
         shape = (len(specs), len(settings.record))
         self.train = np.full(shape, np.inf)
         self.test = np.full(shape if data.x_test is not None else (shape[0], 0), np.inf)
@@ -124,10 +136,42 @@ class Run:
         self.diverged_at = np.full(len(specs), -1, dtype=np.int64)
         self.snapshots: dict[int, NetworkStack] = {}
 
-    def check_stop(self) -> None:
-        """Give up where the main thread asks for it."""
-        if self.stop is not None and self.stop.is_set():
+    def pause(self, place: int, more: Callable[[], dict[str, Array]]) -> None:
+        """Between two pieces of work: give up where the main thread asks for it, and save the state now and then.
+
+        `place` is the number of the piece that comes next, `more` returns the state that only the engine knows.
+        """
+        stopped = self.stop is not None and self.stop.is_set()
+        if self.checkpoint is not None and place:
+            spent = time.monotonic() - self.saved
+            if spent > self.checkpoint.seconds or (stopped and spent > _WORTH_SAVING):
+                self.checkpoint.save(self._state(place) | more())
+                self.saved = time.monotonic()
+        if stopped:
             raise CancelledError("training was interrupted")
+
+    def resume(self) -> tuple[int, dict[str, Array]]:
+        """Return the number of the next piece of work and what the engine has saved; 0 and nothing at a fresh start."""
+        found = None if self.checkpoint is None else self.checkpoint.load()
+        if found is None:
+            return 0, {}
+        for name, value in self._state(0).items():
+            if name != "place" and not name.startswith("snapshot_"):
+                value[...] = found.pop(name)
+        for epoch in self.settings.snapshots:
+            if f"snapshot_{epoch}_w1" in found:
+                kept = self.networks.take(np.arange(len(self.specs)))
+                for part in _BUFFERS:
+                    getattr(kept, part)[:] = found.pop(f"snapshot_{epoch}_{part}")
+                self.snapshots[epoch] = kept
+        return int(found.pop("place")[0]), found
+
+    def _state(self, place: int) -> dict[str, Array]:
+        """Return all arrays that change in training, by name."""
+        arrays = {"place": np.array([place]), "diverged_at": self.diverged_at}
+        arrays |= {"train": self.train, "test": self.test, "val": self.val}
+        stacks = {"": self.networks} | {f"snapshot_{epoch}_": kept for epoch, kept in self.snapshots.items()}
+        return arrays | {f"{name}{part}": getattr(s, part) for name, s in stacks.items() for part in _BUFFERS}
 
     def snapshot(self, epoch: int) -> None:
         """Keep the networks as they are, if this epoch's were asked for."""
@@ -186,8 +230,14 @@ def _train_compiled(run: Run, engine: str) -> None:
     column[settings.record] = np.arange(len(settings.record))
     history = updates.History(column, run.train, run.test, run.val, run.diverged_at)
     seconds = epoch_seconds(engine, specs, run.data)[order]
-    for span in _spans(seconds, settings.epochs, settings.snapshots):
-        run.check_stop()
+    first, saved = run.resume()
+    kept = {"moment_1": models[5], "moment_2": models[6], "powers": models[7]}
+    for name, values in saved.items():
+        kept[name][...] = values
+    for place, span in enumerate(_spans(seconds, settings.epochs, settings.snapshots)):
+        if place < first:
+            continue
+        run.pause(place, lambda: kept)
         kernel.train(samples, models, rules, history, updates.Span(*span))
         if span[1] == len(specs):
             run.snapshot(span[3])
@@ -271,8 +321,12 @@ def _train_numpy(run: Run) -> None:
     optimizer = run.specs.optimizer
     groups = sorted({(int(h), str(o)) for h, o in zip(run.specs.width, optimizer, strict=True)})
     states = [_Group(run, np.flatnonzero((run.specs.width == h) & (optimizer == o)), o) for h, o in groups]
-    for epoch in range(run.settings.epochs + 1):
-        run.check_stop()
+    first, saved = run.resume()
+    if first:
+        for number, group in enumerate(states):
+            group.restore(number, saved)
+    for epoch in range(first, run.settings.epochs + 1):
+        run.pause(epoch, lambda: {k: v for number, group in enumerate(states) for k, v in group.state(number).items()})
         if epoch in run.settings.snapshots or epoch == run.settings.epochs:
             for group in states:
                 run.networks.put(group.models, group.networks())
@@ -299,6 +353,18 @@ class _Group:
         by_layer = optimizers.layer_factors(run.specs.optimizer[models], run.specs.width[models], mup)
         sizes = [(run.data.n_inputs + 1) * self.width, self.width, 1]
         self.scale = np.repeat(np.column_stack([by_layer, np.ones(len(models))]), sizes, axis=1)
+
+    def state(self, number: int) -> dict[str, Array]:
+        """Return what changes in training, by name; `number` is the group's."""
+        moments = {f"group_{number}_moment_{i}": values for i, values in enumerate(self.moments)}
+        return {f"group_{number}_theta": self.theta, f"group_{number}_alive": self.alive} | moments
+
+    def restore(self, number: int, saved: dict[str, Array]) -> None:
+        """Go on from a saved state."""
+        self.theta[...] = saved[f"group_{number}_theta"]
+        self.alive = saved[f"group_{number}_alive"].astype(np.int64)
+        for i, values in enumerate(self.moments):
+            values[...] = saved[f"group_{number}_moment_{i}"]
 
     def weights(self, rows: NDArray[np.int64]) -> tuple[Array, Array, Array, Array]:
         theta, d, h = self.theta[rows], self.run.data.n_inputs, self.width

@@ -86,6 +86,25 @@ class NetworkStack(Sequence[Network]):
         self.w2 = np.zeros(units)
         self.b2 = np.zeros(len(specs))
 
+    @classmethod
+    def of_buffers(
+        cls, specs: Specs, n_inputs: int, scales: Mapping[str, Scale] | None, w1: Array, b1: Array, w2: Array, b2: Array
+    ) -> NetworkStack:
+        """Return a stack with these buffers as its own, such as another stack of the same specs has them.
+
+        Raises
+        ------
+        ValueError
+            A buffer that is not float64 or has another size than the specs ask for.
+        """
+        stack = cls(specs, n_inputs, scales)
+        for name, values in (("w1", w1), ("b1", b1), ("w2", w2), ("b2", b2)):
+            wanted = getattr(stack, name)
+            if values.shape != wanted.shape or values.dtype != wanted.dtype:
+                raise ValueError(f"{name} has {values.size} weights of {values.dtype}, the specs need {wanted.size}")
+            wanted[:] = values
+        return stack
+
     def __len__(self) -> int:
         return len(self.specs)
 

@@ -12,13 +12,19 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-__all__ = ["progress_bar", "slow_note"]
+__all__ = ["note", "progress_bar", "slow_note"]
 
 
-def progress_bar(total: int, shown: bool | None) -> tqdm[None]:
-    """Return a bar over `total` models with the rate; `shown` None means: on a terminal only."""
+def progress_bar(total: int, shown: bool | None, done: int = 0) -> tqdm[None]:
+    """Return a bar over `total` models with rate and time left; `shown` None means: on a terminal only."""
     disable = None if shown is None else not shown
-    return tqdm(total=total, unit=" models", disable=disable, smoothing=0.1, unit_scale=total > 10_000)
+    scale = total > 10_000
+    return tqdm(total=total, initial=done, unit=" models", disable=disable, smoothing=0.1, unit_scale=scale)
+
+
+def note(text: str) -> None:
+    """Say `text` on one line of standard error, above a bar that may be there."""
+    tqdm.write(f"ensemble: {text}", file=sys.stderr)
 
 
 @contextmanager

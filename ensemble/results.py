@@ -5,16 +5,19 @@ Made by `training.train`; the studies, statistics and plots read it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.data import Scale
+from ensemble.engines import Rows
 from ensemble.networks import NetworkStack
 from ensemble.specs import Specs
 
-__all__ = ["Result"]
+__all__ = ["Result", "empty_result"]
 
 Array = NDArray[np.float64]
 
@@ -58,6 +61,20 @@ class Result:
         """Whether each model is "ok" or has "diverged", shape (M,)."""
         return np.where(self.diverged_at >= 0, "diverged", "ok")
 
+    def assemble(self, index: NDArray[np.int64], rows: Rows, part: NDArray[np.int64] | None = None) -> None:
+        """Write a chunk's rows, all or a `part` of them, to the models at `index`."""
+        every = part is None or (len(part) == len(rows.train_mse) and bool((part == np.arange(len(part))).all()))
+        pick: Any = slice(None) if every else part
+        self.train_mse[index] = rows.train_mse[pick]
+        for target, values in ((self.test_mse, rows.test_mse), (self.val_mse, rows.val_mse)):
+            if target is not None and values is not None:
+                target[index] = values[pick]
+        self.diverged_at[index] = rows.diverged_at[pick]
+        if self.networks is not None and rows.networks is not None:
+            self.networks.put(index, rows.networks if every else rows.networks.take(np.asarray(part)))
+        for epoch, networks in rows.snapshots.items():
+            self.snapshots[epoch].put(index, networks if every else networks.take(np.asarray(part)))
+
     def __len__(self) -> int:
         return len(self.specs)
 
@@ -65,3 +82,25 @@ class Result:
         diverged = int((self.diverged_at >= 0).sum())
         ended = f", {diverged:,} diverged" if diverged else ""
         return f"<Result of {len(self):,} model{'s' * (len(self) != 1)} after {self.epochs[-1]:,} epochs{ended}>"
+
+
+def empty_result(
+    specs: Specs, record: NDArray[np.int64], n_inputs: int, scales: Mapping[str, Scale], test: bool, val: bool,
+    keep_networks: bool, snapshots: Iterable[int],
+) -> Result:  # fmt: skip
+    """Return a result with room for all models, still empty; `test` and `val` say whether there is such data."""
+    shape = (len(specs), len(record))
+
+    def networks() -> NetworkStack:
+        return NetworkStack(specs, n_inputs, scales)
+
+    return Result(
+        specs=specs,
+        epochs=record,
+        train_mse=np.empty(shape),
+        test_mse=np.full(shape, np.nan) if test else None,
+        val_mse=np.full(shape, np.nan) if val else None,
+        diverged_at=np.empty(len(specs), dtype=np.int64),
+        networks=networks() if keep_networks else None,
+        snapshots={epoch: networks() for epoch in snapshots},
+    )

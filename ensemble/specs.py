@@ -277,4 +277,6 @@ def _check_numbers(name: str, column: Column, array: NDArray[Any]) -> NDArray[An
     bad |= (array >= column.high) if column.open_high else (array > column.high)
     if bad.any():
         raise ValueError(f"{name} {array[bad][0].item()!r} is not allowed; {wanted} is needed")
-    return array.astype(np.int64 if column.kind == "integer" else np.float64)
+    if column.kind == "integer":
+        return array.astype(np.int64)
+    return array.astype(np.float64) + 0.0  # -0.0 and 0.0 are one setting, and have one digest

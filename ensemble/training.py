@@ -9,8 +9,10 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +21,11 @@ from ensemble.data import Dataset
 from ensemble.engines import Rows, Settings, choose_engine, epoch_seconds, run_chunk
 from ensemble.networks import NetworkStack
 from ensemble.progress import progress_bar
-from ensemble.results import Result
+from ensemble.results import Result, empty_result
 from ensemble.specs import Specs
+
+if TYPE_CHECKING:
+    from ensemble.store import Run
 
 __all__ = ["Plan", "plan", "train"]
 
@@ -47,6 +52,8 @@ class Plan:
         Estimated time on one core, in seconds.
     memory : int
         Estimated peak memory of results and of the chunks at work, in bytes.
+    kept : int
+        What of it is the result: histories and networks, and so about what a store takes on disk.
     engines : dict of str by dataset name
         Which engine trains the models of each dataset.
     chunks : tuple of (m,) int64
@@ -57,6 +64,7 @@ class Plan:
     epochs: int
     cost: float
     memory: int
+    kept: int
     engines: dict[str, str]
     chunks: tuple[NDArray[np.int64], ...]
 
@@ -100,6 +108,7 @@ def train(
     engine: str = "auto",
     threads: int | None = None,
     executor: Executor | None = None,
+    store: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
     keep_networks: bool = True,
     initial: NetworkStack | None = None,
@@ -127,6 +136,9 @@ def train(
         Number of threads; default: one per core. Not together with `executor`.
     executor : concurrent.futures.Executor, optional
         Where to run the chunks instead.
+    store : path, optional
+        Folder to keep every finished chunk in. The same call again goes on where the last one ended, however that was,
+        to the same bits; specs may be added.
     progress : bool, optional
         Whether to show a bar; default: on a terminal only.
     keep_networks : bool
@@ -141,7 +153,10 @@ def train(
     Raises
     ------
     ValueError
-        An argument that is not allowed, a dataset that is missing or does not fit, or more memory than there is.
+        An argument that is not allowed, a dataset that is missing or does not fit, more memory or disk than there is,
+        or a `store` that holds another run or is in use.
+    OSError
+        The store cannot be written; what is in it stays valid.
     KeyboardInterrupt
         Ctrl-C; running chunks are given up within about half a second.
     """
@@ -154,10 +169,27 @@ def train(
     _check_initial(initial, specs, next(iter(datasets.values())).n_inputs)
     _check_memory(planned)
 
-    result = _empty_result(specs, datasets, settings)
-    with progress_bar(len(specs), progress) as bar:
-        for index, rows in _run(planned, specs, datasets, settings, initial, n_threads, executor):
-            _assemble(result, index, rows)
+    result = empty_result(
+        specs, settings.record, next(iter(datasets.values())).n_inputs,
+        {name: dataset.scale for name, dataset in datasets.items() if dataset.scale is not None},
+        any(dataset.x_test is not None for dataset in datasets.values()),
+        any(dataset.x_val is not None for dataset in datasets.values()), settings.keep_networks, settings.snapshots,
+    )  # fmt: skip
+    with ExitStack() as held:
+        run, chunks, done = None, planned.chunks, 0
+        if store is not None:
+            from ensemble.store import Run
+
+            run = held.enter_context(Run(store, specs, datasets, settings, initial))
+            kept = run.load_into(result)
+            done, left = int(kept.sum()), np.flatnonzero(~kept)
+            chunks = tuple(left[chunk] for chunk in _plan(specs[left], datasets, settings).chunks) if len(left) else ()
+            run.begin(chunks, planned.kept * len(left) // len(specs))
+        bar = held.enter_context(progress_bar(len(specs), progress, done))
+        for index, rows in _run(chunks, specs, datasets, settings, initial, n_threads, executor, run):
+            if run is not None:
+                run.commit(index, rows)
+            result.assemble(index, rows)
             bar.update(len(index))
     return result
 
@@ -278,6 +310,7 @@ def _plan(specs: Specs, datasets: Datasets, settings: Settings) -> Plan:
         settings.epochs,
         float(seconds.sum()),
         kept + history + work,
+        kept + history + 120 * len(specs),
         engines,
         tuple(chunks[i] for i in biggest_first),
     )
@@ -328,19 +361,20 @@ def _size(n_bytes: float) -> str:
 
 
 def _run(
-    planned: Plan,
+    chunks: tuple[NDArray[np.int64], ...],
     specs: Specs,
     datasets: Datasets,
     settings: Settings,
     initial: NetworkStack | None,
     n_threads: int,
     executor: Executor | None,
+    run: Run | None,
 ) -> Iterator[tuple[NDArray[np.int64], Rows]]:
     """Run every chunk on the executor and yield them as they finish, a bounded number under way at once."""
     stop = threading.Event()
     own = ThreadPoolExecutor(n_threads, "ensemble") if executor is None else None
     pool: Executor = own if own is not None else executor  # type: ignore[assignment]
-    waiting = list(planned.chunks[::-1])
+    waiting = list(chunks[::-1])
     pending: dict[Future[Rows], NDArray[np.int64]] = {}
     try:
         while waiting or pending:
@@ -349,8 +383,9 @@ def _run(
                 data = datasets[str(specs.data[index[0]])] if len(datasets) > 1 else next(iter(datasets.values()))
                 start = None if initial is None else initial.take(index)
                 # An event cannot travel to another process; there, an interrupt reaches the worker itself.
-                signal = (stop,) if own is not None else ()
-                pending[pool.submit(run_chunk, specs[index], data, settings, start, *signal)] = index
+                signal = stop if own is not None else None
+                state = None if run is None else run.checkpoint(index)
+                pending[pool.submit(run_chunk, specs[index], data, settings, start, signal, state)] = index
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 yield pending.pop(future), future.result()
@@ -360,36 +395,3 @@ def _run(
             future.cancel()
         if own is not None:
             own.shutdown(wait=True, cancel_futures=True)
-
-
-def _empty_result(specs: Specs, datasets: Datasets, settings: Settings) -> Result:
-    shape = (len(specs), len(settings.record))
-    scales = {name: data.scale for name, data in datasets.items() if data.scale is not None}
-    n_inputs = next(iter(datasets.values())).n_inputs
-
-    def networks() -> NetworkStack:
-        return NetworkStack(specs, n_inputs, scales)
-
-    return Result(
-        specs=specs,
-        epochs=settings.record,
-        train_mse=np.empty(shape),
-        test_mse=np.full(shape, np.nan) if any(d.x_test is not None for d in datasets.values()) else None,
-        val_mse=np.full(shape, np.nan) if any(d.x_val is not None for d in datasets.values()) else None,
-        diverged_at=np.empty(len(specs), dtype=np.int64),
-        networks=networks() if settings.keep_networks else None,
-        snapshots={epoch: networks() for epoch in settings.snapshots},
-    )
-
-
-def _assemble(result: Result, index: NDArray[np.int64], rows: Rows) -> None:
-    """Write a chunk's rows where they belong."""
-    result.train_mse[index] = rows.train_mse
-    for target, values in ((result.test_mse, rows.test_mse), (result.val_mse, rows.val_mse)):
-        if target is not None and values is not None:
-            target[index] = values
-    result.diverged_at[index] = rows.diverged_at
-    if result.networks is not None and rows.networks is not None:
-        result.networks.put(index, rows.networks)
-    for epoch, networks in rows.snapshots.items():
-        result.snapshots[epoch].put(index, networks)
