@@ -9,6 +9,7 @@ from ensemble.data import Dataset, load_csv, sample
 from ensemble.networks import Network, NetworkStack, initialize
 from ensemble.results import Result
 from ensemble.specs import Specs, grid
+from ensemble.store import load_result
 from ensemble.training import plan, train
 
 __version__ = version("relu-ensemble")
@@ -23,6 +24,7 @@ __all__ = [
     "grid",
     "initialize",
     "load_csv",
+    "load_result",
     "plan",
     "sample",
     "train",

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from ensemble import __version__
 from ensemble.data import load_csv
-from ensemble.studies import files
+from ensemble.store import OtherRunError, clear
+from ensemble.studies import bias_setup, claims_setup, files, fit_setup, transfer_setup, width_setup
 from ensemble.studies.study import Setup, Study
 from ensemble.targets import TARGETS
 
-__all__ = ["DONE", "FAILED", "INTERRUPTED", "USAGE", "build_parser", "run"]
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "STUDIES", "TERMINATED", "USAGE", "Parser", "build_parser", "main", "run"]
 
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130  # exit statuses
+DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143  # exit statuses
 
 
 # Flags whose name is not that of the setup function's argument.
@@ -33,6 +37,46 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the message on one line of stderr and exit with status 2."""
         self.exit(USAGE, f"{self.prog}: error: {message}\n")
+
+
+class Command(NamedTuple):
+    """A study as a command: what makes it, what it asks, and whether it takes one width, rate and optimizer."""
+
+    setup: Callable[..., Setup[Any]]
+    question: str
+    single: bool = False
+
+
+STUDIES = {
+    "width_study": Command(
+        width_setup,
+        "How wide must a two-layer ReLU network be? Test error against width, at the learning rate that suits each.",
+    ),
+    "bias_ablation": Command(
+        bias_setup,
+        "What are the biases of a two-layer ReLU network worth? Test error against width with each bias on and off.",
+    ),
+    "rate_transfer": Command(
+        transfer_setup,
+        "Does the best learning rate move with the width, and does mu-P hold it still? Maps of both, first steps.",
+    ),
+    "fit_target": Command(
+        fit_setup,
+        "How does the fit come about? One width and learning rate, the fitted curve at a few epochs, and its MSEs.",
+        single=True,
+    ),
+}
+
+
+def main(study: str, arguments: Sequence[str] | None = None) -> int:
+    """Run a study of `STUDIES` as its script does, and return the exit status."""
+    command = STUDIES[study]
+    parser = build_parser(study, command.question, single=command.single)
+    modes: dict[str, Callable[..., Setup[Any]]] = {}
+    if study == "fit_target":
+        parser.add_argument("--claims", action="store_true", help="put the claims of the original report to the test")
+        modes["claims"] = claims_setup
+    return run(parser, command.setup, arguments, **modes)
 
 
 def build_parser(study: str, description: str, *, single: bool = False) -> argparse.ArgumentParser:
@@ -64,6 +108,10 @@ def build_parser(study: str, description: str, *, single: bool = False) -> argpa
     models.add_argument("--epochs", type=int, metavar="E", help="full-batch steps (default: 500)")
     output = parser.add_argument_group("output")
     output.add_argument("--out", metavar="DIR", help=f"folder (default: results/{study})")
+    output.add_argument(
+        "--store", metavar="DIR", help="folder that keeps finished models, to go on from (default: run in --out)"
+    )
+    output.add_argument("--fresh", action="store_true", help="start anew: forget what the store holds")
     output.add_argument(
         "--format", type=_formats, default=("png",), metavar="LIST", help="of png,svg,pdf (default: png)"
     )
@@ -107,14 +155,28 @@ def run(
     mode = next((name for name in modes if getattr(options, name)), None)
     if options.out is None:
         options.out = f"results/{mode or parser.prog}"
+    if options.store is None:
+        options.store = str(Path(options.out, "run"))
+    with _terminable():
+        return _run(parser, modes[mode] if mode else setup, options, mode)
+
+
+def _run(
+    parser: argparse.ArgumentParser, setup: Callable[..., Setup[Any]], options: argparse.Namespace, mode: str | None
+) -> int:
     try:
-        study = _train(modes[mode] if mode else setup, options, mode)
+        study = _train(setup, options, mode)
         if study is None:
             return DONE
+    except OtherRunError as error:
+        return _end(parser, USAGE, f"error: {error} (--fresh); --out DIR keeps both")
     except ValueError as error:
         return _end(parser, USAGE, f"error: {error}")
-    except KeyboardInterrupt:
-        return _end(parser, INTERRUPTED, "interrupted while training; nothing was written")
+    except OSError as error:
+        return _end(parser, FAILED, f"error: {error}; what is in {options.store} stays valid")
+    except KeyboardInterrupt as stop:
+        kept = f"finished models are kept in {options.store}: run the same command again to go on"
+        return _end(parser, _status(stop), f"interrupted while training; {kept}")
     try:
         written = study.save(options.out, options.format)
         _say(study, written, options)
@@ -124,9 +186,37 @@ def run(
             plots.show(study)
     except OSError as error:
         return _end(parser, FAILED, f"error: {error}")
-    except KeyboardInterrupt:
-        return _end(parser, INTERRUPTED, f"interrupted while writing; the files in {options.out} are whole")
+    except KeyboardInterrupt as stop:
+        return _end(
+            parser, _status(stop),
+            f"interrupted while writing; the files in {options.out} are whole: run the same command again to go on",
+        )  # fmt: skip
     return DONE
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a script as Ctrl-C does, but for the exit status."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM raise inside."""
+
+    def stop(*_: Any) -> NoReturn:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals in the main thread alone
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _status(stop: KeyboardInterrupt) -> int:
+    return TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED
 
 
 def _train(setup: Callable[..., Setup[Any]], options: argparse.Namespace, mode: str | None) -> Study | None:
@@ -145,7 +235,11 @@ def _train(setup: Callable[..., Setup[Any]], options: argparse.Namespace, mode: 
     if not (options.quiet or options.json):
         for note in ready.notes:
             print(note)
-    study: Study = ready.run(threads=options.threads, progress=False if options.quiet else None)
+    if options.fresh:
+        clear(options.store)
+    study: Study = ready.run(
+        threads=options.threads, progress=False if options.quiet else None, store=options.store
+    )  # fmt: skip
     return study
 
 

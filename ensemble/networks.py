@@ -5,15 +5,19 @@ Between `specs` and `training`: training starts from `initialize` and leaves a `
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ensemble import layers
+from ensemble import archive, layers
 from ensemble.data import Scale
-from ensemble.specs import CHOICES, Specs
+from ensemble.specs import CHOICES, COLUMNS, Specs
 
 __all__ = ["Network", "NetworkStack", "Stack", "initialize"]
 
@@ -97,12 +101,13 @@ class NetworkStack(Sequence[Network]):
         ValueError
             A buffer that is not float64 or has another size than the specs ask for.
         """
-        stack = cls(specs, n_inputs, scales)
+        units = sum(specs.width.tolist())  # before anything is allocated: a file may claim any width
+        needed = {"w1": n_inputs * units, "b1": units, "w2": units, "b2": len(specs)}
         for name, values in (("w1", w1), ("b1", b1), ("w2", w2), ("b2", b2)):
-            wanted = getattr(stack, name)
-            if values.shape != wanted.shape or values.dtype != wanted.dtype:
-                raise ValueError(f"{name} has {values.size} weights of {values.dtype}, the specs need {wanted.size}")
-            wanted[:] = values
+            if values.shape != (needed[name],) or values.dtype != np.float64:
+                raise ValueError(f"{name} has {values.size} weights of {values.dtype}, the specs need {needed[name]}")
+        stack = cls(specs, n_inputs, scales)
+        stack.w1[:], stack.b1[:], stack.w2[:], stack.b2[:] = w1, b1, w2, b2
         return stack
 
     def __len__(self) -> int:
@@ -128,6 +133,65 @@ class NetworkStack(Sequence[Network]):
 
     def __repr__(self) -> str:
         return f"<NetworkStack of {len(self):,} networks, {self.n_inputs} input{'s' * (self.n_inputs != 1)}>"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the networks, with their specs, to one file, whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+            Ends in ".npz", or in ".safetensors" (extra ``safetensors``).
+
+        Raises
+        ------
+        ValueError
+            Another ending.
+        OSError
+            The file cannot be written.
+        """
+        _check_suffix(path)
+        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in BUFFERS}
+        for name, scale in self.scales.items():
+            arrays[f"scale_{name}"] = np.concatenate([scale.x_mean, scale.x_std, [scale.y_mean, scale.y_std]])
+        if Path(path).suffix == ".npz":
+            specs = {f"spec_{name}": values for name, values in self.specs.columns().items()}
+            archive.write(path, archive.dump(arrays | specs | {"n_inputs": np.array([self.n_inputs])}))
+            return
+        safetensors = _safetensors()
+        words = {"specs": json.dumps({name: values.tolist() for name, values in self.specs.columns().items()})}
+        words |= {"n_inputs": str(self.n_inputs)}
+        words["sha256"] = _digest(arrays, words)
+        archive.write(path, safetensors.save(arrays, words))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> NetworkStack:
+        """Return the networks in a file that `save` wrote; nothing in it is run, and its sizes are checked first.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged or no file of networks (`archive.DamagedFileError`), or its name has another ending.
+        OSError
+            The file cannot be read.
+        """
+        _check_suffix(path)
+        try:
+            arrays, columns, n_inputs = _read_npz(path) if Path(path).suffix == ".npz" else _read_safetensors(path)
+            specs = Specs(**columns)
+            if not 1 <= n_inputs <= 10**6:
+                raise ValueError(f"{n_inputs} inputs")
+            scales = {}
+            for name, values in arrays.items():
+                if name.startswith("scale_"):
+                    if values.shape != (2 * n_inputs + 2,) or values.dtype != np.float64:
+                        raise ValueError(f"{name} has shape {values.shape}")
+                    mean, std, (y_mean, y_std) = np.split(values, [n_inputs, 2 * n_inputs])
+                    scales[name.removeprefix("scale_")] = Scale(mean, std, float(y_mean), float(y_std))
+            return cls.of_buffers(specs, n_inputs, scales, *(arrays[name] for name in BUFFERS))
+        except archive.DamagedFileError:
+            raise
+        except (ValueError, KeyError, TypeError) as error:
+            raise archive.DamagedFileError(f"{path} is damaged or no file of networks: {error}") from error
 
     def _scale(self, index: int) -> Scale | None:
         return self.scales.get(str(self.specs.data[index])) if self.scales else None
@@ -185,6 +249,59 @@ class NetworkStack(Sequence[Network]):
         for i, network in enumerate(self):
             predictions[i] = _predict(inputs, *network)
         return predictions
+
+
+BUFFERS = ("w1", "b1", "w2", "b2")
+
+_KINDS = {
+    **dict.fromkeys(BUFFERS, ("f", 1)), "scale_*": ("f", 1), "n_inputs": ("i", 1),
+    **{f"spec_{name}": ("ifbU", 1) for name in COLUMNS},
+}  # fmt: skip
+
+
+def _check_suffix(path: str | os.PathLike[str]) -> None:
+    if Path(path).suffix not in (".npz", ".safetensors"):
+        raise ValueError(f"networks are kept in .npz or .safetensors files, not {str(path)!r}")
+
+
+def _read_npz(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any], int]:
+    arrays = archive.read(path, _KINDS)
+    columns = {name: arrays.pop(f"spec_{name}") for name in COLUMNS}
+    return arrays, columns, int(arrays.pop("n_inputs")[0])
+
+
+def _read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any], int]:
+    safetensors = _safetensors()
+    content = Path(path).read_bytes()
+    try:
+        arrays = safetensors.load(content)
+        length = int.from_bytes(content[:8], "little")  # checked by `load`, like all else of the header
+        words = json.loads(content[8 : 8 + length])["__metadata__"]
+        recorded = words.pop("sha256")
+        columns = {name: np.array(values) for name, values in json.loads(words["specs"]).items()}
+    except Exception as error:  # whatever the library raises for a damaged file: its error type is its own
+        raise archive.DamagedFileError(f"{path} is damaged or no file of networks: {error}") from error
+    if recorded != _digest(arrays, words):
+        raise archive.DamagedFileError(f"{path} is damaged or no file of networks: its SHA-256 does not match")
+    return arrays, columns, int(words["n_inputs"])
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError(
+            "safetensors files need the extra 'safetensors': pip install 'relu-ensemble[safetensors]'"
+        ) from error
+    return safetensors.numpy
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]], words: Mapping[str, str]) -> str:
+    total = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
+    for name in sorted(arrays):
+        total.update(repr((name, arrays[name].dtype.str, arrays[name].shape)).encode())
+        total.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return total.hexdigest()
 
 
 def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

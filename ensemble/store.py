@@ -38,7 +38,7 @@ from ensemble.progress import note
 from ensemble.results import Result, empty_result
 from ensemble.specs import CHOICES, COLUMNS, Specs
 
-__all__ = ["Run", "Verified", "clear", "load_result", "verify"]
+__all__ = ["OtherRunError", "Run", "Verified", "clear", "load_result", "verify"]
 
 SCHEMA = 1
 _MANIFEST, _CHUNKS, _STATES, _LOCK = "manifest.json", "chunks", "states", "lock"
@@ -50,6 +50,10 @@ _ROWS = {
     "run": ("u", 1), "train_mse": ("f", 2), "test_mse": ("f", 2), "val_mse": ("f", 2), "diverged_at": ("i", 1),
     "networks_*": ("f", 1), "snapshot_*": ("f", 1), **{f"spec_{name}": ("ifbU", 1) for name in COLUMNS},
 }  # fmt: skip
+
+
+class OtherRunError(ValueError):
+    """The folder holds a run that differs in something that decides its results."""
 
 
 class Run:
@@ -191,17 +195,17 @@ class Run:
         stored = _load_manifest(self.folder)
         if _run_id(stored["run"]) != self.identity.hex():
             changes = _differences(stored["run"], self.description)
-            raise ValueError(
-                f"store {str(self.folder)!r} holds another run: {changes}; choose another folder, or start afresh"
+            raise OtherRunError(
+                f"store {str(self.folder)!r} holds another run: {changes}; choose another folder, or clear this one"
             )
         old = _load_specs(self.folder, stored)
         missing = np.flatnonzero(~self._keys.known(old))
         if len(missing):
             row = old.row(int(missing[0]))
             shown = ", ".join(f"{name} {row[name]}" for name in ("width", "seed", "lr", "optimizer", "data"))
-            raise ValueError(
+            raise OtherRunError(
                 f"store {str(self.folder)!r} holds another run: {len(missing):,} of its {len(old):,} models are not "
-                f"among the specs, the first with {shown}; choose another folder, or start afresh"
+                f"among the specs, the first with {shown}; choose another folder, or clear this one"
             )
         return stored
 
@@ -210,9 +214,9 @@ class Run:
         then = stored["versions"]
         for name in _DIFFERENT_BITS:
             if then.get(name) != now[name]:
-                raise ValueError(
+                raise OtherRunError(
                     f"store {str(self.folder)!r} was begun with {name} {then.get(name)}, this is {now[name]}, whose "
-                    "last bits may differ; go on with the old version, or start afresh"
+                    "last bits may differ; go on with the old version, or clear it"
                 )
         if stored["machine"] != _machine():
             note(f"{self.folder} was begun on another kind of machine; the last bits of its models may differ")

@@ -3,12 +3,11 @@
 import sys
 
 from ensemble import cli
-from ensemble.studies import bias_setup
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the arguments, run the study, say where the plots are, and return the exit status."""
-    return cli.run(cli.build_parser("bias_ablation", __doc__), bias_setup, arguments)
+    return cli.main("bias_ablation", arguments)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 
@@ -242,3 +244,78 @@ def test_wrong_inputs_are_named():
             stack.predict(x)
         with pytest.raises(ValueError, match="x has shape"):
             stack[0].predict(x)
+
+
+# Files
+
+
+@pytest.fixture(scope="module")
+def trained():
+    rng = np.random.default_rng(0)
+    x = 3 + 10 * rng.standard_normal((40, 2))
+    data = {
+        "plain": ensemble.Dataset(x, x[:, 0]),
+        "scaled": ensemble.Dataset(x, x @ [1.0, -2.0], standardize=True),
+    }
+    specs = ensemble.grid(data=list(data), width=[3, 1, 8], seed=range(2), output_bias=[True, False], lr=1e-3)
+    return ensemble.train(specs, data, epochs=5, progress=False).networks, x
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_networks_come_back_from_a_file_to_the_bit(trained, tmp_path, suffix):
+    if suffix == "safetensors":
+        pytest.importorskip("safetensors", reason="the extra 'safetensors' is not installed")
+    networks, x = trained
+    path = tmp_path / f"networks.{suffix}"
+    networks.save(path)
+    again = NetworkStack.load(path)
+    assert again.specs == networks.specs
+    np.testing.assert_array_equal(again.predict(x), networks.predict(x))
+    for name in ("w1", "b1", "w2", "b2"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(networks, name))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_every_damage_to_a_file_of_networks_is_found(trained, tmp_path, suffix):
+    if suffix == "safetensors":
+        pytest.importorskip("safetensors", reason="the extra 'safetensors' is not installed")
+    networks, x = trained
+    path = tmp_path / f"networks.{suffix}"
+    networks.save(path)
+    content, expected = path.read_bytes(), networks.predict(x)
+    rng = np.random.default_rng(4)
+    for trial in range(150):
+        damaged = bytearray(content)
+        damaged[rng.integers(len(content))] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged if trial % 2 else content[: rng.integers(len(content))])
+        try:
+            found = NetworkStack.load(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+        else:  # a bit that means nothing, such as a date in the archive's directory
+            np.testing.assert_array_equal(found.predict(x), expected)
+
+
+def test_files_of_networks_have_two_endings(trained, tmp_path):
+    with pytest.raises(ValueError, match=r"\.npz or \.safetensors"):
+        trained[0].save(tmp_path / "networks.pt")
+    with pytest.raises(ValueError, match=r"\.npz or \.safetensors"):
+        NetworkStack.load(tmp_path / "networks.pt")
+
+
+def test_a_file_that_claims_enormous_networks_takes_no_memory(tmp_path):
+    from ensemble import archive
+
+    specs = ensemble.grid(width=2 * 10**9)
+    arrays = {f"spec_{name}": values for name, values in specs.columns().items()}
+    arrays |= {name: np.zeros(1) for name in ("w1", "b1", "w2", "b2")} | {"n_inputs": np.array([1])}
+    archive.write(tmp_path / "huge.npz", archive.dump(arrays))
+    with pytest.raises(archive.DamagedFileError, match="the specs need 2000000000"):
+        NetworkStack.load(tmp_path / "huge.npz")
+
+
+def test_a_missing_extra_is_named(trained, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    with pytest.raises(ImportError, match=r"pip install 'relu-ensemble\[safetensors\]'"):
+        trained[0].save(tmp_path / "networks.safetensors")

@@ -50,7 +50,7 @@ def test_each_script_runs_from_any_folder_and_says_where_its_plots_are(name, arg
 
 
 def test_each_script_is_short():
-    for name in ("width_study", "bias_ablation", "fit_target"):
+    for name in cli.STUDIES:
         assert len((ROOT / "scripts" / f"{name}.py").read_text().splitlines()) < 60
 
 
@@ -98,8 +98,11 @@ def test_an_interrupt_ends_a_script_in_one_line(tmp_path):
         process.kill()
         process.wait()
     assert process.returncode == 130
-    assert (stdout, stderr) == ("", "width_study: interrupted while training; nothing was written\n")
-    assert list((tmp_path / "results" / "width_study").iterdir()) == []
+    assert (stdout, stderr) == (
+        "", "width_study: interrupted while training; finished models are kept in results/width_study/run: "
+        "run the same command again to go on\n",
+    )  # fmt: skip
+    assert [path.name for path in (tmp_path / "results" / "width_study").iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +172,7 @@ def test_a_failure_to_write_is_status_1(tmp_path, monkeypatch, capsys):
     assert "No space left" in stderr
     assert stderr.count("\n") == 1
     assert stdout == ""
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["lock"]  # and nothing half-written
 
 
 def test_an_interrupt_while_training_is_status_130(tmp_path, monkeypatch, capsys):
@@ -178,16 +181,18 @@ def test_an_interrupt_while_training_is_status_130(tmp_path, monkeypatch, capsys
 
     monkeypatch.setattr(ensemble.training, "train", interrupt)
     assert run([*TINY, "--out", tmp_path]) == 130
-    assert capsys.readouterr().err == "width_study: interrupted while training; nothing was written\n"
+    assert capsys.readouterr().err.startswith("width_study: interrupted while training; finished models are kept")
 
 
 def test_an_interrupt_while_writing_is_status_130(tmp_path, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, "replace", interrupt)
+    monkeypatch.setattr(ensemble.studies.files.os, "replace", interrupt)
+    monkeypatch.setattr(ensemble.archive, "write", lambda *_: None)  # the run has been stored
     assert run([*TINY_FIT, "--out", tmp_path], single=True, setup=fit_setup) == 130
-    assert capsys.readouterr().err == f"fit_target: interrupted while writing; the files in {tmp_path} are whole\n"
+    expected = f"fit_target: interrupted while writing; the files in {tmp_path} are whole"
+    assert capsys.readouterr().err.startswith(expected)
 
 
 def test_dry_run_prints_the_plan_and_does_nothing(tmp_path, monkeypatch, capsys):
@@ -249,3 +254,70 @@ def test_notes_on_own_data_are_printed(tmp_path, capsys):
     own = ["--data", CO2, "--x", "decimal_year", "--y", "co2_ppm"]
     assert run([*own, *TINY_FIT, "--out", tmp_path], single=True, setup=fit_setup) == 0
     assert "rows with empty cells dropped" in capsys.readouterr().out
+
+
+# Runs that go on, and commands of the package
+
+
+def test_the_same_command_again_only_draws(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    assert run([*TINY, "--target", "quadratic", "--out", out]) == 0
+    first = (out / "summary.csv").read_bytes()
+    monkeypatch.setattr(ensemble.store.Run, "commit", lambda *_: pytest.fail("trained again"))
+    assert run([*TINY, "--target", "quadratic", "--out", out]) == 0
+    assert (out / "summary.csv").read_bytes() == first
+    capsys.readouterr()
+    assert run([*TINY, "--target", "quadratic", "--out", out, "--noise", "0.5"]) == 2
+    error = capsys.readouterr().err
+    assert "holds another run: other data (quadratic)" in error
+    assert "--fresh" in error
+    assert (out / "summary.csv").read_bytes() == first
+
+
+def test_fresh_starts_anew_and_more_seeds_are_added(tmp_path, capsys):
+    out = tmp_path / "out"
+    one = ["--target", "quadratic", "--out", out]
+    assert run([*TINY, *one]) == 0
+    more = [value if value != "2" or TINY[i - 1] != "--seeds" else "3" for i, value in enumerate(TINY)]
+    assert run([*more, *one]) == 0
+    assert ensemble.load_result(out / "run").specs.seed.max() == 2
+    assert run([*TINY, *one]) == 2
+    assert "not among the specs" in capsys.readouterr().err
+    assert run([*TINY, *one, "--fresh"]) == 0
+    assert ensemble.load_result(out / "run").specs.seed.max() == 1
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_keep_what_is_finished_and_say_how_to_go_on(tmp_path, number, status):
+    command = [
+        sys.executable, str(ROOT / "scripts" / "width_study.py"), "--target", "quadratic", "--widths", "64", "128",
+        "--seeds", "400", "--epochs", "2000", "--optimizers", "gd", "--out", str(tmp_path),
+    ]  # fmt: skip
+    going = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while not list(tmp_path.glob("run/chunks/*.npz")) and time.monotonic() < end:
+        time.sleep(0.05)
+    going.send_signal(number)
+    _, error = going.communicate(timeout=30)
+    assert going.returncode == status, error
+    assert "run the same command again to go on" in error.splitlines()[-1]
+    assert "Traceback" not in error
+    found = ensemble.store.verify(tmp_path / "run")
+    assert 0 < found.done < found.models
+    assert found.problems == ()
+
+
+def test_the_package_runs_as_a_module(tmp_path, capsys):
+    from ensemble.__main__ import main
+
+    assert main(["width-study", *TINY, "--target", "quadratic", "--out", str(tmp_path), "--quiet"]) == 0
+    assert main(["verify", str(tmp_path / "run")]) == 0
+    assert "0 damaged, 16 of 16 models (finished)" in capsys.readouterr().out
+    chunk = next(tmp_path.glob("run/chunks/*.npz"))
+    chunk.write_bytes(chunk.read_bytes()[:-30])
+    assert main(["verify", str(tmp_path / "run")]) == 1
+    assert str(chunk) in capsys.readouterr().err
+    assert main(["verify", str(tmp_path / "nothing")]) == 2
+    assert main(["sweep"]) == 2
+    assert main(["--help"]) == 0
+    assert "bias-ablation" in capsys.readouterr().out

@@ -88,12 +88,14 @@ class Setup(Generic[AnyStudy]):
             self.specs, self.datasets, epochs=self.epochs, record=self.record, snapshots=self.snapshots
         )
 
-    def run(self, *, threads: int | None = None, progress: bool | None = None) -> AnyStudy:
-        """Train all models in one pass and return the study; `threads` and `progress` as in `train`."""
+    def run(
+        self, *, threads: int | None = None, progress: bool | None = None, store: str | Path | None = None
+    ) -> AnyStudy:
+        """Train all models in one pass and return the study; `threads`, `progress` and `store` as in `train`."""
         start = time.perf_counter()
         result = training.train(
             self.specs, self.datasets, epochs=self.epochs, record=self.record, snapshots=self.snapshots,
-            threads=threads, progress=progress,
+            threads=threads, progress=progress, store=store,
         )  # fmt: skip
         return self.study(self, result, time.perf_counter() - start)
 
