@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ensemble import archive, layers
+from ensemble import archive, exchange, html, layers
 from ensemble.data import Scale
 from ensemble.specs import CHOICES, COLUMNS, Specs
 
@@ -41,6 +41,47 @@ class Network(NamedTuple):
         """Return the predictions (N,) for x (N,) or (N, D), both in the original units."""
         inputs = _as_inputs(x, self.w1.shape[0])
         return _predict(inputs, self.w1, self.b1, self.w2, self.b2, self.scale)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return the weights under PyTorch's names, in the data's original units.
+
+        "0.weight" (H, D), "0.bias" (H,), "2.weight" (1, H), "2.bias" (1,), as of
+        ``Sequential(Linear(D, H), ReLU(), Linear(H, 1))``.
+        """
+        return exchange.state_dict(self)
+
+    def to_torch(self) -> Any:
+        """Return the network as a ``torch.nn.Sequential`` in float64 (extra ``torch``): (N, D) to (N, 1)."""
+        return exchange.to_torch(self)
+
+    @classmethod
+    def from_torch(cls, module: Any) -> Network:
+        """Return the network in a ``torch.nn.Sequential(Linear, ReLU, Linear)`` with one output; absent biases are 0.
+
+        Raises
+        ------
+        ValueError
+            Another module, or other shapes.
+        """
+        return cls(*exchange.from_state_dict(exchange.weights_of_module(module)))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network, under the names of `state_dict`, whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+            Ends in ".npz", ".safetensors" (extra ``safetensors``) or ".onnx" (extra ``onnx``: input "x" (N, D), output
+            "y" (N, 1), float64).
+
+        Raises
+        ------
+        ValueError
+            Another ending.
+        OSError
+            The file cannot be written.
+        """
+        exchange.save(self, path)
 
 
 class Stack(NamedTuple):
@@ -130,6 +171,11 @@ class NetworkStack(Sequence[Network]):
 
     def __iter__(self) -> Iterator[Network]:
         return (self[i] for i in range(len(self)))
+
+    def _repr_html_(self) -> str:
+        widths, counts = np.unique(self.specs.width, return_counts=True)
+        rows = [(int(w), int(c), int(c * (w * (self.n_inputs + 2) + 1))) for w, c in zip(widths, counts, strict=True)]
+        return html.table(repr(self)[1:-1], ("width", "networks", "weights"), rows)
 
     def __repr__(self) -> str:
         return f"<NetworkStack of {len(self):,} networks, {self.n_inputs} input{'s' * (self.n_inputs != 1)}>"

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tqdm import tqdm
+from tqdm.auto import tqdm  # a widget in notebooks
 
 __all__ = ["note", "progress_bar", "slow_note"]
 

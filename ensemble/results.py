@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble import html
 from ensemble.data import Scale
 from ensemble.engines import Rows
 from ensemble.networks import NetworkStack
@@ -74,6 +75,43 @@ class Result:
             self.networks.put(index, rows.networks if every else rows.networks.take(np.asarray(part)))
         for epoch, networks in rows.snapshots.items():
             self.snapshots[epoch].put(index, networks if every else networks.take(np.asarray(part)))
+
+    def to_pandas(self, epochs: bool = False) -> Any:
+        """Return a tidy ``pandas.DataFrame`` (extra ``pandas``).
+
+        Parameters
+        ----------
+        epochs : bool
+            One row per model and recorded epoch instead of one per model after the last.
+
+        Returns
+        -------
+        DataFrame
+            Columns: model, every column of the specs, the MSEs that there are, and epoch or status and diverged_at.
+        """
+        from ensemble.tables import to_pandas
+
+        return to_pandas(self, epochs)
+
+    def to_xarray(self) -> Any:
+        """Return an ``xarray.Dataset`` (extra ``xarray``) whose dimensions are the grid's own axes, and epoch.
+
+        Specs that are no full grid have one dimension, "model", with the columns that vary as coordinates. Settings
+        that are the same for all models are attributes.
+        """
+        from ensemble.tables import to_xarray
+
+        return to_xarray(self)
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for width in np.unique(self.specs.width).tolist():
+            of_width = self.specs.width == width
+            finals = [self.train_mse, self.val_mse, self.test_mse]
+            medians = ["" if mse is None else f"{np.median(mse[of_width, -1]):.3g}" for mse in finals]
+            rows.append((width, int(of_width.sum()), int((self.diverged_at[of_width] >= 0).sum()), *medians))
+        heads = ("width", "models", "diverged", "median train MSE", "median validation MSE", "median test MSE")
+        return html.table(repr(self)[1:-1], heads, rows)
 
     def __len__(self) -> int:
         return len(self.specs)

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ensemble import html
+
 __all__ = ["CHOICES", "COLUMNS", "Specs", "grid"]
 
 
@@ -190,6 +192,15 @@ class Specs:
     def varying(self) -> list[str]:
         """Return the names of the columns that hold more than one value."""
         return [name for name, values in self._columns.items() if len(values) and (values != values[0]).any()]
+
+    def _repr_html_(self) -> str:
+        varying = self.varying()
+        rows = []
+        for name in COLUMNS:
+            values = np.unique(getattr(self, name))
+            shown = ", ".join(str(value) for value in values[:8]) + (", ..." if len(values) > 8 else "")
+            rows.append((name, len(values), shown) if name in varying else (name, "", shown))
+        return html.table(f"Specs of {len(self):,} models", ("column", "different values", "values"), rows)
 
     def __repr__(self) -> str:
         parts = []

@@ -1,0 +1,100 @@
+"""Networks in PyTorch, safetensors and ONNX: the same outputs, and back again."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import ensemble
+from ensemble import Network, archive
+
+
+@pytest.fixture(scope="module", params=["plain", "standardized", "without biases"])
+def trained(request):
+    rng = np.random.default_rng(0)
+    x = 2 + 3 * rng.standard_normal((50, 3))
+    data = ensemble.Dataset(x, 5 + np.sin(x).sum(axis=1), standardize=request.param == "standardized")
+    biases = request.param != "without biases"
+    specs = ensemble.grid(width=[1, 7], lr=0.01, optimizer="adam", hidden_bias=biases, output_bias=biases)
+    return ensemble.train(specs, data, epochs=50, progress=False).networks, x
+
+
+def test_state_dict_is_the_network(trained):
+    networks, x = trained
+    for network in networks:
+        weights = network.state_dict()
+        hidden = np.maximum(x @ weights["0.weight"].T + weights["0.bias"], 0)
+        outputs = (hidden @ weights["2.weight"].T + weights["2.bias"])[:, 0]
+        np.testing.assert_allclose(outputs, network.predict(x), rtol=1e-12, atol=1e-12)
+
+
+def test_pytorch_agrees_and_comes_back(trained):
+    torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    networks, x = trained
+    for network in networks:
+        module = network.to_torch()
+        outputs = module(torch.from_numpy(x)).detach().numpy()
+        assert outputs.shape == (len(x), 1)
+        np.testing.assert_allclose(outputs[:, 0], network.predict(x), rtol=1e-12, atol=1e-12)
+        again = Network.from_torch(module)
+        np.testing.assert_allclose(again.predict(x), network.predict(x), rtol=1e-12, atol=1e-12)
+        if network.scale is None:
+            for name in ("w1", "b1", "w2", "b2"):
+                np.testing.assert_array_equal(getattr(again, name), getattr(network, name))
+
+
+def test_other_modules_are_refused():
+    torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    nn = torch.nn
+    for module in (nn.Linear(1, 1), nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1))):
+        with pytest.raises(ValueError, match=r"Sequential\(Linear, ReLU, Linear\) is needed"):
+            Network.from_torch(module)
+    with pytest.raises(ValueError, match=r"\(H, D\) and \(1, H\) are needed"):
+        Network.from_torch(nn.Sequential(nn.Linear(1, 4), nn.ReLU(), nn.Linear(4, 2)))
+    unbiased = Network.from_torch(nn.Sequential(nn.Linear(1, 4, bias=False), nn.ReLU(), nn.Linear(4, 1, bias=False)))
+    assert not unbiased.b1.any() and not unbiased.b2
+
+
+def test_safetensors_files_are_as_pytorch_names_them(trained, tmp_path):
+    numpy_files = pytest.importorskip("safetensors.numpy", reason="the extra 'safetensors' is not installed")
+    networks, _ = trained
+    networks[1].save(tmp_path / "network.safetensors")
+    found = numpy_files.load_file(tmp_path / "network.safetensors")
+    for name, values in networks[1].state_dict().items():
+        np.testing.assert_array_equal(found[name], values)
+
+
+def test_npz_files(trained, tmp_path):
+    networks, _ = trained
+    networks[1].save(tmp_path / "network.npz")
+    found = archive.read(tmp_path / "network.npz", {"*": ("f", -1)})
+    assert set(found) == {"0.weight", "0.bias", "2.weight", "2.bias"}
+
+
+def test_onnx_runs_elsewhere(trained, tmp_path):
+    pytest.importorskip("onnx", reason="the extra 'onnx' is not installed")
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime, which checks ONNX files, is not installed")
+    networks, x = trained
+    networks[1].save(tmp_path / "network.onnx")
+    session = runtime.InferenceSession(tmp_path / "network.onnx", providers=["CPUExecutionProvider"])
+    (outputs,) = session.run(None, {"x": x})
+    np.testing.assert_allclose(outputs[:, 0], networks[1].predict(x), rtol=1e-12, atol=1e-12)
+
+
+def test_other_endings_are_refused(trained, tmp_path):
+    with pytest.raises(ValueError, match=r"\.npz, \.safetensors, \.onnx files"):
+        trained[0][0].save(tmp_path / "network.pkl")
+
+
+@pytest.mark.parametrize(
+    ("extra", "module", "call"),
+    [
+        ("torch", "torch", lambda network, path: network.to_torch()),
+        ("onnx", "onnx", lambda network, path: network.save(path / "n.onnx")),
+        ("safetensors", "safetensors.numpy", lambda network, path: network.save(path / "n.safetensors")),
+    ],
+)
+def test_a_missing_extra_is_named(trained, tmp_path, monkeypatch, extra, module, call):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=rf"pip install 'relu-ensemble\[{extra}\]'"):
+        call(trained[0][0], tmp_path)
