@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from ensemble.plots.curves import LimitDisplay, WidthCurveDisplay
 from ensemble.plots.fits import FitDisplay
@@ -19,9 +20,9 @@ from ensemble.plots.style import (
     MARKERS,
     NOTE_COLOUR,
     STYLE,
-    about,
     axes_of,
     ceiling_of,
+    draw_legend,
     gaps,
     legend_title,
     log_width_axis,
@@ -30,7 +31,8 @@ from ensemble.plots.style import (
     tidy_log_axis,
     title_of,
 )
-from ensemble.studies.bias import Difference
+from ensemble.statistics import FEW, FEWEST
+from ensemble.studies.bias import LEFT_OUT, Difference
 
 if TYPE_CHECKING:
     from ensemble.studies.bias import BiasStudy
@@ -45,6 +47,8 @@ class BiasAblationDisplay:
         One curve per arm.
     fits : sequence of FitDisplay
         One per arm, in the same order; empty for several inputs.
+    noise_variance : float, optional
+        Drawn as a line with a legend entry: on |x| the arms lie on it, where words at the line would be covered.
 
     Attributes
     ----------
@@ -52,11 +56,16 @@ class BiasAblationDisplay:
         Of the last plot.
     lines_, bands_, seeds_, notes_
         As in `WidthCurveDisplay`, after `plot`.
+    floor_ : Line2D or None
+        The variance of the data's noise, where it is known.
     """
 
-    def __init__(self, errors: WidthCurveDisplay, fits: Sequence[FitDisplay] = ()) -> None:
+    def __init__(
+        self, errors: WidthCurveDisplay, fits: Sequence[FitDisplay] = (), *, noise_variance: float | None = None
+    ) -> None:
         self.errors = errors
         self.fits = list(fits)
+        self.noise_variance = noise_variance
 
     @classmethod
     def from_study(cls, study: BiasStudy, data: str | None = None, optimizer: str | None = None) -> BiasAblationDisplay:
@@ -64,14 +73,30 @@ class BiasAblationDisplay:
         curves = study.curves(data, optimizer)
         dataset = study.datasets[curves[0].data]
         fits = [FitDisplay.from_study(study, curve) for curve in curves] if dataset.n_inputs == 1 else []
-        return cls(WidthCurveDisplay(curves, **about(dataset)), fits)
+        errors = WidthCurveDisplay(curves, y_name=dataset.y_name)
+        return cls(errors, fits, noise_variance=dataset.noise_variance)
 
     def plot(self, ax: Axes | None = None) -> BiasAblationDisplay:
         """Draw error against width per arm into `ax` (default: a figure of its own) and return self."""
-        self.errors.plot(ax)
+        self.errors.plot(ax, legend=False)
         self.ax_, self.figure_ = self.errors.ax_, self.errors.figure_
         self.lines_, self.bands_ = self.errors.lines_, self.errors.bands_
         self.seeds_, self.notes_ = self.errors.seeds_, self.errors.notes_
+        with matplotlib.rc_context(STYLE):
+            self.floor_: Line2D | None = None
+            if self.noise_variance:
+                self.floor_ = self.ax_.axhline(
+                    self.noise_variance, color=NOTE_COLOUR, linewidth=1, linestyle=":",
+                    label="noise variance: best in the mean",
+                )  # fmt: skip
+                self.ax_.set_ylim(bottom=min(self.noise_variance / 3, self.ax_.get_ylim()[0]))
+                self.ax_.set_yscale("log")  # ticks as for the shorter axis that was, made anew
+                tidy_log_axis(self.ax_)
+            # How many diverged is noted over each width: the legend may serve other panels too.
+            for line, curve in zip(self.lines_, self.errors.curves, strict=True):
+                line.set_label(curve.label)
+            more = [_key("", "3/16: that many seeds diverged")] if self.notes_ else []
+            draw_legend(self.ax_, len(self.errors.curves[0].seeds), None, self.errors.band_words_, more)
         return self
 
     def plot_fits(self, axes: Sequence[Axes]) -> BiasAblationDisplay:
@@ -104,6 +129,8 @@ class PairedDifferenceDisplay:
         Their 95% intervals.
     marks_ : list of Line2D
         Rings around points that differ from 1 (signed rank test, Holm over widths); none below 6 seeds.
+    beyond_ : list of Line2D
+        Arrows at the top or bottom for medians beyond the axis: where an arm, or both biases, diverged.
     """
 
     def __init__(self, differences: Sequence[Difference]) -> None:
@@ -125,38 +152,63 @@ class PairedDifferenceDisplay:
             self.lines_: list[Line2D] = []
             self.bars_: list[LineCollection] = []
             self.marks_: list[Line2D] = []
-            with np.errstate(over="ignore"):
-                ratios = [np.exp([found.median_log_ratio for found in each.comparisons]) for each in self.differences]
-                ends = [np.exp([found.log_ratio_interval for found in each.comparisons]).T for each in self.differences]
-            ceiling = ceiling_of(*ratios, *ends)
-            for place, (each, ratio, (low, high)) in enumerate(zip(self.differences, ratios, ends, strict=True), 1):
-                # Set apart sideways, a little and evenly, so that bars at the same width do not hide each other.
-                width = each.arm.width * (1.0 + 0.05 * (place - 2))
-                colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-                bottom = gaps(np.maximum(low, ratio[ratio > 0].min(initial=1) / 1e3), np.inf)
-                top = gaps(np.minimum(high, ceiling), np.inf)
-                self.bars_.append(self.ax_.vlines(width, bottom, top, color=colour, linewidth=1.4))
-                self.lines_ += self.ax_.plot(
-                    width, gaps(ratio, ceiling), color=colour, marker=marker, label=each.arm.label, linewidth=1,
-                    markersize=3.5,
-                )  # fmt: skip
-                certain = np.array([found.significant is True for found in each.comparisons])
-                if certain.any():
-                    self.marks_ += self.ax_.plot(
-                        width[certain], gaps(ratio[certain], ceiling), linestyle="", marker="o", markersize=9,
-                        markerfacecolor="none", markeredgecolor=colour, markeredgewidth=0.8,
-                    )  # fmt: skip
+            self.beyond_: list[Line2D] = []
+            ceiling = ceiling_of(
+                *(each.ratio for each in self.differences), *(each.interval for each in self.differences)
+            )
+            for place, each in enumerate(self.differences, 1):
+                self._draw(place, each, ceiling)
             self.ax_.axhline(1, color=NOTE_COLOUR, linewidth=1, linestyle=":")
             self.ax_.set_ylabel("test MSE / that with both biases")
+            # Ratios are read as 0.1, 1, 10, and not as powers of ten.
+            self.ax_.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            self.ax_.yaxis.set_minor_formatter(NullFormatter())
             tidy_log_axis(self.ax_)
+            kinds = []
             n_seeds = self.differences[0].comparisons[0].n
-            title = legend_title(n_seeds, "uncertainty (95% interval of the median ratio)").replace("band", "bar")
-            title = title.replace("median of", "median of ratios paired by seed,")
-            ring = Line2D([], [], linestyle="", marker="o", markersize=9, markerfacecolor="none", color=NOTE_COLOUR)
-            ring.set_label("differs from 1 (signed rank, Holm)")
-            handles = [*self.ax_.get_legend_handles_labels()[0], *([ring] if self.marks_ else [])]
+            if n_seeds >= FEWEST:
+                kinds.append(_key("o", "differs from 1 (signed rank, Holm)", markersize=9, markerfacecolor="none"))
+            if self.beyond_:
+                kinds.append(_key(r"$\uparrow$", "beyond the axis: diverged", markersize=6))
+            handles = [*self.ax_.get_legend_handles_labels()[0], *kinds]
+            few = " (few)" if n_seeds < FEW else ""
+            title = (
+                f"median of ratios paired by seed, {n_seeds} seeds{few};\n"
+                "bar: uncertainty (95% interval of that median)"
+            )
             self.ax_.legend(handles=handles, title=title, title_fontsize=8, alignment="left", loc="best")
         return self
+
+    def _draw(self, place: int, each: Difference, ceiling: float) -> None:
+        ratio, (low, high) = each.ratio, each.interval
+        # Set apart sideways, a little and evenly, so that bars at the same width do not hide each other.
+        width = each.arm.width * (1.0 + 0.06 * (place - 2))
+        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+        shown = gaps(ratio, ceiling)
+        # A bar is cut only where its end is 0 or infinity, because seeds diverged, or too far off for any axis.
+        bottom = np.where(low > 0, np.maximum(low, shown / 1e6), shown / 30)
+        top = np.minimum(high, ceiling)
+        self.bars_.append(self.ax_.vlines(width, bottom, top, color=colour, linewidth=1.4))
+        self.lines_ += self.ax_.plot(
+            width, shown, color=colour, marker=marker, label=each.arm.label, linewidth=1, markersize=3.5
+        )
+        certain = np.array([found.significant is True for found in each.comparisons]) & np.isfinite(shown)
+        if certain.any():
+            self.marks_ += self.ax_.plot(
+                width[certain], shown[certain], linestyle="", marker="o", markersize=9, markerfacecolor="none",
+                markeredgecolor=colour, markeredgewidth=0.8,
+            )  # fmt: skip
+        for outside, height, arrow in ((ratio >= ceiling, 0.97, r"$\uparrow$"), (ratio <= 0, 0.03, r"$\downarrow$")):
+            if outside.any():
+                self.beyond_ += self.ax_.plot(
+                    width[outside], np.full(outside.sum(), height), linestyle="", marker=arrow, markersize=8,
+                    color=colour, transform=self.ax_.get_xaxis_transform(),
+                )  # fmt: skip
+
+
+def _key(marker: str, label: str, **kinds: Any) -> Line2D:
+    """Return a legend entry for a kind of mark, whatever its arm's colour."""
+    return Line2D([], [], linestyle="", marker=marker, color=NOTE_COLOUR, label=label, **kinds)
 
 
 def bias_figures(study: BiasStudy, optimizer: str) -> dict[str, Figure]:
@@ -171,10 +223,10 @@ def bias_figures(study: BiasStudy, optimizer: str) -> dict[str, Figure]:
 
         return draw
 
-    def difference(name: str) -> Callable[[Axes], None]:
+    def difference(name: str, title: str) -> Callable[[Axes], None]:
         def draw(ax: Axes) -> None:
             PairedDifferenceDisplay.from_study(study, name, optimizer).plot(ax)
-            ax.set_title(title_of(study, name))
+            ax.set_title(title)
 
         return draw
 
@@ -190,33 +242,56 @@ def bias_figures(study: BiasStudy, optimizer: str) -> dict[str, Figure]:
 
         return draw
 
-    after = f"after {study.setup.epochs} epochs of {optimizer}, best learning rate per width and arm"
+    after = f"after {study.setup.epochs} epochs of {optimizer}"
+    chosen = "best learning rate per width and arm"
+    then = (", " if len(names) > 1 else ",\n").join([after, chosen])  # a single panel is too narrow for one line
+    # The panel whose legend serves all: one that has every kind of mark, where some seeds diverged.
+    lost = [any(curve.diverged.any() for curve in study.curves(name, optimizer)) for name in names]
+    ratios = [np.array([each.ratio for each in study.differences(name, optimizer)]) for name in names]
+    noted, beyond = int(np.argmax(lost)), int(np.argmax([(~np.isfinite(each) | (each == 0)).any() for each in ratios]))
     found = {
-        "error_by_arm": sheet([error(name) for name in names], f"Test error {after}", legend_at=0),
+        "error_by_arm": sheet([error(name) for name in names], f"Test error {then}", legend_at=noted),
         "differences": sheet(
-            [difference(name) for name in names], f"What leaving a bias out costs {after}", legend_at=0
+            [difference(name, title_of(study, name)) for name in names],
+            f"What leaving a bias out costs {then}", legend_at=beyond,
         ),
-    }
+    }  # fmt: skip
     bounded = [name for name in names if study.bounds[name] is not None]
     if bounded:
-        title = (
-            f"Training error of the four arms after {study.setup.epochs} epochs of {optimizer}, and what is possible"
-        )
+        title = f"Training error of the four arms {after}, and what is possible"
         found["limits"] = sheet([possible(name) for name in bounded], title, legend_at=0)
     fitted = [name for name in names if displays[name].fits]
     if fitted:
         found["fits_by_arm"] = _fit_table(study, [displays[name] for name in fitted], fitted, optimizer)
     shown = names[:4]
-    panels = [*map(error, shown), *map(difference, shown)]
+    curve = displays[names[0]].errors.curves[0]
+    widest = curve.width[-1]
+    worth = {name: f"with hidden bias at width {widest}:\n{_worth(study, name, optimizer)}" for name in shown}
+    panels = [*map(error, shown), *(difference(name, worth[name]) for name in shown)]
     more = f" (the first {len(shown)} of {len(names)} datasets)" if len(names) > len(shown) else ""
-    title = f"What is the bias worth?{more} ({optimizer}, best learning rate per width and arm)"
-    panel_size = (3.3, 2.9) if len(shown) > 1 else (6.5, 3.4)
-    summary = sheet(panels, title, columns=len(shown), panel_size=panel_size, legend_at=0)
-    n_seeds = len(displays[names[0]].errors.curves[0].seeds)
-    words = legend_title(n_seeds, "uncertainty (95% interval of the median)").replace("\n", " ")
-    words = words.replace("band:", "bands, and bars of the paired ratios:")
-    summary.legends[0].set_title(f"{words}; ring: differs from 1 (signed rank test, Holm)")
+    title = f"What is the bias worth?{more} ({study.setup.epochs} epochs of {optimizer}, {chosen})"
+    # Side by side where there is one dataset; together never narrower than the words around the panels.
+    columns, panel_height = (len(shown), 3.1) if len(shown) > 1 else (2, 4.0)
+    panel_width = {2: 5.2, 3: 4.2}.get(columns, 3.3)
+    legend_at = noted if noted < len(shown) else 0
+    summary = sheet(panels, title, columns=columns, panel_size=(panel_width, panel_height), legend_at=legend_at)
+    for place, ax in enumerate(summary.axes):
+        if len(shown) > 1 and place % columns:
+            ax.set_ylabel("")
+    words = legend_title(len(curve.seeds), "uncertainty (95% interval of the median)").replace("\n", " ")
+    words = words.replace("; band:", " (dots: single seeds); bands, and bars of the ratios paired by seed:")
+    heading = summary.legends[0].get_title()
+    heading.set_text(
+        f"{words}; ring: differs from 1 (signed rank test, Holm)\n"
+        f"with hidden bias: both biases against output bias only, median ratio paired by seed and its interval"
+    )
+    heading.set_multialignment("center")
     return {"summary": summary} | found
+
+
+def _worth(study: BiasStudy, data: str, optimizer: str) -> str:
+    """Return what the hidden bias is worth at the largest width."""
+    return next(each.worth for each in study.differences(data, optimizer) if LEFT_OUT[each.arm.label] == "hidden bias")
 
 
 def _fit_table(

@@ -12,22 +12,38 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ensemble.specs import grid
 from ensemble.statistics import Comparison, compare_over_widths
 from ensemble.studies.bounds import Bounds, bound_rows, bounds_of
-from ensemble.studies.curves import Curve, choose, curve_rows, few_note, train_rows
+from ensemble.studies.curves import Curve, choose, curve_rows, few_note, quartiles, train_rows
 from ensemble.studies.inputs import Data, as_datasets, noise_of, seeds_of, values_of
 from ensemble.studies.study import Fit, Setup, Study
 
 if TYPE_CHECKING:
     from ensemble.plots import Figure
 
-__all__ = ["ARMS", "LRS", "OPTIMIZERS", "TARGETS", "WIDTHS", "BiasStudy", "Difference", "bias_ablation", "bias_setup"]
+__all__ = [
+    "ARMS",
+    "LEFT_OUT",
+    "LRS",
+    "OPTIMIZERS",
+    "TARGETS",
+    "WIDTHS",
+    "BiasStudy",
+    "Difference",
+    "bias_ablation",
+    "bias_setup",
+]
+
+Floats = NDArray[np.float64]
 
 TARGETS = ("reciprocal_sine", "chirp", "soft_absolute", "absolute")
-WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 640)
-LRS = tuple(2.0 ** (step / 2) for step in range(-16, -3))
+WIDTHS = (2, 4, 8, 16, 32, 64, 160, 640)
+# Wide enough that with gd no arm of 8 units or more that is still learning has its best rate at an end. At its floor an
+# arm has no best rate: the noise of the validation data chooses, and may choose an end.
+LRS = tuple(2.0 ** (step / 2) for step in range(-14, 0))
 OPTIMIZERS = ("gd",)
 
 # Label of each arm by (hidden_bias, output_bias).
@@ -38,6 +54,9 @@ ARMS = {
     (False, True): "output bias only",
     (False, False): "no bias",
 }
+
+# Each arm is what is left without some bias: its ratio to both biases is what that bias is worth.
+LEFT_OUT = {"output bias only": "hidden bias", "hidden bias only": "output bias", "no bias": "both biases"}
 
 
 def bias_setup(
@@ -98,6 +117,30 @@ class Difference(NamedTuple):
     both: Curve
     comparisons: tuple[Comparison, ...]
 
+    @property
+    def ratio(self) -> Floats:
+        """Median over seeds of the arm's test MSE / that with both biases, (W,); +inf or 0 where one diverged."""
+        with np.errstate(over="ignore"):
+            return np.exp([found.median_log_ratio for found in self.comparisons])
+
+    @property
+    def interval(self) -> Floats:
+        """Lower and upper end of the 95% interval of `ratio`, (2, W)."""
+        with np.errstate(over="ignore"):
+            return np.exp([found.log_ratio_interval for found in self.comparisons]).T
+
+    @property
+    def worth(self) -> str:
+        """What the bias that the arm lacks is worth at the largest width, in words with number and interval."""
+        ratio, (low, high) = self.ratio[-1], self.interval[:, -1]
+        if low <= 1 <= high:
+            return f"no clear difference: {_times(ratio)} the error without it [{_number(low)}, {_number(high)}]"
+        if ratio > 1:
+            return f"{_times(ratio)} lower error [{_number(low)}, {_number(high)}]"
+        with np.errstate(divide="ignore"):
+            ratio, low, high = np.reciprocal([ratio, high, low])
+        return f"{_times(ratio)} higher error [{_number(low)}, {_number(high)}]"
+
 
 @dataclass(frozen=True)
 class BiasStudy(Study):
@@ -125,12 +168,21 @@ class BiasStudy(Study):
 
     def differences(self, data: str | None = None, optimizer: str | None = None) -> list[Difference]:
         """Return each other arm against both biases, on a dataset with an optimizer (default: the first of each)."""
-        curves = {curve.label: curve for curve in self.curves(data, optimizer)}
-        both = curves.pop(BOTH)
-        return [
-            Difference(arm, both, compare_over_widths(arm.errors, both.errors, arm.seeds, both.seeds))
-            for arm in curves.values()
-        ]
+        both = self.curves(data, optimizer)[0]
+        return self._differences[both.data, both.settings["optimizer"]]
+
+    @cached_property
+    def _differences(self) -> dict[tuple[str, str], list[Difference]]:
+        return {part: [_against(arm, both) for arm in arms] for part, (both, *arms) in self._curves.items()}
+
+    def doubtful(self, curve: Curve) -> NDArray[np.bool_]:
+        """Return whether a better learning rate may lie beyond the grid, (W,): chosen at an end, and not at the floor.
+
+        An arm whose median training error is within 1% of its exact no-bias floor can gain nothing from another rate.
+        """
+        bounds = self.bounds[curve.data]
+        floor = bounds.no_bias.get(curve.label, 0.0) if bounds is not None else 0.0
+        return np.asarray(curve.at_edge & (quartiles(curve.train_errors)[1] > 1.01 * floor))
 
     @cached_property
     def bounds(self) -> dict[str, Bounds | None]:
@@ -182,26 +234,34 @@ class BiasStudy(Study):
         return rows
 
     def report(self) -> str:
-        """Return a table of width and median test MSE per arm, and what the hidden bias is worth at the last width."""
+        """Return a table of width and median test MSE per arm, and what each bias is worth at the largest width."""
         lines = []
         for data, optimizer in self.parts():
             curves = self.curves(data, optimizer)
             n_seeds = len(curves[0].seeds)
+            doubtful = [self.doubtful(curve) for curve in curves]
             few_seeds = " (few)" * bool(few_note(n_seeds))
             lines.append(
                 f"{data}, {optimizer}: median test MSE over {n_seeds} seeds{few_seeds} after {self.setup.epochs} "
                 "epochs, best learning rate per width and arm"
             )
-            lines.append("   width" + "".join(f"{curve.label:>18}" for curve in curves))
+            lines.append("   width" + "".join(f"{curve.label:>17} " for curve in curves).rstrip())
             for i, width in enumerate(curves[0].width.tolist()):
-                lines.append(f"{width:8d}" + "".join(f"{curve.quartiles[1, i]:18.2e}" for curve in curves))
-            for difference in self.differences(data, optimizer):
-                last = difference.comparisons[-1]
-                low, high = np.exp(last.log_ratio_interval)
-                times = float(np.exp(last.median_log_ratio))
+                cells = (
+                    f"{curve.quartiles[1, i]:17.2e}{'*' if edge[i] else ' '}"
+                    for curve, edge in zip(curves, doubtful, strict=True)
+                )
+                lines.append(f"{width:8d}" + "".join(cells).rstrip())
+            if np.any(doubtful):
+                lines.append("  * at the first or last learning rate: a better one may lie beyond")
+            differences = {difference.arm.label: difference for difference in self.differences(data, optimizer)}
+            lines.append(f"  worth at width {curves[0].width[-1]} (paired by seed, 95% interval, {n_seeds} seeds):")
+            lines += [f"    {bias}: {differences[arm].worth}" for arm, bias in LEFT_OUT.items()]
+            left = float(curves[0].quartiles[1, -1] / np.var(self.datasets[data].parts()["test"][1]))
+            if 0.5 < left < np.inf:
                 lines.append(
-                    f"  {difference.arm.label}, width {curves[0].width[-1]}: {times:.3g} times the error with both "
-                    f"biases [{low:.3g}, {high:.3g}]"
+                    f"    with both biases {100 * left:.3g}% of the variance is left: where so little is "
+                    "learned, little can be lost"
                 )
         return "\n".join(lines)
 
@@ -209,15 +269,32 @@ class BiasStudy(Study):
 def difference_rows(figure: str, difference: Difference) -> list[dict[str, Any]]:
     """Return the rows of `summary.csv` for an arm against both biases: the median of paired ratios of test MSE."""
     arm = difference.arm
-    head = {"arm": arm.label, "figure": figure, "data": arm.data, **arm.settings, "measure": "test_mse_ratio_to_both"}
+    head = {"arm": arm.label, "figure": figure, "data": arm.data, **arm.settings, "measure": "ratio_to_both_biases"}
     rows = []
-    for width, found in zip(arm.width.tolist(), difference.comparisons, strict=True):
-        low, high = np.exp(found.log_ratio_interval).tolist()
+    points = zip(arm.width.tolist(), difference.comparisons, difference.ratio, difference.interval.T, strict=True)
+    for width, found, ratio, (low, high) in points:
+        difference_low, difference_high = found.difference_interval
         rows.append(
             head
             | {"width": width, "seeds": found.n, "note": found.note}
-            | {"median": float(np.exp(found.median_log_ratio)), "ci_low": low, "ci_high": high}
-            | {"median_difference": found.median_difference, "probability_of_improvement": found.probability}
-            | {"p_value": found.p_value, "p_holm": found.p_adjusted, "significant": found.significant}
+            | {"median": float(ratio), "ci_low": float(low), "ci_high": float(high)}
+            | {"median_difference": found.median_difference}
+            | {"difference_ci_low": difference_low, "difference_ci_high": difference_high}
+            | {"probability": found.probability, "p_value": found.p_value, "p_adjusted": found.p_adjusted}
+            | {"significant": found.significant}
         )
     return rows
+
+
+def _against(arm: Curve, both: Curve) -> Difference:
+    return Difference(arm, both, compare_over_widths(arm.errors, both.errors, arm.seeds, both.seeds))
+
+
+def _number(value: float) -> str:
+    """Return three digits of a number, without a power of ten up to a million."""
+    short = float(f"{value:.3g}")
+    return f"{short:,.0f}" if 100 <= short < 1e6 else f"{short:.3g}"
+
+
+def _times(value: float) -> str:
+    return f"{_number(value)}x"
