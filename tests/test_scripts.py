@@ -49,6 +49,13 @@ def test_each_script_runs_from_any_folder_and_says_where_its_plots_are(name, arg
     assert {plot, "models.csv", "summary.csv", "study.json"} <= {path.name for path in out.iterdir()}
 
 
+def test_the_tutorial_runs(tmp_path):
+    done = script("tutorial", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "a network of width 16 that exists" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_each_script_is_short():
     for name in cli.STUDIES:
         assert len((ROOT / "scripts" / f"{name}.py").read_text().splitlines()) < 60
