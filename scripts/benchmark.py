@@ -11,7 +11,9 @@ import json
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -135,6 +137,62 @@ def against_scikit_learn(data, repeats: int) -> list[Row]:
     rows = table(f"Width 16, {data.n_train} points, 500 epochs of gd", compete(contestants, specs, data, 500, repeats))
     print(f"\n{60 / (rows[0].median * 500):,.0f} models of width 16 a minute, initialization and assembly included")
     return rows
+
+
+def against_validation_curve(repeats: int) -> dict[str, dict[str, list[float]]]:
+    """`ensemble.sklearn.width_curve` against `validation_curve` over MLPRegressor: same folds, widths, rate, epochs."""
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.datasets import load_diabetes
+    from sklearn.model_selection import KFold, validation_curve
+    from sklearn.neural_network import MLPRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from ensemble.sklearn import width_curve
+
+    csv = Path(__file__).parents[1] / "tests/data/mauna_loa_co2.csv"
+    co2 = ensemble.load_csv(csv, x="decimal_year", y="co2_ppm", test_fraction=0, val_fraction=0)
+    cases = {
+        "diabetes, 10 inputs": (*load_diabetes(return_X_y=True), 0.003, 200),
+        "Mauna Loa CO2, 1 input": (co2.x_train, co2.y_train, 0.01, 500),
+    }
+    widths, cv = [4, 16, 64, 256], KFold(5, shuffle=True, random_state=0)
+    print("\n### width_curve against validation_curve over MLPRegressor, test MSE by width\n")
+    print(f"| | seconds | times the first (lowest to highest round) | {' | '.join(map(str, widths))} |")
+    print("|---|---|---|" + "---|" * len(widths))
+    found = {}
+    for name, (x, y, lr, epochs) in cases.items():
+        network = MLPRegressor(
+            learning_rate_init=lr, batch_size=len(x), max_iter=epochs, alpha=0.0, tol=0.0, n_iter_no_change=10**9,
+            random_state=0,
+        )  # fmt: skip
+        peer = TransformedTargetRegressor(make_pipeline(StandardScaler(), network), transformer=StandardScaler())
+        place, sizes = "regressor__mlpregressor__hidden_layer_sizes", [(width,) for width in widths]
+
+        def ours(n_seeds, x=x, y=y, lr=lr, epochs=epochs):
+            options = {"lr": lr, "epochs": epochs, "schedule": "constant", "n_jobs": -1}
+            return -width_curve(x, y, widths, cv, n_seeds=n_seeds, random_state=0, **options).test_scores
+
+        def theirs(x=x, y=y, peer=peer, place=place, sizes=sizes):
+            options = {"param_name": place, "param_range": sizes, "n_jobs": -1}
+            with warnings.catch_warnings():  # full batches are clipped to the fold, and no fit is stopped early
+                warnings.simplefilter("ignore")
+                return -validation_curve(peer, x, y, cv=cv, scoring="neg_mean_squared_error", **options)[1]
+
+        runs = {
+            "width_curve, 1 seed": partial(ours, 1),
+            "width_curve, 8 seeds": partial(ours, 8),
+            "validation_curve, MLPRegressor, 1 seed": theirs,
+        }
+        errors = [run().mean(axis=1) for run in runs.values()]  # the warm-up, which compiles and starts processes
+        times = interleaved(list(runs.values()), repeats)
+        for i, run in enumerate(runs):
+            ratio = times[:, i] / times[:, 0]
+            values = " | ".join(f"{error:,.4g}" for error in errors[i])
+            spread = f"{np.median(ratio):.1f} ({ratio.min():.1f} to {ratio.max():.1f})"
+            print(f"| {name}: {run} | {np.median(times[:, i]):.3f} | {spread} | {values} |", flush=True)
+            found[f"{name}: {run}"] = {"seconds": times[:, i].tolist(), "test_mse": errors[i].tolist()}
+    return found
 
 
 def against_itself(data, repeats: int) -> dict[str, list[float]]:
@@ -397,6 +455,8 @@ def main() -> None:
         report["peers"] = [row._asdict() for row in against_peers(data, arguments.repeats)]
     if "sklearn" in arguments.only:
         report["sklearn"] = [row._asdict() for row in against_scikit_learn(data, arguments.repeats)]
+        if importlib.util.find_spec("sklearn"):
+            report["width curve"] = against_validation_curve(arguments.repeats)
     if "itself" in arguments.only:
         report["itself"] = against_itself(data, arguments.repeats)
     if "dense" in arguments.only:
