@@ -21,15 +21,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands.add_parser(name, help=cli.STUDIES[study].question, add_help=False)
     check = commands.add_parser("verify", help="Read every file of a run folder and say what is damaged.")
     check.add_argument("folder", metavar="DIR", help="such as results/width_study/run")
+    join = commands.add_parser("merge", help="Join the run folders of shards into one, to draw from.")
+    join.add_argument("folders", nargs="+", metavar="DIR", help="such as results/width_study/run-*-of-8")
+    join.add_argument("--into", required=True, metavar="DIR", help="such as results/width_study/run")
     try:
         options = parser.parse_args(given)
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
+        if options.command == "merge":
+            return _merge(options.folders, options.into)
         return _verify(options.folder)
     except (ValueError, OSError) as error:
         print(f"python -m ensemble: error: {error}", file=sys.stderr)
         return cli.USAGE
+    except KeyboardInterrupt:
+        print("python -m ensemble: interrupted; the same command again goes on", file=sys.stderr)
+        return cli.INTERRUPTED
+
+
+def _merge(folders: Sequence[str], into: str) -> int:
+    """Join run folders and say what to do with the result."""
+    models = len(store.merge(folders, into))
+    print(f"{into}: {models:,} models of {len(folders):,} runs; the study's command without --shard now draws them")
+    return cli.DONE
 
 
 def _verify(folder: str) -> int:

@@ -11,12 +11,16 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, Executor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from ensemble import __version__
 from ensemble.data import load_csv
+from ensemble.distributed import connected, parse_shard, shard
+from ensemble.results import Result
 from ensemble.store import OtherRunError, clear
 from ensemble.studies import bias_setup, claims_setup, files, fit_setup, transfer_setup, width_setup
 from ensemble.studies.study import Setup, Study
@@ -121,6 +125,10 @@ def build_parser(study: str, description: str, *, single: bool = False) -> argpa
         "--json", action="store_true", help="print the outcome as JSON on stdout and nothing else there"
     )
     parser.add_argument("--threads", type=int, metavar="N", help="threads to train with (default: all cores)")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="train on a Dask cluster: tcp://HOST:8786, or local")
+    parser.add_argument(
+        "--shard", type=_shard, metavar="K/N", help="train the K-th of N parts only, into run-K-of-N in --out; no plots"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan (models, cost, memory) and stop")
     parser.add_argument("--version", action="version", version=f"%(prog)s, relu-ensemble {__version__}")
     return parser
@@ -156,7 +164,8 @@ def run(
     if options.out is None:
         options.out = f"results/{mode or parser.prog}"
     if options.store is None:
-        options.store = str(Path(options.out, "run"))
+        part = "" if options.shard is None else f"-{options.shard[0]}-of-{options.shard[1]}"
+        options.store = str(Path(options.out, f"run{part}"))
     with _terminable():
         return _run(parser, modes[mode] if mode else setup, options, mode)
 
@@ -173,7 +182,10 @@ def _run(
     except ValueError as error:
         return _end(parser, USAGE, f"error: {error}")
     except OSError as error:
-        return _end(parser, FAILED, f"error: {error}; what is in {options.store} stays valid")
+        again = "; the same command goes on" if isinstance(error, ConnectionError) else ""
+        return _end(parser, FAILED, f"error: {error}; what is in {options.store} stays valid{again}")
+    except BrokenExecutor as error:
+        return _end(parser, FAILED, f"error: {error}")
     except KeyboardInterrupt as stop:
         kept = f"finished models are kept in {options.store}: run the same command again to go on"
         return _end(parser, _status(stop), f"interrupted while training; {kept}")
@@ -225,7 +237,13 @@ def _train(setup: Callable[..., Setup[Any]], options: argparse.Namespace, mode: 
     for name in given:
         if name not in inspect.signature(setup).parameters:
             raise ValueError(f"{_FLAGS.get(name, f'--{name}')} does not go with --{mode}")
+    if options.scheduler is not None and options.threads is not None:
+        raise ValueError("--threads and --scheduler exclude each other; the cluster's workers decide")
+    if options.shard is not None and options.show:
+        raise ValueError("--show and --shard exclude each other; a shard draws nothing")
     ready = setup(**given)
+    if options.shard is not None:
+        ready = replace(ready, specs=ready.specs[shard(ready.specs, ready.datasets, *options.shard)])
     if options.dry_run:
         plan = ready.plan()
         costs = {"models": plan.models, "core_seconds": plan.cost, "memory_bytes": plan.memory}
@@ -237,10 +255,50 @@ def _train(setup: Callable[..., Setup[Any]], options: argparse.Namespace, mode: 
             print(note)
     if options.fresh:
         clear(options.store)
-    study: Study = ready.run(
-        threads=options.threads, progress=False if options.quiet else None, store=options.store
-    )  # fmt: skip
+    with _cluster(options) as executor:
+        arguments = {
+            "threads": options.threads, "progress": False if options.quiet else None, "store": options.store,
+            "executor": executor,
+        }  # fmt: skip
+        if options.shard is not None:
+            _say_shard(ready.train(**arguments), ready, options)
+            return None
+        study: Study = ready.run(**arguments)
     return study
+
+
+@contextmanager
+def _cluster(options: argparse.Namespace) -> Iterator[Executor | None]:
+    """Yield the executor that was asked for, None for threads of this process."""
+    if options.scheduler is None:
+        yield None
+        return
+
+    def say(text: str) -> None:
+        if not (options.quiet or options.json):
+            print(text, file=sys.stderr)
+
+    with ExitStack() as held:
+        try:
+            executor = held.enter_context(connected(options.scheduler, say))
+        except ImportError as error:
+            raise ValueError(str(error)) from error
+        yield executor
+
+
+def _say_shard(result: Result, ready: Setup[Any], options: argparse.Namespace) -> None:
+    """Print what a shard has done, and what is to be done with it."""
+    number, count = options.shard
+    if options.json:
+        print(files.json_text({
+            "study": ready.study.name, "shard": [number, count], "models": len(result), "store": options.store
+        }))  # fmt: skip
+    elif not options.quiet:
+        every, whole = Path(options.out, f"run-*-of-{count}"), Path(options.out, "run")
+        print(
+            f"shard {number} of {count}: {len(result):,} models are in {options.store}; when all are done: "
+            f"python -m ensemble merge {every} --into {whole}, then this command without --shard draws"
+        )
 
 
 def _study_arguments(options: argparse.Namespace) -> dict[str, Any]:
@@ -284,6 +342,13 @@ def _say(study: Study, written: Sequence[Path], options: argparse.Namespace) -> 
 def _end(parser: argparse.ArgumentParser, status: int, message: str) -> int:
     print(f"{parser.prog}: {' '.join(message.split())}", file=sys.stderr)
     return status
+
+
+def _shard(text: str) -> tuple[int, int]:
+    try:
+        return parse_shard(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _formats(text: str) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ensemble import layers, optimizers
 from ensemble.data import Dataset
 from ensemble.networks import NetworkStack, initialize
-from ensemble.progress import slow_note
+from ensemble.progress import note, slow_note
 from ensemble.specs import CHOICES, Specs
 
 if TYPE_CHECKING:
@@ -150,10 +150,17 @@ class Run:
         if stopped:
             raise CancelledError("training was interrupted")
 
-    def resume(self) -> tuple[int, dict[str, Array]]:
-        """Return the number of the next piece of work and what the engine has saved; 0 and nothing at a fresh start."""
+    def resume(self, more: dict[str, Array]) -> tuple[int, dict[str, Array]]:
+        """Return the number of the next piece of work and what the engine has saved; 0 and nothing at a fresh start.
+
+        `more` is the engine's own state as it is now, which the saved one must be like.
+        """
         found = None if self.checkpoint is None else self.checkpoint.load()
         if found is None:
+            return 0, {}
+        if not self._fits(found, more):
+            assert self.checkpoint is not None
+            note(f"{self.checkpoint.path} is no state of its model, which is trained from the start")
             return 0, {}
         for name, value in self._state(0).items():
             if name != "place" and not name.startswith("snapshot_"):
@@ -165,6 +172,21 @@ class Run:
                     getattr(kept, part)[:] = found.pop(f"snapshot_{epoch}_{part}")
                 self.snapshots[epoch] = kept
         return int(found.pop("place")[0]), found
+
+    def _fits(self, found: dict[str, Array], more: dict[str, Array]) -> bool:
+        """Return whether saved arrays are what this chunk saves: all there, of the same kinds and shapes."""
+        expected = self._state(0) | more
+        for epoch in self.settings.snapshots:
+            names = [f"snapshot_{epoch}_{part}" for part in _BUFFERS]
+            if any(name in found for name in names):
+                expected |= {name: getattr(self.networks, part) for name, part in zip(names, _BUFFERS, strict=True)}
+        if set(found) != set(expected) or found["place"].shape != (1,) or found["place"][0] < 0:
+            return False
+        return all(
+            found[name].dtype == value.dtype
+            and (found[name].shape == value.shape or (name.endswith("_alive") and _is_subset(found[name], value)))
+            for name, value in expected.items()
+        )
 
     def _state(self, place: int) -> dict[str, Array]:
         """Return all arrays that change in training, by name."""
@@ -189,6 +211,10 @@ class Run:
             self.networks if self.settings.keep_networks else None,
             self.snapshots,
         )
+
+
+def _is_subset(found: Array, whole: Array) -> bool:
+    return found.ndim == 1 and bool(np.isin(found, whole).all() and (np.diff(found) > 0).all())
 
 
 # ---- the compiled engines ----
@@ -230,8 +256,8 @@ def _train_compiled(run: Run, engine: str) -> None:
     column[settings.record] = np.arange(len(settings.record))
     history = updates.History(column, run.train, run.test, run.val, run.diverged_at)
     seconds = epoch_seconds(engine, specs, run.data)[order]
-    first, saved = run.resume()
     kept = {"moment_1": models[5], "moment_2": models[6], "powers": models[7]}
+    first, saved = run.resume(kept)
     for name, values in saved.items():
         kept[name][...] = values
     for place, span in enumerate(_spans(seconds, settings.epochs, settings.snapshots)):
@@ -321,12 +347,16 @@ def _train_numpy(run: Run) -> None:
     optimizer = run.specs.optimizer
     groups = sorted({(int(h), str(o)) for h, o in zip(run.specs.width, optimizer, strict=True)})
     states = [_Group(run, np.flatnonzero((run.specs.width == h) & (optimizer == o)), o) for h, o in groups]
-    first, saved = run.resume()
+
+    def state() -> dict[str, Array]:
+        return {name: kept for number, group in enumerate(states) for name, kept in group.state(number).items()}
+
+    first, saved = run.resume(state())
     if first:
         for number, group in enumerate(states):
             group.restore(number, saved)
     for epoch in range(first, run.settings.epochs + 1):
-        run.pause(epoch, lambda: {k: v for number, group in enumerate(states) for k, v in group.state(number).items()})
+        run.pause(epoch, state)
         if epoch in run.settings.snapshots or epoch == run.settings.epochs:
             for group in states:
                 run.networks.put(group.models, group.networks())

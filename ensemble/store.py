@@ -18,7 +18,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -31,14 +31,14 @@ from ensemble import archive, checkpoint
 from ensemble.archive import DamagedFileError
 from ensemble.checkpoint import Checkpoint
 from ensemble.data import Dataset, Scale
-from ensemble.engines import Rows, Settings
+from ensemble.engines import ENGINES, Rows, Settings
 from ensemble.lock import RunLock
 from ensemble.networks import NetworkStack
 from ensemble.progress import note
 from ensemble.results import Result, empty_result
 from ensemble.specs import CHOICES, COLUMNS, Specs
 
-__all__ = ["OtherRunError", "Run", "Verified", "clear", "load_result", "verify"]
+__all__ = ["OtherRunError", "Run", "Verified", "clear", "load_result", "merge", "verify"]
 
 SCHEMA = 1
 _MANIFEST, _CHUNKS, _STATES, _LOCK = "manifest.json", "chunks", "states", "lock"
@@ -80,13 +80,22 @@ class Run:
         self, folder: str | os.PathLike[str], specs: Specs, datasets: Mapping[str, Dataset], settings: Settings,
         initial: NetworkStack | None,
     ) -> None:  # fmt: skip
+        self._prepare(folder, specs, _describe(specs, datasets, settings, initial))
+
+    @classmethod
+    def _described(cls, folder: Path, specs: Specs, description: dict[str, Any]) -> Run:
+        """Return a run whose data are known by their description alone."""
+        run = cls.__new__(cls)
+        run._prepare(folder, specs, description)
+        return run
+
+    def _prepare(self, folder: str | os.PathLike[str], specs: Specs, description: dict[str, Any]) -> None:
         self.folder = Path(folder)
-        self.specs, self.settings = specs, settings
-        self.description = _describe(specs, datasets, settings, initial)
-        self.identity = bytes.fromhex(_run_id(self.description))
-        self._keys = _Keys(specs, sorted(datasets))
-        self._n_inputs = next(iter(datasets.values())).n_inputs
-        self._scales = {name: data.scale for name, data in datasets.items() if data.scale is not None}
+        self.specs, self.settings, self.description = specs, _settings(description), description
+        self.identity = bytes.fromhex(_run_id(description))
+        self._keys = _Keys(specs, sorted(description["data"]))
+        self._n_inputs = description["n_inputs"]
+        self._scales = _scales(description)
 
     def __enter__(self) -> Run:
         try:
@@ -152,6 +161,8 @@ class Run:
             "schema": SCHEMA, "run": self.description, "models": len(self.specs), "specs": name,
             "chunks": len(chunks), "choices": CHOICES, "versions": _versions(), "machine": _machine(),
         }  # fmt: skip
+        if self._stored is not None:  # what made the models that are here
+            manifest |= {name: self._stored[name] for name in ("versions", "machine")}
         if self._stored is not None and self._stored.get("specs") == name and not chunks:
             return
         archive.write(self.folder / name, content)
@@ -237,11 +248,19 @@ def load_result(folder: str | os.PathLike[str]) -> Result:
     run = stored["run"]
     specs = _load_specs(path, stored)
     settings = _settings(run)
-    scales = {name: _scale(data["scale"]) for name, data in run["data"].items() if data["scale"] is not None}
+    scales = _scales(run)
     parts = {part: any(data["parts"][part] for data in run["data"].values()) for part in ("test", "val")}
+    keys = _Keys(specs, sorted(run["data"]))
+    widths = specs.width[keys.distinct()].tolist()
+    floats = sum((run["n_inputs"] + 2) * width + 1 for width in widths) * (run["keep_networks"] + len(run["snapshots"]))
+    floats += len(widths) * len(settings.record)
+    if 8 * floats > sum(file.stat().st_size for file in (path / _CHUNKS).glob("*.npz")):
+        found = verify(path)  # without taking the memory that the manifest asks for
+        if found.problems:
+            raise DamagedFileError(f"{found.problems[0]}; train with store={str(path)!r} again to make it anew")
+        raise ValueError(_unfinished(path, found.done, found.models))
     result = empty_result(specs, settings.record, run["n_inputs"], scales, parts["test"], parts["val"],
                           settings.keep_networks, settings.snapshots)  # fmt: skip
-    keys = _Keys(specs, sorted(run["data"]))
     done = np.zeros(len(specs), dtype=np.bool_)
     damaged = []
     for _, rows in _chunk_files(path, bytes.fromhex(_run_id(run)), run["n_inputs"], scales, settings):
@@ -254,11 +273,15 @@ def load_result(folder: str | os.PathLike[str]) -> Result:
     if not done.all():
         if damaged:
             raise DamagedFileError(f"{damaged[0]}; train with store={str(path)!r} again to make it anew")
-        raise ValueError(
-            f"the run in {str(path)!r} is not finished: {int(done.sum()):,} of {len(specs):,} models are done; "
-            f"train with store={str(path)!r} again to go on"
-        )
+        raise ValueError(_unfinished(path, int(done.sum()), len(specs)))
     return result
+
+
+def _unfinished(path: Path, done: int, models: int) -> str:
+    return (
+        f"the run in {str(path)!r} is not finished: {done:,} of {models:,} models are done; "
+        f"train with store={str(path)!r} again to go on"
+    )
 
 
 @dataclass(frozen=True)
@@ -282,7 +305,7 @@ def verify(folder: str | os.PathLike[str]) -> Verified:
     path = Path(folder)
     stored = _load_manifest(path)
     run, specs = stored["run"], _load_specs(path, stored)
-    scales = {name: _scale(data["scale"]) for name, data in run["data"].items() if data["scale"] is not None}
+    scales = _scales(run)
     keys = _Keys(specs, sorted(run["data"]))
     done, problems, count = np.zeros(len(specs), dtype=np.bool_), [], 2
     for _, rows in _chunk_files(path, bytes.fromhex(_run_id(run)), run["n_inputs"], scales, _settings(run)):
@@ -299,6 +322,99 @@ def verify(folder: str | os.PathLike[str]) -> Verified:
         except DamagedFileError as error:
             problems.append(str(error))
     return Verified(len(specs), int(done.sum()), count, tuple(problems))
+
+
+def merge(folders: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str]) -> Specs:
+    """Join finished runs of different models, otherwise the same, into one run folder, and return its models.
+
+    The folders stay as they are. A merge that was ended early is gone on with by the same call.
+
+    Raises
+    ------
+    ValueError
+        A folder holds no run or an unfinished one, differs in more than its models (`OtherRunError`), or is damaged
+        (`DamagedFileError`); `into` holds something else. Nothing is written before all folders are found in order.
+    OSError
+        `into` cannot be written.
+    """
+    if not folders:
+        raise ValueError("there is nothing to merge; give the folders of the runs")
+    paths = [Path(folder) for folder in folders]
+    for path in paths:
+        if path.resolve() == Path(into).resolve():
+            raise ValueError(f"{str(path)!r} cannot be merged into itself; choose another folder")
+    manifests = [_load_manifest(path) for path in paths]
+    description, versions = dict(manifests[0]["run"]), manifests[0]["versions"]
+    description["data"] = dict(description["data"])
+    parts: list[Specs] = []
+    for path, stored in zip(paths, manifests, strict=True):
+        run = stored["run"]
+        # A shard names only the data that its models learn.
+        same = {name: data for name, data in description["data"].items() if name in run["data"]}
+        shared = {name: data for name, data in run["data"].items() if name in same}
+        changes = _differences(description | {"data": same}, run | {"data": shared})
+        for name in _DIFFERENT_BITS:
+            if not changes and versions.get(name) != stored["versions"].get(name):
+                changes = f"{name} {versions.get(name)}, not {stored['versions'].get(name)}"
+        if changes:
+            raise OtherRunError(f"{str(paths[0])!r} and {str(path)!r} are not parts of one run: {changes}")
+        description["data"] |= run["data"]
+        parts.append(_load_specs(path, stored))
+        found = verify(path)
+        if found.problems:
+            raise DamagedFileError(f"{found.problems[0]}; run its command again to make it anew")
+        if found.done < found.models:
+            raise ValueError(
+                f"the run in {str(path)!r} is not finished: {found.done:,} of {found.models:,} models are done; "
+                "run its command again to go on"
+            )
+    machines = {json.dumps(stored["machine"], sort_keys=True) for stored in manifests}
+    if len(machines) > 1:
+        note("these runs come from different kinds of machines; the last bits of their models may differ")
+    description["data"] = {name: description["data"][name] for name in sorted(description["data"])}
+
+    every = parts[0]
+    for part in parts[1:]:
+        every = every + part
+    keys = _Keys(every, sorted(description["data"]))
+    _, first = np.unique(keys.of(np.arange(len(every))), return_index=True)
+    every = every[np.sort(first)]  # a model that two runs trained counts once
+    keys = _Keys(every, sorted(description["data"]))
+    size = sum(file.stat().st_size for path in paths for file in (path / _CHUNKS).glob("*.npz"))
+    with Run._described(Path(into), every, description) as target:
+        done = np.zeros(len(every), dtype=np.bool_)
+        here = _chunk_files(target.folder, target.identity, target._n_inputs, target._scales, target.settings)
+        for file, kept in here:
+            if isinstance(kept, DamagedFileError):
+                file.unlink(missing_ok=True)
+                continue
+            for index, _ in keys.places(kept[0]):
+                done[index] = True
+        target.begin((np.flatnonzero(~done),) if not done.all() else (), size)
+        for path, stored in zip(paths, manifests, strict=True):
+            run = stored["run"]
+            identity = bytes.fromhex(_run_id(run))
+            for _, kept in _chunk_files(path, identity, run["n_inputs"], _scales(run), _settings(run)):
+                if isinstance(kept, DamagedFileError):  # since it was verified
+                    raise kept
+                for index, places in keys.places(kept[0]):
+                    new = ~done[index]
+                    if new.any():
+                        target.commit(index[new], _some(kept[1], places[new]))
+                        done[index] = True
+    return every
+
+
+def _some(rows: Rows, part: NDArray[np.int64]) -> Rows:
+    """Return the rows of some of a chunk's models."""
+    return Rows(
+        rows.train_mse[part],
+        None if rows.test_mse is None else rows.test_mse[part],
+        None if rows.val_mse is None else rows.val_mse[part],
+        rows.diverged_at[part],
+        None if rows.networks is None else rows.networks.take(part),
+        {epoch: kept.take(part) for epoch, kept in rows.snapshots.items()},
+    )
 
 
 def clear(folder: str | os.PathLike[str]) -> None:
@@ -347,6 +463,10 @@ class _Keys:
     def of(self, index: NDArray[np.int64]) -> NDArray[np.bytes_]:
         """Return the keys of some of the run's models."""
         return self._all[index]
+
+    def distinct(self) -> NDArray[np.int64]:
+        """Return the places of the run's models, each model once."""
+        return np.unique(self._all, return_index=True)[1]
 
     def known(self, specs: Specs) -> NDArray[np.bool_]:
         """Return which of these specs are among the run's."""
@@ -449,7 +569,34 @@ def _load_manifest(folder: Path) -> dict[str, Any]:
         raise DamagedFileError(f"{path} is damaged or no file of this program: its SHA-256 does not match")
     if schema != SCHEMA:
         raise ValueError(f"{path} has schema {schema}; this version of relu-ensemble reads up to {SCHEMA}, update it")
+    try:
+        _check_manifest(manifest)
+    except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
+        raise DamagedFileError(f"{path} is damaged or no file of this program: {error}") from error
     return dict(manifest)
+
+
+def _check_manifest(manifest: Mapping[str, Any]) -> None:
+    """Raise where a manifest, though its SHA-256 is right, does not describe a run."""
+    run = manifest["run"]
+    whole = [manifest["models"], run["epochs"], *run["record"], *run["snapshots"], run["n_inputs"] - 1]
+    if not all(type(value) is int and 0 <= value <= 10**9 for value in whole):
+        raise ValueError("a count or an epoch is out of range")
+    scales = _scales(run).values()
+    dictionaries = [manifest["choices"], manifest["versions"], manifest["machine"], run["data"]]
+    if not (
+        isinstance(manifest["specs"], str)
+        and "\0" not in manifest["specs"]
+        and isinstance(run["keep_networks"], bool)
+        and run["engine"] in ENGINES
+        and run["record"] == sorted({0, run["epochs"], *run["record"]})
+        and run["data"]
+        and all(isinstance(value, dict) for value in dictionaries)
+        and all(type(data["parts"][part]) is bool for data in run["data"].values() for part in ("test", "val"))
+        and all(x.shape == (run["n_inputs"],) for scale in scales for x in (scale.x_mean, scale.x_std))
+        and all(np.isfinite([*scale.x_mean, *scale.x_std, scale.y_mean, scale.y_std]).all() for scale in scales)
+    ):
+        raise ValueError("it does not describe a run")
 
 
 def _load_specs(folder: Path, manifest: Mapping[str, Any]) -> Specs:
@@ -511,6 +658,10 @@ def _settings(run: Mapping[str, Any]) -> Settings:
     return Settings(
         run["epochs"], np.array(run["record"], np.int64), tuple(run["snapshots"]), run["engine"], run["keep_networks"]
     )
+
+
+def _scales(run: Mapping[str, Any]) -> dict[str, Scale]:
+    return {name: _scale(data["scale"]) for name, data in run["data"].items() if data["scale"] is not None}
 
 
 def _scale(stored: Mapping[str, Any]) -> Scale:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from ensemble.results import Result, empty_result
 from ensemble.specs import Specs
 
 if TYPE_CHECKING:
+    from ensemble.checkpoint import Checkpoint
     from ensemble.store import Run
 
 __all__ = ["Plan", "plan", "train"]
@@ -135,7 +136,7 @@ def train(
     threads : int, optional
         Number of threads; default: one per core. Not together with `executor`.
     executor : concurrent.futures.Executor, optional
-        Where to run the chunks instead.
+        Where to run the chunks instead: any pool of processes, or a cluster by `distributed.executor`. It stays open.
     store : path, optional
         Folder to keep every finished chunk in. The same call again goes on where the last one ended, however that was,
         to the same bits; specs may be added.
@@ -156,7 +157,9 @@ def train(
         An argument that is not allowed, a dataset that is missing or does not fit, more memory or disk than there is,
         or a `store` that holds another run or is in use.
     OSError
-        The store cannot be written; what is in it stays valid.
+        The store cannot be written, or a cluster was lost; what is in the store stays valid.
+    BrokenExecutor
+        A worker process of the executor died; finished chunks are in the store.
     KeyboardInterrupt
         Ctrl-C; running chunks are given up within about half a second.
     """
@@ -288,6 +291,8 @@ def _plan(specs: Specs, datasets: Datasets, settings: Settings) -> Plan:
     model_bytes = 8 * ((n_inputs + 2) * specs.width + 1)
     work_bytes = 4 * model_bytes
     for name, index in members.items():
+        if not len(index):  # all its models are done: a run is gone on with
+            continue
         if engines[name] == "numpy":  # its hidden activations and their gradients are arrays (m, N, H)
             samples = max(len(y) for _, y in datasets[name].parts().values())
             work_bytes[index] += 40 * samples * specs.width[index]
@@ -374,24 +379,53 @@ def _run(
     stop = threading.Event()
     own = ThreadPoolExecutor(n_threads, "ensemble") if executor is None else None
     pool: Executor = own if own is not None else executor  # type: ignore[assignment]
+    window = getattr(executor, "window", _WINDOW)  # a cluster takes more
     waiting = list(chunks[::-1])
     pending: dict[Future[Rows], NDArray[np.int64]] = {}
     try:
         while waiting or pending:
-            while waiting and len(pending) < _WINDOW:
+            while waiting and len(pending) < window:
                 index = waiting.pop()
                 data = datasets[str(specs.data[index[0]])] if len(datasets) > 1 else next(iter(datasets.values()))
                 start = None if initial is None else initial.take(index)
-                # An event cannot travel to another process; there, an interrupt reaches the worker itself.
-                signal = stop if own is not None else None
                 state = None if run is None else run.checkpoint(index)
-                pending[pool.submit(run_chunk, specs[index], data, settings, start, signal, state)] = index
+                if own is not None:
+                    future = pool.submit(run_chunk, specs[index], data, settings, start, stop, state)
+                else:  # an event cannot travel to another process; there, an interrupt reaches the worker itself
+                    if state is not None:  # nor does a worker stand in this folder
+                        state = replace(state, path=state.path.absolute())
+                    future = pool.submit(_run_elsewhere, specs[index], data, settings, start, state)
+                pending[future] = index
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield pending.pop(future), future.result()
+            failed: Exception | None = None
+            for future in done:  # what is finished is handed on before an error ends the run
+                index = pending.pop(future)
+                try:
+                    rows = future.result()
+                except Exception as error:
+                    failed = failed or error
+                    continue
+                yield index, rows
+            if failed is not None:
+                raise failed
+    except BrokenExecutor as error:
+        kept = "nothing was kept" if run is None else f"finished chunks are kept in {str(run.folder)!r}"
+        reason = " ".join(str(error).split()) or "a worker died"
+        raise type(error)(
+            f"the executor broke ({type(error).__name__}: {reason}); {kept}; train again with a new executor to go on"
+        ) from error
     finally:
         stop.set()
         for future in pending:
             future.cancel()
         if own is not None:
             own.shutdown(wait=True, cancel_futures=True)
+
+
+def _run_elsewhere(
+    specs: Specs, data: Dataset, settings: Settings, initial: NetworkStack | None, state: Checkpoint | None
+) -> Rows:
+    """Run a chunk in a process that may be on another machine: there, no state is kept without a shared folder."""
+    if state is not None and not state.path.parent.is_dir():
+        state = None
+    return run_chunk(specs, data, settings, initial, None, state)

@@ -9,6 +9,7 @@ import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,15 +89,19 @@ class Setup(Generic[AnyStudy]):
             self.specs, self.datasets, epochs=self.epochs, record=self.record, snapshots=self.snapshots
         )
 
+    def train(self, **where: Any) -> Result:
+        """Train all models in one pass and return the bare result, as a shard of a study needs it."""
+        return training.train(
+            self.specs, self.datasets, epochs=self.epochs, record=self.record, snapshots=self.snapshots, **where
+        )
+
     def run(
-        self, *, threads: int | None = None, progress: bool | None = None, store: str | Path | None = None
-    ) -> AnyStudy:
-        """Train all models in one pass and return the study; `threads`, `progress` and `store` as in `train`."""
+        self, *, threads: int | None = None, progress: bool | None = None, store: str | Path | None = None,
+        executor: Executor | None = None,
+    ) -> AnyStudy:  # fmt: skip
+        """Train all models in one pass and return the study; the arguments are those of `train`."""
         start = time.perf_counter()
-        result = training.train(
-            self.specs, self.datasets, epochs=self.epochs, record=self.record, snapshots=self.snapshots,
-            threads=threads, progress=progress, store=store,
-        )  # fmt: skip
+        result = self.train(threads=threads, progress=progress, store=store, executor=executor)
         return self.study(self, result, time.perf_counter() - start)
 
 

@@ -1,0 +1,207 @@
+import contextlib
+import io
+import json
+
+import numpy as np
+import pytest
+
+import ensemble
+from ensemble import __main__ as command
+from ensemble import cli, distributed, store
+from ensemble.studies import files, width_setup
+
+TINY = ["--widths", "2", "4", "9", "--seeds", "2", "--lrs", "0.05", "0.1", "--epochs", "10", "--optimizers", "gd"]
+
+
+def study(*arguments):
+    """Run the width study in this process; its status and what it printed."""
+    out, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        status = cli.main("width_study", [*TINY, *map(str, arguments)])
+    return status, out.getvalue(), errors.getvalue()
+
+
+def merge(*arguments):
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+        status = command.main(["merge", *map(str, arguments)])
+    return status, errors.getvalue()
+
+
+def small_data(name="data", shift=0.0):
+    x = np.linspace(-1, 1, 24)
+    return ensemble.Dataset(x, np.sin(3 * x) + shift, x, np.sin(3 * x), standardize=shift > 0, name=name)
+
+
+def rows_of(result, specs):
+    """Return all that a result says of each model, by spec."""
+    return {
+        json.dumps(specs.row(i)): (result.train_mse[i].tobytes(), result.networks[i].w1.tobytes())
+        for i in range(len(specs))
+    }
+
+
+# ---- shards ----
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 40])
+def test_shards_hold_every_model_once_and_cost_about_the_same(count):
+    specs = ensemble.grid(width=[1, 8, 64, 500], seed=range(10), optimizer=["gd", "adam"])
+    data = {"data": small_data()}
+    parts = [distributed.shard(specs, data, k, count) for k in range(1, count + 1)]
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(len(specs)))
+    for k, part in enumerate(parts, 1):
+        assert np.array_equal(part, distributed.shard(specs, data, k, count))
+    units = [specs[part].width.sum() for part in parts]
+    assert max(units) - min(units) <= 500
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "1/", "a/b", "1/2/3", "-1/4", "1/0", "1.0/2", "¹/2"])
+def test_a_shard_that_is_none(text):
+    with pytest.raises(ValueError, match="K/N"):
+        distributed.parse_shard(text)
+    status, out, errors = study("--shard", text)
+    assert (status, out, errors.count("\n")) == (2, "", 1)
+
+
+def test_more_shards_than_models(tmp_path):
+    status, _, errors = study("--shard", "1/99", "--out", tmp_path)
+    assert status == 2
+    assert "there are only 48 models" in errors
+
+
+def test_shards_are_trained_merged_and_drawn(tmp_path):
+    out = tmp_path / "out"
+    for k in (1, 2, 3):
+        status, said, _ = study("--out", out, "--shard", f"{k}/3")
+        assert status == 0
+        assert "python -m ensemble merge" in said
+        assert {path.name for path in out.iterdir()} == {f"run-{i}-of-3" for i in range(1, k + 1)}
+    folders = sorted(out.glob("run-*"))
+    assert merge(*folders, "--into", out / "run") == (0, "")
+    chunks = {path.name for path in (out / "run" / "chunks").iterdir()}
+    assert study("--out", out, "--quiet") == (0, "", "")
+    assert {path.name for path in (out / "run" / "chunks").iterdir()} == chunks  # nothing was trained
+    whole = width_setup(widths=[2, 4, 9], seeds=2, lrs=[0.05, 0.1], epochs=10, optimizers=["gd"]).run()
+    assert (out / "models.csv").read_text() == files.csv_text(whole.model_rows())
+
+
+def test_a_shard_as_json_and_as_a_plan(tmp_path):
+    status, said, _ = study("--out", tmp_path, "--shard", "2/3", "--json")
+    assert status == 0
+    assert json.loads(said) == {
+        "study": "width_study", "shard": [2, 3], "models": 16, "store": str(tmp_path / "run-2-of-3")
+    }  # fmt: skip
+    assert json.loads(study("--shard", "1/5", "--dry-run", "--json")[1])["plan"]["models"] == 10
+    assert study("--shard", "1/5", "--show", "--out", tmp_path)[0] == 2
+
+
+# ---- merging ----
+
+
+@pytest.fixture
+def two_runs(tmp_path):
+    """Two runs on one dataset each, as shards of one grid can be; and the run of both."""
+    data = {"a": small_data("a"), "b": small_data("b", 0.5)}
+    specs = ensemble.grid(width=[2, 5], seed=range(3), lr=0.1, data=["a", "b"])
+    whole = ensemble.train(specs, data, epochs=6, snapshots=[2])
+    for name in data:
+        ensemble.train(specs[specs.data == name], data, epochs=6, snapshots=[2], store=tmp_path / name)
+    return tmp_path, specs, data, whole
+
+
+def test_runs_on_different_datasets_become_one(two_runs):
+    folder, specs, data, whole = two_runs
+    assert len(store.merge([folder / "a", folder / "b"], folder / "both")) == len(specs)
+    merged = store.load_result(folder / "both")
+    assert rows_of(merged, merged.specs) == rows_of(whole, specs)
+    again = ensemble.train(specs, data, epochs=6, snapshots=[2], store=folder / "both")
+    assert np.array_equal(again.train_mse, whole.train_mse)
+    assert np.array_equal(again.snapshots[2].w1, whole.snapshots[2].w1)
+    assert store.verify(folder / "both").problems == ()
+
+
+def test_a_merge_again_and_one_gone_on_with(two_runs):
+    folder, _, _, _ = two_runs
+    store.merge([folder / "a", folder / "b"], folder / "both")
+    before = {path.name for path in (folder / "both" / "chunks").iterdir()}
+    store.merge([folder / "a", folder / "b"], folder / "both")
+    sorted((folder / "both" / "chunks").iterdir())[0].unlink()
+    store.merge([folder / "a", folder / "b", folder / "a"], folder / "both")
+    assert {path.name for path in (folder / "both" / "chunks").iterdir()} == before
+
+
+def test_models_that_two_runs_share_count_once(tmp_path):
+    specs = ensemble.grid(width=[3], seed=range(6), lr=0.1)
+    for name, index in (("one", slice(0, 4)), ("two", slice(2, 6))):
+        ensemble.train(specs[index], small_data(), epochs=4, store=tmp_path / name)
+    assert len(store.merge([tmp_path / "one", tmp_path / "two"], tmp_path / "both")) == 6
+    result = store.load_result(tmp_path / "both")
+    assert rows_of(result, result.specs) == rows_of(ensemble.train(specs, small_data(), epochs=4), specs)
+    kept = sum(len(np.load(path)["diverged_at"]) for path in (tmp_path / "both" / "chunks").iterdir())
+    assert kept == 6
+
+
+def test_runs_that_differ_are_refused(tmp_path):
+    specs = ensemble.grid(width=[3], seed=range(4), lr=0.1)
+    ensemble.train(specs[:2], small_data(), epochs=4, store=tmp_path / "one")
+    others: dict = {"epochs": {"epochs": 5}, "snapshots": {"epochs": 4, "snapshots": [1]}}
+    others["engine"] = {"epochs": 4, "engine": "dense"}
+    for name, arguments in others.items():
+        ensemble.train(specs[2:], small_data(), store=tmp_path / name, **arguments)
+        status, errors = merge(tmp_path / "one", tmp_path / name, "--into", tmp_path / "both")
+        assert (status, errors.count("\n")) == (2, 1)
+        assert name in errors
+        assert "not parts of one run" in errors
+    ensemble.train(specs[2:], small_data(shift=1.0), epochs=4, store=tmp_path / "shifted")
+    status, errors = merge(tmp_path / "one", tmp_path / "shifted", "--into", tmp_path / "both")
+    assert status == 2
+    assert "other data (data)" in errors
+    assert not (tmp_path / "both").exists()
+
+
+def test_runs_of_other_versions_are_refused(tmp_path, monkeypatch):
+    specs = ensemble.grid(width=[3], seed=range(4), lr=0.1)
+    ensemble.train(specs[:2], small_data(), epochs=4, store=tmp_path / "one")
+    versions = store._versions()
+    monkeypatch.setattr(store, "_versions", lambda: versions | {"numba": "0.1"})
+    ensemble.train(specs[2:], small_data(), epochs=4, store=tmp_path / "two")
+    with pytest.raises(store.OtherRunError, match=r"numba [\d.]+, not 0.1"):
+        store.merge([tmp_path / "one", tmp_path / "two"], tmp_path / "both")
+
+
+def test_damaged_unfinished_and_missing_runs_are_refused_in_one_line(two_runs):
+    folder, _, _, _ = two_runs
+    chunk = sorted((folder / "b" / "chunks").iterdir())[0]
+    content = chunk.read_bytes()
+    cases = []
+    chunk.write_bytes(content[:-9])
+    cases.append(merge(folder / "a", folder / "b", "--into", folder / "both"))
+    assert "is damaged" in cases[-1][1]
+    chunk.unlink()
+    cases.append(merge(folder / "a", folder / "b", "--into", folder / "both"))
+    assert "is not finished" in cases[-1][1]
+    cases.append(merge(folder / "a", folder / "none", "--into", folder / "both"))
+    assert "holds no run" in cases[-1][1]
+    cases.append(merge(folder / "a", "--into", folder / "a"))
+    assert "into itself" in cases[-1][1]
+    assert [(status, errors.count("\n")) for status, errors in cases] == [(2, 1)] * 4
+    assert not (folder / "both").exists()
+
+
+def test_the_target_of_a_merge_holds_something_else(two_runs):
+    folder, specs, data, _ = two_runs
+    ensemble.train(specs, data, epochs=9, store=folder / "both")
+    status, errors = merge(folder / "a", folder / "b", "--into", folder / "both")
+    assert status == 2
+    assert "another run: epochs 9, not 6" in errors
+
+
+def test_a_run_whose_one_dataset_is_done_goes_on(two_runs):
+    folder, specs, data, whole = two_runs
+    store.merge([folder / "a", folder / "b"], folder / "both")
+    for path in (folder / "both" / "chunks").iterdir():
+        if (np.load(path)["spec_data"] == "b").all():
+            path.unlink()
+    again = ensemble.train(specs, data, epochs=6, snapshots=[2], store=folder / "both")
+    assert np.array_equal(again.train_mse, whole.train_mse)
