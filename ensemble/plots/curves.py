@@ -278,7 +278,8 @@ class LimitDisplay:
             )
             self.no_bias_.append(line)
         if self.arms:
-            self.ax_.plot([], [], color=NOTE_COLOUR, linewidth=1, linestyle=(0, (1, 1)), label="exact floor of the arm in its colour")
+            label = "exact floor of the arm in its colour"
+            self.ax_.plot([], [], color=NOTE_COLOUR, linewidth=1, linestyle=(0, (1, 1)), label=label)
         floor = gaps(bounds.floor, np.inf)
         drawn = np.concatenate([floor, bounds.built, *(curve.train_errors.ravel() for curve in self.curves)])
         drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
