@@ -252,6 +252,10 @@ class Study(ABC):
             if rows:
                 written.append(files.write(folder / f"{name}.csv", files.csv_text(rows)))
         written += [files.write(folder / name, text) for name, text in self.more_texts().items()]
+        from ensemble import report  # where its extra is installed, an interactive page too
+
+        if report.available():
+            written.append(files.write(folder / "report.html", report.page(self)))
         written.append(files.write(folder / "study.json", files.json_text(self.record())))
         return written
 
