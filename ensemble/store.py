@@ -138,8 +138,19 @@ class Run:
             self._check_versions(self._stored)
         return done
 
-    def begin(self, chunks: tuple[NDArray[np.int64], ...], n_bytes: int) -> None:
-        """Write down what the run is, before its first chunk; `chunks` are those still to do, of `n_bytes` in all.
+    def begin(
+        self, chunks: tuple[NDArray[np.int64], ...], n_bytes: int, origin: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write down what the run is, before its first chunk.
+
+        Parameters
+        ----------
+        chunks : tuple of (m,) int64
+            Models that are still to do.
+        n_bytes : int
+            What they take on disk, in all.
+        origin : manifest, optional
+            Of the run that they come from, where they are not trained here.
 
         Raises
         ------
@@ -161,8 +172,9 @@ class Run:
             "schema": SCHEMA, "run": self.description, "models": len(self.specs), "specs": name,
             "chunks": len(chunks), "choices": CHOICES, "versions": _versions(), "machine": _machine(),
         }  # fmt: skip
-        if self._stored is not None:  # what made the models that are here
-            manifest |= {name: self._stored[name] for name in ("versions", "machine")}
+        made = origin or self._stored
+        if made is not None:  # what made the models that are here
+            manifest |= {name: made[name] for name in ("versions", "machine")}
         if self._stored is not None and self._stored.get("specs") == name and not chunks:
             return
         archive.write(self.folder / name, content)
@@ -390,7 +402,7 @@ def merge(folders: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str
                 continue
             for index, _ in keys.places(kept[0]):
                 done[index] = True
-        target.begin((np.flatnonzero(~done),) if not done.all() else (), size)
+        target.begin((np.flatnonzero(~done),) if not done.all() else (), size, manifests[0])
         for path, stored in zip(paths, manifests, strict=True):
             run = stored["run"]
             identity = bytes.fromhex(_run_id(run))

@@ -205,3 +205,17 @@ def test_a_run_whose_one_dataset_is_done_goes_on(two_runs):
             path.unlink()
     again = ensemble.train(specs, data, epochs=6, snapshots=[2], store=folder / "both")
     assert np.array_equal(again.train_mse, whole.train_mse)
+
+
+def test_a_merged_run_says_what_its_parts_were_made_with(tmp_path, monkeypatch):
+    import ensemble
+    from ensemble import store
+
+    data = ensemble.sample("quadratic", n=40)
+    for seed in (0, 1):
+        ensemble.train(ensemble.grid(width=2, seed=seed), data, epochs=2, store=tmp_path / str(seed), progress=False)
+    made = store._load_manifest(tmp_path / "0")["versions"]
+    monkeypatch.setattr(store, "_versions", lambda: made | {"numba": "99"})
+    store.merge([tmp_path / "0", tmp_path / "1"], tmp_path / "all")
+    assert store._load_manifest(tmp_path / "all")["versions"] == made
+    assert len(ensemble.load_result(tmp_path / "all")) == 2
