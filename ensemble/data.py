@@ -419,15 +419,18 @@ def load_csv(
         raise ValueError(f"{path}: no row has values in all of {', '.join(columns)} ({dropped} with empty cells)")
 
     table = np.array(rows)
-    data = Dataset(
-        table[:, :-1],
-        table[:, -1],
-        standardize=standardize,
-        name=path.stem,
-        x_names=inputs,
-        y_name=y,
-        dropped_rows=dropped,
-    )
+    try:
+        data = Dataset(
+            table[:, :-1],
+            table[:, -1],
+            standardize=standardize,
+            name=path.stem,
+            x_names=inputs,
+            y_name=y,
+            dropped_rows=dropped,
+        )
+    except ValueError as error:  # values that no model can be trained on
+        raise ValueError(f"{path}: {error}") from error
     return data.split(test_fraction, val_fraction, seed)
 
 
