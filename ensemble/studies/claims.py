@@ -42,7 +42,8 @@ REPORTED_WIDTHS = {  # which widths its words allow
 }
 RECIPE = {"optimizer": "gd", "lr": 0.1, "width": 640}
 
-EPOCHS, LONGER = 500, 2000
+OTHER_SHARES = (0.01, 0.001)  # of the variance, beside the stated one
+EPOCHS, LONGER = 500, 4000
 COSINE_LRS = tuple(2.0**step for step in range(-6, -2))
 BUILT = (*range(1, 17), 20, 24, 28, 32, 40, 48, 64)  # widths at which networks are built
 REPORT = "report"  # the original's data once more, for its own recipe
@@ -143,7 +144,7 @@ class ClaimsStudy(Study):
     @cached_property
     def longer(self) -> NDArray[np.float64]:
         """Test MSE after `LONGER` epochs of adam with cosine schedule, (S,), at the rate best on validation data."""
-        lrs, seeds = COSINE_LRS[1:3], self.settings["seeds"]
+        lrs, seeds = COSINE_LRS, self.settings["seeds"]
         specs = grid(
             data="reciprocal_sine", optimizer="adam", schedule="cosine", lr=lrs, width=RECIPE["width"], seed=seeds
         )
@@ -183,10 +184,10 @@ class ClaimsStudy(Study):
             f"seeds from {100 * shares.min():.2g}% to {100 * shares.max():.2g}%",
         )  # fmt: skip
 
-    def smallest(self, data: str, optimizer: str) -> Any:
-        """Return the smallest width whose median test MSE is the stated share of the variance, with its interval."""
+    def smallest(self, data: str, optimizer: str, share: float | None = None) -> Any:
+        """Return the smallest width whose median test MSE is a share (default: the stated one) of the variance."""
         curve = self.curve(data, optimizer)
-        error = self.stated * float(np.var(self.datasets[data].y_train))
+        error = (self.stated if share is None else share) * float(np.var(self.datasets[data].y_train))
         return smallest_width(curve.width, curve.errors, error)
 
     def _widths(self) -> list[Claim]:
@@ -196,7 +197,8 @@ class ClaimsStudy(Study):
             possible, built = self.in_principle[data]
             widest = max(WIDTHS)
             if gd.width is None:  # not reached: the claim may still hold if it is about widths beyond the widest
-                decided = verdict(False, high > widest)
+                # Where a narrower network that is as good was built, what training lacks is not width.
+                decided = verdict(False, high > widest and (built is None or built >= low))
                 number = f"more than {widest}"
             else:
                 decided = verdict(low <= gd.width <= high, bool(gd.low <= high and gd.high >= low))
@@ -204,11 +206,18 @@ class ClaimsStudy(Study):
             by_adam = f"more than {widest}" if adam.width is None else f"{adam.width} {_interval(adam.low, adam.high)}"
             exists = f"one of width {built} was built" if built else f"none up to {max(BUILT)} was built"
             bound = f"impossible below {possible}" if possible else f"impossible up to {max(BUILT)}"
+            others = []
+            for share in OTHER_SHARES:
+                found = self.smallest(data, "gd", share).width
+                others.append(f"{found or f'more than {widest}'} for {100 * share:g}%")
+            variance = float(np.var(self.datasets[data].y_train))
+            left = [float(self.curve(data, name).quartiles[1, -1]) / variance for name in ("gd", "adam")]
             rows.append(
                 Claim(
                     f"{data.replace('_', ' ')} needs width {words}", decided, number, _interval(gd.low, gd.high),
-                    f"test MSE at most {100 * self.stated:.1g}% of the variance with gd; adam: {by_adam}; "
-                    f"in principle: {bound}, {exists}",
+                    f"test MSE at most {100 * self.stated:.1g}% of the variance with gd ({', '.join(others)}); adam: "
+                    f"{by_adam}; in principle: {bound}, {exists}; at width {widest} gd leaves {100 * left[0]:.2g}%, "
+                    f"adam {100 * left[1]:.2g}% of the variance",
                 )
             )  # fmt: skip
         return rows
@@ -281,7 +290,8 @@ class ClaimsStudy(Study):
             rows.append(
                 Claim(
                     f"(ours) adam, cosine schedule, width 640, {epochs} epochs: test MSE at most {target:.3g}",
-                    verdict(bool(np.median(errors) <= target)), f"{np.median(errors):.3g}", _interval(low, high),
+                    verdict(bool(high <= target), bool(np.median(errors) <= target)),
+                    f"{np.median(errors):.3g}", _interval(low, high),
                     f"{times}the report: {REPORTED[500]:g}",
                 )
             )  # fmt: skip
