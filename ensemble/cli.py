@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 import signal
 import sys
 import threading
@@ -99,7 +100,7 @@ def build_parser(study: str, description: str, *, single: bool = False) -> argpa
     parser.set_defaults(single=single)
     several: dict[str, Any] = {"nargs": 1} if single else {"nargs": "+"}
     data = parser.add_argument_group("what to learn")
-    data.add_argument("--target", nargs="+", metavar="NAME", help=f"of {', '.join(TARGETS)} (default: reciprocal_sine)")
+    data.add_argument("--target", nargs="+", metavar="NAME", help=f"of {', '.join(TARGETS)} (default: the study's own)")
     data.add_argument("--noise", type=float, metavar="A", help="noise A * U[0, 1) on the target (default: 0.01)")
     data.add_argument("--data", metavar="FILE.csv", help="own data instead of a target; needs --x and --y")
     data.add_argument("--x", metavar="COLUMN", help="input column of the file")
@@ -212,19 +213,36 @@ class _Terminated(KeyboardInterrupt):
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM raise inside."""
+    """Let SIGTERM raise inside, and see to it that neither SIGTERM nor Ctrl-C is lost.
 
-    def stop(*_: Any) -> NoReturn:
-        raise _Terminated
-
+    Where a signal happens to come while Python runs a callback of C code, it prints the exception and goes on. So each
+    signal comes again after a second, unless all has ended by then.
+    """
     if threading.current_thread() is not threading.main_thread():  # Python handles signals in the main thread alone
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    timers: list[threading.Timer] = []
+
+    def stop(number: int, _: Any) -> NoReturn:
+        timers.append(threading.Timer(1.0, signal.raise_signal, [number]))
+        timers[-1].daemon = True
+        timers[-1].start()
+        raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    def ignored(found: Any) -> None:
+        if not isinstance(found.exc_value, KeyboardInterrupt):
+            hook(found)
+
+    hook, sys.unraisablehook = sys.unraisablehook, ignored
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for timer in timers:
+            timer.cancel()
+        sys.unraisablehook = hook
 
 
 def _status(stop: KeyboardInterrupt) -> int:
@@ -237,6 +255,8 @@ def _train(setup: Callable[..., Setup[Any]], options: argparse.Namespace, mode: 
     for name in given:
         if name not in inspect.signature(setup).parameters:
             raise ValueError(f"{_FLAGS.get(name, f'--{name}')} does not go with --{mode}")
+    if options.scheduler is not None and not re.fullmatch(r"local|[a-z]+://\S+:\d+", options.scheduler):
+        raise ValueError(f"--scheduler {options.scheduler!r} is no address such as tcp://HOST:8786, nor local")
     if options.scheduler is not None and options.threads is not None:
         raise ValueError("--threads and --scheduler exclude each other; the cluster's workers decide")
     if options.shard is not None and options.show:

@@ -429,9 +429,9 @@ def load_csv(
             y_name=y,
             dropped_rows=dropped,
         )
-    except ValueError as error:  # values that no model can be trained on
+        return data.split(test_fraction, val_fraction, seed)
+    except ValueError as error:  # values that no model can be trained on, or too few of them
         raise ValueError(f"{path}: {error}") from error
-    return data.split(test_fraction, val_fraction, seed)
 
 
 def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:

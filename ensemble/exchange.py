@@ -18,7 +18,7 @@ from ensemble import archive
 if TYPE_CHECKING:
     from ensemble.networks import Network
 
-__all__ = ["from_state_dict", "save", "state_dict", "to_torch"]
+__all__ = ["from_state_dict", "load", "save", "state_dict", "to_torch"]
 
 Array = NDArray[np.float64]
 
@@ -109,6 +109,31 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         archive.write(path, safetensors.numpy.save(weights))
     else:
         archive.write(path, _onnx(weights))
+
+
+def load(path: str | os.PathLike[str]) -> tuple[Array, Array, Array, Array]:
+    """Return w1, b1, w2 and b2 of a network in a file; see `Network.load`."""
+    ending = Path(path).suffix
+    if ending not in (".npz", ".safetensors"):
+        raise ValueError(f"a network is read from .npz and .safetensors files, not {str(path)!r}")
+    if ending == ".npz":
+        weights: dict[str, Any] = archive.read(path, {"*": ("f", -1)})
+    else:
+        try:
+            import safetensors.numpy
+        except ImportError as error:
+            raise ImportError(
+                "safetensors files need the extra 'safetensors': pip install 'relu-ensemble[safetensors]'"
+            ) from error
+        content = Path(path).read_bytes()
+        try:
+            weights = safetensors.numpy.load(content)
+        except Exception as error:  # whatever the library raises for a damaged file: its error type is its own
+            raise archive.DamagedFileError(f"{path} is damaged or no file of a network: {error}") from error
+    try:
+        return from_state_dict(weights)
+    except ValueError as error:
+        raise archive.DamagedFileError(f"{path} is damaged or no file of a network: {error}") from error
 
 
 def _onnx(weights: dict[str, Array]) -> bytes:

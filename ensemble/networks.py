@@ -83,6 +83,19 @@ class Network(NamedTuple):
         """
         exchange.save(self, path)
 
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Network:
+        """Return the network in a ".npz" or ".safetensors" file that `save` wrote, in the data's original units.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged or no file of a network (`archive.DamagedFileError`), or has another ending.
+        OSError
+            The file cannot be read.
+        """
+        return cls(*exchange.load(path))
+
 
 class Stack(NamedTuple):
     """All models of one width as batched tensors: views of a `NetworkStack`, not copies."""
@@ -365,6 +378,9 @@ def _as_inputs(x: ArrayLike, n_inputs: int) -> Array:
         raise ValueError(
             f"x has shape {np.shape(x)}, but the networks have {n_inputs} inputs: (N, {n_inputs}) is needed"
         )
+    if not np.isfinite(inputs).all():  # a ReLU would turn NaN into a number
+        row = int(np.flatnonzero(~np.isfinite(inputs).all(axis=1))[0])
+        raise ValueError(f"x[{row}] is {inputs[row].tolist()}; finite numbers are needed")
     return inputs
 
 

@@ -98,6 +98,8 @@ class Run:
         self._scales = _scales(description)
 
     def __enter__(self) -> Run:
+        if self.folder.is_dir() and not (self.folder / _MANIFEST).exists():
+            self._refuse_strangers()  # before anything is written there
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = RunLock(self.folder / _LOCK)
@@ -209,11 +211,7 @@ class Run:
     def _read_manifest(self) -> dict[str, Any] | None:
         """Return the manifest of the run that is here, None where there is none, or raise where it is another run."""
         if not (self.folder / _MANIFEST).exists():
-            strangers = [path.name for path in self.folder.iterdir() if not _is_ours(path)]
-            if strangers:
-                raise ValueError(
-                    f"store {str(self.folder)!r} holds {strangers[0]!r} and no run; choose a new or empty folder"
-                )
+            self._refuse_strangers()
             return None
         stored = _load_manifest(self.folder)
         if _run_id(stored["run"]) != self.identity.hex():
@@ -231,6 +229,13 @@ class Run:
                 f"among the specs, the first with {shown}; choose another folder, or clear this one"
             )
         return stored
+
+    def _refuse_strangers(self) -> None:
+        strangers = sorted(path.name for path in self.folder.iterdir() if not _is_ours(path))
+        if strangers:
+            raise ValueError(
+                f"store {str(self.folder)!r} holds {strangers[0]!r} and no run; choose a new or empty folder"
+            )
 
     def _check_versions(self, stored: dict[str, Any]) -> None:
         now = _versions()

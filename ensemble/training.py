@@ -166,6 +166,10 @@ def train(
     settings = _settings(epochs, record, snapshots, engine, keep_networks)
     datasets = _datasets(specs, data)
     planned = _plan(specs, datasets, settings)
+    if store is not None and (not isinstance(store, (str, os.PathLike)) or not os.fspath(store)):
+        raise ValueError(f"store is {store!r}; the path of a folder is needed")
+    if executor is not None and not hasattr(executor, "submit"):
+        raise ValueError(f"executor is {executor!r}; a concurrent.futures.Executor is needed")
     if threads is not None and executor is not None:
         raise ValueError(f"threads {threads} and an executor are given; the executor decides how much runs at once")
     n_threads = _n_threads(threads)

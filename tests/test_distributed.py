@@ -218,7 +218,15 @@ def test_a_worker_of_another_version_is_named(two_workers, monkeypatch):
         clusters._execute(call, versions)  # as on a worker that came later
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense", "tcp://127.0.0.1"])
+@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1"])
+def test_what_is_no_address(address, tmp_path, capsys):
+    assert cli.main("width_study", [*TINY, "--out", str(tmp_path), "--scheduler", address]) == cli.USAGE
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1, errors
+    assert f"--scheduler '{address}' is no address" in errors
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9"])
 def test_no_scheduler_there(address, tmp_path, capsys):
     start = time.monotonic()
     status = cli.main("width_study", [*TINY, "--out", str(tmp_path), "--scheduler", address])

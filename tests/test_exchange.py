@@ -98,3 +98,27 @@ def test_a_missing_extra_is_named(trained, tmp_path, monkeypatch, extra, module,
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=rf"pip install 'relu-ensemble\[{extra}\]'"):
         call(trained[0][0], tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["npz", "safetensors"])
+def test_a_saved_network_is_read_again(trained, tmp_path, ending):
+    if ending == "safetensors":
+        pytest.importorskip("safetensors", reason="the extra 'safetensors' is not installed")
+    networks, x = trained
+    networks[1].save(tmp_path / f"network.{ending}")
+    again = Network.load(tmp_path / f"network.{ending}")
+    np.testing.assert_allclose(again.predict(x), networks[1].predict(x), rtol=1e-12, atol=1e-12)
+    (tmp_path / f"other.{ending}").write_bytes(b"no network")
+    with pytest.raises(archive.DamagedFileError, match="other"):
+        Network.load(tmp_path / f"other.{ending}")
+    with pytest.raises(ValueError, match="is read from"):
+        Network.load(tmp_path / "network.onnx")
+
+
+def test_inputs_that_are_no_numbers_are_refused(trained):
+    networks, x = trained
+    x = x.copy()
+    x[3, 1] = np.nan
+    for predict in (networks.predict, networks[0].predict):
+        with pytest.raises(ValueError, match=r"x\[3\] is .*nan.*; finite numbers are needed"):
+            predict(x)

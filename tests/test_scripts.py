@@ -328,3 +328,49 @@ def test_the_package_runs_as_a_module(tmp_path, capsys):
     assert main(["sweep"]) == 2
     assert main(["--help"]) == 0
     assert "bias-ablation" in capsys.readouterr().out
+
+
+def test_a_signal_that_python_swallows_comes_again(capsys):
+    """An exception in a callback of C code is printed and lost, and with it Ctrl-C."""
+    import weakref
+
+    class Thing:
+        pass
+
+    thing = Thing()
+    watch = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGTERM))
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), cli._terminable():
+        del thing  # the exception in this callback is ignored
+        while time.monotonic() < start + 20:
+            time.sleep(0.01)
+    assert watch() is None
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seeds", "100000000000"], "seeds is 100000000000; at most 10,000,000"),
+        (["--out", ""], "output folder '' is not allowed"),
+        (["--scheduler", "nonsense"], "--scheduler 'nonsense' is no address such as tcp://HOST:8786"),
+        (["--store", ""], "the path of a folder is needed"),
+    ],
+)
+def test_odd_arguments_end_in_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["--widths", "2", "--epochs", "2", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_refused_store_leaves_nothing_behind(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    data = ensemble.sample("quadratic", n=40)
+    with pytest.raises(ValueError, match="holds 'notes.txt' and no run"):
+        ensemble.train(ensemble.grid(width=2), data, epochs=1, store=tmp_path, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    for store, executor, message in (("", None, "store is ''"), (5, None, "store is 5"), (None, 5, "executor is 5")):
+        with pytest.raises(ValueError, match=message):
+            ensemble.train(ensemble.grid(width=2), data, epochs=1, store=store, executor=executor, progress=False)

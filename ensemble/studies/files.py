@@ -54,6 +54,8 @@ def prepare_folder(folder: str | os.PathLike[str]) -> Path:
     ValueError
         The folder cannot be made, or nothing can be written in it.
     """
+    if not os.fspath(folder):
+        raise ValueError("output folder '' is not allowed; give a path")
     path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)

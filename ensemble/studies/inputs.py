@@ -20,6 +20,9 @@ __all__ = ["Data", "as_datasets", "few", "noise_of", "rates_of", "seeds_of", "va
 Data = str | Sequence[str] | Dataset | Mapping[str, Dataset]
 
 
+_MOST_SEEDS = 10**7
+
+
 def as_datasets(data: Data, noise: float) -> tuple[dict[str, Dataset], tuple[str, ...]]:
     """Return datasets by name, each with a validation and a test part, and notes on what was done to them.
 
@@ -71,6 +74,8 @@ def seeds_of(seeds: int | Iterable[int], fewest: int = 2) -> list[int]:
     ValueError
         A seed named twice, or fewer than `fewest`: one seed says nothing about the others.
     """
+    if isinstance(seeds, int | np.integer) and seeds > _MOST_SEEDS:
+        raise ValueError(f"seeds is {seeds}; at most {_MOST_SEEDS:,} are allowed")
     listed = list(range(int(seeds))) if isinstance(seeds, int | np.integer) else values_of("seeds", seeds)
     if len(listed) < fewest:
         raise ValueError(f"seeds is {seeds}; at least {fewest} are needed to tell signal from chance")
