@@ -49,6 +49,7 @@ def test_each_script_runs_from_any_folder_and_says_where_its_plots_are(name, arg
     assert {plot, "models.csv", "summary.csv", "study.json"} <= {path.name for path in out.iterdir()}
 
 
+@pytest.mark.jit_heavy
 def test_the_tutorial_runs(tmp_path):
     done = script("tutorial", folder=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -294,6 +295,7 @@ def test_fresh_starts_anew_and_more_seeds_are_added(tmp_path, capsys):
     assert ensemble.load_result(out / "run").specs.seed.max() == 1
 
 
+@pytest.mark.jit_heavy
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_keep_what_is_finished_and_say_how_to_go_on(tmp_path, number, status):
     command = [
