@@ -15,6 +15,8 @@ from ensemble.statistics import compare_over_widths
 from ensemble.studies import bias_ablation, bias_setup
 from ensemble.studies.bias import LRS, TARGETS, WIDTHS, Difference, difference_rows
 
+pytestmark = pytest.mark.jit_heavy
+
 ARMS = ["both biases", "hidden bias only", "output bias only", "no bias"]
 
 

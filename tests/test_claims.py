@@ -15,6 +15,8 @@ from ensemble.studies import claims, claims_setup
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import fit_target
 
+pytestmark = pytest.mark.jit_heavy
+
 
 @pytest.fixture(scope="module")
 def study():

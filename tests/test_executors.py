@@ -12,6 +12,8 @@ import ensemble
 from ensemble import store, training
 from ensemble.checkpoint import Checkpoint
 
+pytestmark = pytest.mark.jit_heavy
+
 EPOCHS = 20
 
 

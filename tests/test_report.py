@@ -14,6 +14,8 @@ pytest.importorskip("bokeh", reason="the extra 'report' is not installed")
 
 from ensemble import report
 
+pytestmark = pytest.mark.jit_heavy
+
 SMALL = {"widths": [2, 8, 32], "seeds": 4, "lrs": [0.02, 0.1], "epochs": 40, "progress": False}
 
 

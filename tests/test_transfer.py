@@ -14,6 +14,8 @@ from ensemble.plots import CoordinateCheckDisplay
 from ensemble.studies import CoordinateCheck, Curve, transfer_setup, transfer_study
 from ensemble.studies.transfer import MOMENTS, QUANTITIES, RATES, ridge_movement, transfer_price
 
+pytestmark = pytest.mark.jit_heavy
+
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"widths": [4, 8, 16], "seeds": 3, "lrs": [0.01, 0.04], "epochs": 20, "progress": False}
 
