@@ -17,6 +17,7 @@ from ensemble import distributed as clusters
 distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
 pytestmark = [
     pytest.mark.jit_heavy,
+    pytest.mark.jit_heavy,
     pytest.mark.skipif(os.name == "nt", reason="POSIX signals"),
     # Dask leaves sockets and event loops to the garbage collector where a scheduler dies.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
