@@ -5,7 +5,6 @@ import pytest
 from hypothesis import settings
 
 from ensemble import engines
-from ensemble.studies import bounds
 
 JIT_DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
@@ -30,10 +29,3 @@ def compiled_kernels():
     if not JIT_DISABLED:
         for engine in ("spline", "dense"):
             engines._kernel(engine)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def small_bounds():
-    """Without compiling, the exact floor of a study's 420 samples takes minutes: then only tiny data has bounds."""
-    if JIT_DISABLED:
-        bounds.MOST_SAMPLES = 20

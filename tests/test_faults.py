@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import JIT_DISABLED
 from test_store import assert_sound, chunk_files, content, make_data, models_kept, python, train
 
 import ensemble
@@ -280,7 +279,6 @@ def test_a_state_that_cannot_be_saved(tmp_path, monkeypatch):
 # ---- R6: a bad neighbour ----
 
 
-@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered" if JIT_DISABLED else "error")
 @pytest.mark.parametrize("n", [60, pytest.param(1000, marks=slow)])
 @pytest.mark.parametrize(("engine", "d"), [("spline", 1), ("dense", 2), ("numpy", 2)])
 def test_one_wild_model_among_many(n, engine, d, tmp_path):

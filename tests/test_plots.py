@@ -18,6 +18,8 @@ from ensemble.plots import (
 )
 from ensemble.studies import Curve, Fit, LearningCurve, bias_ablation, fit_target, width_study
 
+pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
+
 SMALL = {
     "data": "reciprocal_sine", "widths": [2, 8, 16], "seeds": 3, "lrs": [0.02, 0.1], "epochs": 30, "progress": False,
 }  # fmt: skip

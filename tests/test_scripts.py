@@ -13,6 +13,8 @@ import ensemble
 from ensemble import cli
 from ensemble.studies import bias_setup, fit_setup, width_setup
 
+pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
+
 ROOT = Path(__file__).resolve().parents[1]
 CO2 = ROOT / "tests" / "data" / "mauna_loa_co2.csv"
 TINY = ["--widths", "2", "4", "--seeds", "2", "--lrs", "0.05", "0.1", "--epochs", "10"]
@@ -49,7 +51,6 @@ def test_each_script_runs_from_any_folder_and_says_where_its_plots_are(name, arg
     assert {plot, "models.csv", "summary.csv", "study.json"} <= {path.name for path in out.iterdir()}
 
 
-@pytest.mark.jit_heavy
 def test_the_tutorial_runs(tmp_path):
     done = script("tutorial", folder=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -89,7 +90,6 @@ def test_bad_input_ends_a_script_in_one_line(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-@pytest.mark.jit_heavy
 def test_an_interrupt_ends_a_script_in_one_line(tmp_path):
     command = [sys.executable, str(ROOT / "scripts" / "width_study.py"), "--epochs", "10000000", "--seeds", "2"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -295,7 +295,6 @@ def test_fresh_starts_anew_and_more_seeds_are_added(tmp_path, capsys):
     assert ensemble.load_result(out / "run").specs.seed.max() == 1
 
 
-@pytest.mark.jit_heavy
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_keep_what_is_finished_and_say_how_to_go_on(tmp_path, number, status):
     command = [

@@ -10,6 +10,8 @@ from ensemble import __main__ as command
 from ensemble import cli, distributed, store
 from ensemble.studies import files, width_setup
 
+pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
+
 TINY = ["--widths", "2", "4", "9", "--seeds", "2", "--lrs", "0.05", "0.1", "--epochs", "10", "--optimizers", "gd"]
 
 

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import JIT_DISABLED
 
 import ensemble
 from ensemble import archive, checkpoint, engines, lock, store, training
 from ensemble.checkpoint import Checkpoint
+
+pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
 
 TESTS = Path(__file__).resolve().parent
 GOLDEN = TESTS / "data" / "run-v1"
@@ -656,7 +657,3 @@ def test_the_run_of_the_first_release_is_gone_on_with(tmp_path, trained):
     _, result = golden_run(folder)
     assert trained == []
     assert content(result) == content(store.load_result(GOLDEN))
-
-
-if JIT_DISABLED:  # interpreted kernels warn where compiled ones just go on to infinity
-    pytestmark = pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered")

@@ -14,6 +14,8 @@ from ensemble.studies.curves import choose, learning_curves, quartiles
 from ensemble.studies.files import csv_text, json_text, prepare_folder, safe_name, write
 from ensemble.studies.inputs import as_datasets, few, noise_of, seeds_of, values_of
 
+pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
+
 CO2 = Path(__file__).parent / "data" / "mauna_loa_co2.csv"
 SMALL = {
     "data": "reciprocal_sine", "widths": [2, 8, 16], "seeds": 3, "lrs": [0.02, 0.1], "epochs": 30, "progress": False,

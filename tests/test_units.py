@@ -9,6 +9,8 @@ from ensemble.statistics import error_band
 from ensemble.studies import width_study
 from ensemble.studies.units import dead_fraction
 
+pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
+
 
 @pytest.fixture(scope="module")
 def study():
