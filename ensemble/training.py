@@ -11,17 +11,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble import memory
 from ensemble.data import Dataset
 from ensemble.engines import Rows, Settings, choose_engine, epoch_seconds, run_chunk
 from ensemble.networks import NetworkStack
 from ensemble.progress import progress_bar
-from ensemble.results import Result, empty_result
+from ensemble.results import Result, empty_result, result_bytes
 from ensemble.specs import Specs
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ class Plan:
     def __str__(self) -> str:
         engines = ", ".join(sorted(set(self.engines.values())))
         return (
-            f"{self.models:,} models x {self.epochs:,} epochs on {len(self.engines)} dataset"
-            f"{'s' * (len(self.engines) != 1)} ({engines} engine), {len(self.chunks):,} chunks, "
-            f"about {_duration(self.cost)} of one core, {_size(self.memory)} of memory"
+            f"{_count(self.models, 'model')} x {_count(self.epochs, 'epoch')} on "
+            f"{_count(len(self.engines), 'dataset')} ({engines} engine), {_count(len(self.chunks), 'chunk')}, "
+            f"about {_duration(self.cost)} of one core, {memory.in_words(self.memory)} of memory"
         )
 
 
@@ -174,7 +174,9 @@ def train(
         raise ValueError(f"threads {threads} and an executor are given; the executor decides how much runs at once")
     n_threads = _n_threads(threads)
     _check_initial(initial, specs, next(iter(datasets.values())).n_inputs)
-    _check_memory(planned)
+    memory.require(
+        planned.memory, "this run", "train fewer or narrower models, record fewer epochs, or pass keep_networks=False"
+    )
 
     result = empty_result(
         specs, settings.record, next(iter(datasets.values())).n_inputs,
@@ -305,11 +307,9 @@ def _plan(specs: Specs, datasets: Datasets, settings: Settings) -> Plan:
             chunks.append(chunk)
             costs.append(float(seconds[chunk].sum()))
             largest = max(largest, int(work_bytes[chunk].sum()))
-    kept = int(model_bytes.sum()) * (settings.keep_networks + len(settings.snapshots))
-    parts = (
-        1 + any(d.x_test is not None for d in datasets.values()) + any(d.x_val is not None for d in datasets.values())
-    )
-    history = 8 * len(specs) * (parts * len(settings.record) + 2)
+    test, val = (any(getattr(d, f"x_{part}") is not None for d in datasets.values()) for part in ("test", "val"))
+    stacks = settings.keep_networks + len(settings.snapshots)
+    kept = result_bytes(specs, len(settings.record), n_inputs, 1 + test + val, stacks)
     samples = max(data.n_train for data in datasets.values())
     per_epoch = 24 * settings.epochs  # both schedules' factors, and where the epoch is recorded
     work = (os.cpu_count() or 1) * (2 * largest + 64 * samples + per_epoch)
@@ -318,8 +318,8 @@ def _plan(specs: Specs, datasets: Datasets, settings: Settings) -> Plan:
         len(specs),
         settings.epochs,
         float(seconds.sum()),
-        kept + history + work,
-        kept + history + 120 * len(specs),
+        kept + work,
+        kept + 120 * len(specs),
         engines,
         tuple(chunks[i] for i in biggest_first),
     )
@@ -332,24 +332,8 @@ def _cut(index: NDArray[np.int64], shares: NDArray[np.float64]) -> Iterator[NDAr
     yield from np.split(index, np.flatnonzero(np.diff(which)) + 1)
 
 
-def _check_memory(planned: Plan) -> None:
-    available = _available_memory()
-    if available is not None and planned.memory > available:
-        raise ValueError(
-            f"this run needs about {_size(planned.memory)} of memory, but {_size(available)} are available; "
-            "train fewer or narrower models, record fewer epochs, or pass keep_networks=False"
-        )
-
-
-def _available_memory() -> int | None:
-    """Return the free memory in bytes, or None where the system does not tell."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    except (OSError, ValueError, AttributeError):
-        return None
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _duration(seconds: float) -> str:
@@ -360,10 +344,6 @@ def _duration(seconds: float) -> str:
         if seconds < 7200
         else f"{seconds / 3600:.0f} h"
     )
-
-
-def _size(n_bytes: float) -> str:
-    return f"{n_bytes / 1e6:,.0f} MB" if n_bytes < 1e10 else f"{n_bytes / 1e9:,.0f} GB"
 
 
 # ---- running ----

@@ -12,7 +12,7 @@ import pytest
 from conftest import JIT_DISABLED
 
 import ensemble
-from ensemble import engines, training
+from ensemble import engines, memory, training
 from ensemble.engines import Settings, choose_engine, run_chunk
 
 ENGINES = [("spline", 1), ("dense", 1), ("numpy", 1), ("dense", 2), ("numpy", 2)]
@@ -259,10 +259,8 @@ def test_plans_in_words():
     assert training._duration(3.14159) == "3.1 s"
     assert training._duration(600) == "10 min"
     assert training._duration(36_000) == "10 h"
-    assert training._size(5e6) == "5 MB"
-    assert training._size(2e11) == "200 GB"
     text = str(ensemble.plan(ensemble.grid(width=3), make_data(), epochs=0))
-    assert text.startswith("1 models x 0 epochs on 1 dataset (spline engine), 1 chunks")
+    assert text.startswith("1 model x 0 epochs on 1 dataset (spline engine), 1 chunk, ")
 
 
 def test_a_long_run_counts_its_schedules():
@@ -283,11 +281,11 @@ def test_the_numpy_engine_counts_its_activations():
 
 def test_more_memory_than_there_is(monkeypatch):
     specs, data = ensemble.grid(width=1000, seed=range(100)), make_data()
-    monkeypatch.setattr(training, "_available_memory", lambda: 10**6)
+    monkeypatch.setattr(memory, "available", lambda: 10**6)
     with pytest.raises(ValueError, match=r"needs about \d+ MB of memory, but 1 MB are available"):
         ensemble.train(specs, data, epochs=1)
     ensemble.plan(specs, data, epochs=1)  # only tells
-    monkeypatch.setattr(training, "_available_memory", lambda: None)
+    monkeypatch.setattr(memory, "available", lambda: None)
     ensemble.train(specs[:2], data, epochs=0)
 
 
@@ -297,22 +295,6 @@ def test_a_run_too_large_is_refused_before_anything_is_taken():
     with pytest.raises(ValueError, match=r"needs about [\d,]+ GB of memory"):
         ensemble.train(specs, make_data(), epochs=1)
     assert time.perf_counter() - begin < 5
-
-
-def test_available_memory(monkeypatch):
-    found = training._available_memory()
-    assert found is None or found > 2**20
-
-    def unreadable(self):
-        raise OSError
-
-    monkeypatch.setattr(training.Path, "read_text", unreadable)
-    assert training._available_memory() is None
-    monkeypatch.setattr(training.Path, "read_text", lambda self: "MemTotal: 5 kB\nMemAvailable:    7 kB\n")
-    assert training._available_memory() == 7 * 1024
-    monkeypatch.setattr(training.Path, "read_text", lambda self: "")
-    monkeypatch.setattr(training.os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_AVPHYS_PAGES": 3}.get, raising=False)
-    assert training._available_memory() == 3 * 4096
 
 
 # ---- bad arguments ----

@@ -161,9 +161,11 @@ class FitStudy(Study):
         """Return the table of MSEs: median over seeds at the reported epochs."""
         lines = []
         table = self.table()
+        n_seeds = len(self.settings["seeds"])
+        of_seeds = f", median over {n_seeds} seeds" if n_seeds > 1 else ""
         for data in self.datasets:
             lines.append(
-                f"{data}: MSE, median over {len(self.settings['seeds'])} seeds, width {self.settings['width']}, "
+                f"{data}: MSE{of_seeds}, width {self.settings['width']}, "
                 f"{self.settings['optimizer']}, learning rate {self.settings['lr']:g}"
             )
             lines.append("   epoch" + "".join(f"{name:>12}" for name in PARTS.values()))
