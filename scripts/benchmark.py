@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import os
 import platform
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -230,6 +232,51 @@ def against_itself(data, repeats: int) -> dict[str, list[float]]:
     return found
 
 
+def stored(data, repeats: int) -> dict[str, list[float]]:
+    """A run of about a minute into a store against the same run without: what writing it safely costs."""
+    specs = ensemble.grid(width=[16, 64, 256, 640], seed=range(32_000))
+    cores = os.cpu_count() or 1
+    with tempfile.TemporaryDirectory() as folder:
+        places = (Path(folder, str(i)) for i in itertools.count())
+        runs = [
+            run_engine(specs, data, 500, cores),
+            lambda: run_engine(specs, data, 500, cores, store=next(places))(),
+        ]
+        _same([run() for run in runs])
+        times = interleaved(runs, repeats)
+    return _against("With a store", {"without": times[:, 0], "with a store": times[:, 1]}, len(specs))
+
+
+def on_dask(data, repeats: int) -> dict[str, list[float]]:
+    """10^5 models through a local Dask cluster, a worker process per core, against as many threads."""
+    from ensemble.distributed import connected
+
+    specs = ensemble.grid(width=[16, 64, 256], seed=range(34_000))
+    cores = os.cpu_count() or 1
+    with connected("local", print) as pool:
+        runs = [run_engine(specs, data, 500, cores), run_engine(specs, data, 500, None, executor=pool)]
+        _same([run() for run in runs])
+        times = interleaved(runs, repeats)
+    return _against("Dask", {f"{cores} threads": times[:, 0], f"Dask, {cores} workers": times[:, 1]}, len(specs))
+
+
+def _same(results) -> None:
+    """Require that two trainings ended at the same bits."""
+    for part in ("train_mse", "test_mse"):
+        np.testing.assert_array_equal(*(getattr(result, part) for result in results))
+
+
+def _against(title: str, seconds: dict[str, np.ndarray], models: int) -> dict[str, list[float]]:
+    """Print the seconds of two ways to run, and the throughput of the second one against the first one's."""
+    print(f"\n### {title}, {models:,} models\n")
+    for name, values in seconds.items():
+        print(f"{name}: {np.median(values):.1f} s ({values.min():.1f} to {values.max():.1f})")
+    first, second = seconds.values()
+    ratio = [float(f(first / second)) for f in (np.median, np.min, np.max)]
+    print("throughput against the first: {:.3f} ({:.3f} to {:.3f})".format(*ratio), flush=True)
+    return {**{name: values.tolist() for name, values in seconds.items()}, "throughput": ratio}
+
+
 def _warm(runs, repeats):
     for run in runs:
         run()
@@ -439,11 +486,11 @@ def profile(data) -> list[dict[str, float]]:
 
 def main() -> None:
     """Run everything, or a part."""
-    parts = ("peers", "sklearn", "itself", "dense", "profile", "curves", "crossing")
+    parts = ("peers", "sklearn", "itself", "dense", "profile", "curves", "crossing", "store", "dask")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, help="rounds of each comparison (default: 5)")
     parser.add_argument(
-        "--only", nargs="+", choices=parts, default=parts[:-1], help="which parts (default: all but crossing)"
+        "--only", nargs="+", choices=parts, default=parts[:-3], help="which parts (default: all but the last three)"
     )
     parser.add_argument("--out", type=Path, default=Path("results/benchmark"), help="where the figure and the JSON go")
     arguments = parser.parse_args()
@@ -470,6 +517,10 @@ def main() -> None:
         draw(report["curves"], arguments.out / "benchmark.png")
     if "crossing" in arguments.only:
         crossing(data)
+    if "store" in arguments.only:
+        report["store"] = stored(data, arguments.repeats)
+    if "dask" in arguments.only:
+        report["dask"] = on_dask(data, arguments.repeats)
     (arguments.out / "benchmark.json").write_text(json.dumps(report, indent=1) + "\n")
     print(f"\nThe figures are in {arguments.out}")
 
