@@ -46,6 +46,8 @@ def dump(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as file:
         for name, array in packed.items():
+            if array.dtype.hasobject:
+                raise ValueError(f"array {name!r} holds objects, which no file of this program does")
             header = io.BytesIO()
             np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
             info = zipfile.ZipInfo(f"{name}.npy")  # a fixed date: no two runs differ

@@ -476,7 +476,7 @@ def test_any_arrays_come_back(data):
 
 
 def test_no_objects_are_written():
-    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+    with pytest.raises(ValueError, match="array 'a' holds objects"):
         archive.dump({"a": np.array([{}])})
 
 
