@@ -34,7 +34,12 @@ class DamagedFileError(ValueError):
 
 
 def dump(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return arrays as the content of a file; equal arrays give equal bytes.
+    """Return arrays as the content of a file; equal arrays give equal bytes."""
+    return named(arrays)[1]
+
+
+def named(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, bytes]:
+    """Return arrays as the content of a file, after a name that no other content has: the arrays' SHA-256.
 
     Parameters
     ----------
@@ -42,7 +47,8 @@ def dump(arrays: Mapping[str, NDArray[Any]]) -> bytes:
         Of numbers, booleans or fixed-width text; no objects.
     """
     packed = {name: np.require(array, requirements="C") for name, array in arrays.items()}
-    packed[_HASH] = np.frombuffer(_digest(packed), dtype=np.uint8)
+    digest = _digest(packed)
+    packed[_HASH] = np.frombuffer(digest, dtype=np.uint8)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as file:
         for name, array in packed.items():
@@ -56,7 +62,7 @@ def dump(arrays: Mapping[str, NDArray[Any]]) -> bytes:
                 member.write(header.getvalue())
                 if array.size:
                     member.write(array.reshape(-1).view(np.uint8).data)  # as write_array does, without its copies
-    return content.getvalue()
+    return digest.hex(), content.getvalue()
 
 
 def load(content: bytes, kinds: Kinds, owner: str) -> Arrays:

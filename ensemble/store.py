@@ -199,8 +199,8 @@ class Run:
         for name, stack in (stacks | {f"snapshot_{epoch}": kept for epoch, kept in rows.snapshots.items()}).items():
             for part in ("w1", "b1", "w2", "b2"):
                 arrays[f"{name}_{part}"] = getattr(stack, part)
-        content = archive.dump(arrays | _spec_arrays(specs))
-        archive.write(self.folder / _CHUNKS / f"{hashlib.sha256(content).hexdigest()[:24]}.npz", content)
+        name, content = archive.named(arrays | _spec_arrays(specs))
+        archive.write(self.folder / _CHUNKS / f"{name[:24]}.npz", content)
         self.checkpoint(index).remove()
 
     def checkpoint(self, index: NDArray[np.int64]) -> Checkpoint:
