@@ -26,6 +26,7 @@ from ensemble.data import Dataset
 from ensemble.engines import choose_engine, epoch_seconds
 from ensemble.progress import note
 from ensemble.specs import Specs
+from ensemble.versions import DECIDE_BITS, installed
 
 __all__ = [
     "ClusterExecutor",
@@ -37,7 +38,6 @@ __all__ = [
     "shard",
 ]
 
-_SAME_BITS = ("relu-ensemble", "numpy", "numba")  # packages that workers must have in the same version
 _CONNECT_SECONDS = 4.0  # together below the ten seconds after which a user gives up
 _ANSWER_SECONDS = 5.0
 _RETRIES = 2  # of a chunk that raises; a chunk whose worker dies is Dask's `allowed-failures`
@@ -141,7 +141,7 @@ class ClusterExecutor(Executor):
 
         def ask() -> None:
             # A function of the standard library: a worker without this package can run it too.
-            for name in _SAME_BITS:
+            for name in DECIDE_BITS:
                 answers[name] = self._client.run(metadata.version, name, on_error="return")
             answers["threads"] = self._client.nthreads()
 
@@ -150,7 +150,7 @@ class ClusterExecutor(Executor):
         thread.join(_ANSWER_SECONDS)
         if "threads" not in answers:
             raise SchedulerLostError(f"the workers of {_address(self._client)} do not answer")
-        for name in _SAME_BITS:
+        for name in DECIDE_BITS:
             for worker, found in sorted(answers[name].items()):
                 there = found if isinstance(found, str) else "none"
                 if there != here[name] and (here[name] != "unknown" or there != "none"):
@@ -218,13 +218,7 @@ def _execute(call: _Call, versions: Mapping[str, str], *data: Dataset) -> Any:
 
 @functools.cache
 def _versions() -> dict[str, str]:
-    found = {}
-    for name in _SAME_BITS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # run from a source tree that was never installed
-            found[name] = "unknown"
-    return found
+    return installed(DECIDE_BITS)
 
 
 def _complaint(worker: str, name: str, there: str, here: str) -> str:

@@ -19,7 +19,7 @@ from ensemble import archive, exchange, html, layers
 from ensemble.data import Scale
 from ensemble.specs import CHOICES, COLUMNS, Specs
 
-__all__ = ["Network", "NetworkStack", "Stack", "initialize"]
+__all__ = ["Network", "NetworkStack", "Stack", "initialize", "weight_bytes"]
 
 Array = NDArray[np.float64]
 
@@ -391,6 +391,11 @@ def _predict(x: Array, w1: Array, b1: Array, w2: Array, b2: Array, scale: Scale 
     parts = [layers.forward(x[i : i + block], w1, b1, w2, b2) for i in range(0, len(x), block)]
     p = np.concatenate(parts) if parts else np.empty(0)
     return p if scale is None else scale.restore(p)
+
+
+def weight_bytes(width: ArrayLike, n_inputs: int) -> Array:
+    """Return the bytes of the weights of networks of these widths, as floats: no number in a hostile file overflows."""
+    return 8 * ((n_inputs + 2) * np.asarray(width, dtype=np.float64) + 1)
 
 
 def initialize(specs: Specs, n_inputs: int = 1, scales: Mapping[str, Scale] | None = None) -> NetworkStack:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble import html, memory
+from ensemble import html
 from ensemble.data import Scale
 from ensemble.engines import Rows
-from ensemble.networks import NetworkStack
+from ensemble.networks import NetworkStack, weight_bytes
 from ensemble.specs import Specs
 
 __all__ = ["Result", "empty_result", "result_bytes"]
@@ -124,24 +124,15 @@ class Result:
 
 def result_bytes(specs: Specs, n_epochs: int, n_inputs: int, n_parts: int, n_stacks: int) -> int:
     """Return the memory in bytes that a result takes: the MSE of so many parts of the data, and stacks of networks."""
-    weights = int(((n_inputs + 2) * specs.width.astype(np.int64) + 1).sum())
-    return 8 * (weights * n_stacks + len(specs) * (n_parts * n_epochs + 2))
+    weights = int(weight_bytes(specs.width, n_inputs).sum())
+    return weights * n_stacks + 8 * len(specs) * (n_parts * n_epochs + 2)
 
 
 def empty_result(
     specs: Specs, record: NDArray[np.int64], n_inputs: int, scales: Mapping[str, Scale], test: bool, val: bool,
     keep_networks: bool, snapshots: Iterable[int],
 ) -> Result:  # fmt: skip
-    """Return a result with room for all models, still empty; `test` and `val` say whether there is such data.
-
-    Raises
-    ------
-    ValueError
-        It needs more memory than is free.
-    """
-    snapshots = tuple(snapshots)
-    n_bytes = result_bytes(specs, len(record), n_inputs, 1 + test + val, keep_networks + len(snapshots))
-    memory.require(n_bytes, f"a result of {len(specs):,} models", "load it where there is more")
+    """Return a result with room for all models, still empty; `test` and `val` say whether there is such data."""
     shape = (len(specs), len(record))
 
     def networks() -> NetworkStack:

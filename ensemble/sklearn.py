@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ensemble.data import Dataset
-from ensemble.networks import NetworkStack
+from ensemble.networks import NetworkStack, weight_bytes
 from ensemble.specs import Specs, grid
 from ensemble.training import train
 
@@ -179,7 +179,7 @@ class ReluEnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         record = _checkpoints(self.epochs, _CHECKPOINTS) if _is_whole(self.epochs) else None
         snapshots = None
         if self.early_stopping and record is not None:
-            model_bytes = 8 * ((data.n_inputs + 2) * int(specs.width[0]) + 1)
+            model_bytes = int(weight_bytes(specs.width[0], data.n_inputs))
             many = min(_CHECKPOINTS, max(_FEWEST_CHECKPOINTS, _CHECKPOINT_BYTES // (n_models * model_bytes)))
             record = snapshots = _checkpoints(self.epochs, many)
         result = train(

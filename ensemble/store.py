@@ -20,14 +20,13 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble import archive, checkpoint
+from ensemble import archive, checkpoint, memory
 from ensemble.archive import DamagedFileError
 from ensemble.checkpoint import Checkpoint
 from ensemble.data import Dataset, Scale
@@ -35,14 +34,14 @@ from ensemble.engines import ENGINES, Rows, Settings
 from ensemble.lock import RunLock
 from ensemble.networks import NetworkStack
 from ensemble.progress import note
-from ensemble.results import Result, empty_result
+from ensemble.results import Result, empty_result, result_bytes
 from ensemble.specs import CHOICES, COLUMNS, Specs
+from ensemble.versions import DECIDE_BITS, installed
 
 __all__ = ["OtherRunError", "Run", "Verified", "clear", "load_result", "merge", "verify"]
 
 SCHEMA = 1
 _MANIFEST, _CHUNKS, _STATES, _LOCK = "manifest.json", "chunks", "states", "lock"
-_DIFFERENT_BITS = ("relu-ensemble", "numpy", "numba")  # packages whose version may change a result
 _MOST_MANIFEST = 16 * 2**20
 
 _SPECS = {"chunk": ("i", 1), **{f"spec_{name}": ("ifbU", 1) for name in COLUMNS}}
@@ -240,7 +239,7 @@ class Run:
     def _check_versions(self, stored: dict[str, Any]) -> None:
         now = _versions()
         then = stored["versions"]
-        for name in _DIFFERENT_BITS:
+        for name in DECIDE_BITS:
             if then.get(name) != now[name]:
                 raise OtherRunError(
                     f"store {str(self.folder)!r} was begun with {name} {then.get(name)}, this is {now[name]}, whose "
@@ -268,14 +267,15 @@ def load_result(folder: str | os.PathLike[str]) -> Result:
     scales = _scales(run)
     parts = {part: any(data["parts"][part] for data in run["data"].values()) for part in ("test", "val")}
     keys = _Keys(specs, sorted(run["data"]))
-    widths = specs.width[keys.distinct()].tolist()
-    floats = sum((run["n_inputs"] + 2) * width + 1 for width in widths) * (run["keep_networks"] + len(run["snapshots"]))
-    floats += len(widths) * len(settings.record)
-    if 8 * floats > sum(file.stat().st_size for file in (path / _CHUNKS).glob("*.npz")):
+    stacks = settings.keep_networks + len(settings.snapshots)
+    least = result_bytes(specs[keys.distinct()], len(settings.record), run["n_inputs"], 1, stacks)
+    if least > sum(file.stat().st_size for file in (path / _CHUNKS).glob("*.npz")):
         found = verify(path)  # without taking the memory that the manifest asks for
         if found.problems:
             raise DamagedFileError(f"{found.problems[0]}; train with store={str(path)!r} again to make it anew")
-        raise ValueError(_unfinished(path, found.done, found.models))
+        raise ValueError(_unfinished(path, found.done, found.models, f"train with store={str(path)!r} again"))
+    whole = result_bytes(specs, len(settings.record), run["n_inputs"], 1 + sum(parts.values()), stacks)
+    memory.require(whole, f"a result of {len(specs):,} models", "load it where there is more")
     result = empty_result(specs, settings.record, run["n_inputs"], scales, parts["test"], parts["val"],
                           settings.keep_networks, settings.snapshots)  # fmt: skip
     done = np.zeros(len(specs), dtype=np.bool_)
@@ -290,15 +290,12 @@ def load_result(folder: str | os.PathLike[str]) -> Result:
     if not done.all():
         if damaged:
             raise DamagedFileError(f"{damaged[0]}; train with store={str(path)!r} again to make it anew")
-        raise ValueError(_unfinished(path, int(done.sum()), len(specs)))
+        raise ValueError(_unfinished(path, int(done.sum()), len(specs), f"train with store={str(path)!r} again"))
     return result
 
 
-def _unfinished(path: Path, done: int, models: int) -> str:
-    return (
-        f"the run in {str(path)!r} is not finished: {done:,} of {models:,} models are done; "
-        f"train with store={str(path)!r} again to go on"
-    )
+def _unfinished(path: Path, done: int, models: int, again: str) -> str:
+    return f"the run in {str(path)!r} is not finished: {done:,} of {models:,} models are done; {again} to go on"
 
 
 @dataclass(frozen=True)
@@ -370,7 +367,7 @@ def merge(folders: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str
         same = {name: data for name, data in description["data"].items() if name in run["data"]}
         shared = {name: data for name, data in run["data"].items() if name in same}
         changes = _differences(description | {"data": same}, run | {"data": shared})
-        for name in _DIFFERENT_BITS:
+        for name in DECIDE_BITS:
             if not changes and versions.get(name) != stored["versions"].get(name):
                 changes = f"{name} {versions.get(name)}, not {stored['versions'].get(name)}"
         if changes:
@@ -381,10 +378,7 @@ def merge(folders: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str
         if found.problems:
             raise DamagedFileError(f"{found.problems[0]}; run its command again to make it anew")
         if found.done < found.models:
-            raise ValueError(
-                f"the run in {str(path)!r} is not finished: {found.done:,} of {found.models:,} models are done; "
-                "run its command again to go on"
-            )
+            raise ValueError(_unfinished(path, found.done, found.models, "run its command again"))
     machines = {json.dumps(stored["machine"], sort_keys=True) for stored in manifests}
     if len(machines) > 1:
         note("these runs come from different kinds of machines; the last bits of their models may differ")
@@ -711,13 +705,7 @@ def _json_hash(content: Any) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _DIFFERENT_BITS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # run from a source tree that was never installed
-            found[name] = "unknown"
-    return found
+    return {"python": platform.python_version()} | installed(DECIDE_BITS)
 
 
 def _machine() -> dict[str, str]:

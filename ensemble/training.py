@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ensemble import memory
 from ensemble.data import Dataset
 from ensemble.engines import Rows, Settings, choose_engine, epoch_seconds, run_chunk
-from ensemble.networks import NetworkStack
+from ensemble.networks import NetworkStack, weight_bytes
 from ensemble.progress import progress_bar
 from ensemble.results import Result, empty_result, result_bytes
 from ensemble.specs import Specs
@@ -294,8 +294,7 @@ def _plan(specs: Specs, datasets: Datasets, settings: Settings) -> Plan:
         estimate = epoch_seconds(engines[name], specs[index], datasets[name])
         seconds[index] = estimate * settings.epochs + _INITIALIZE_SECONDS
     target = min(_CHUNK_SECONDS, float(seconds.sum()) / _CHUNKS_PER_RUN)
-    model_bytes = 8 * ((n_inputs + 2) * specs.width + 1)
-    work_bytes = 4 * model_bytes
+    work_bytes = 4 * weight_bytes(specs.width, n_inputs)
     for name, index in members.items():
         if not len(index):  # all its models are done: a run is gone on with
             continue

@@ -242,9 +242,7 @@ def stored(data, repeats: int) -> dict[str, list[float]]:
             run_engine(specs, data, 500, cores),
             lambda: run_engine(specs, data, 500, cores, store=next(places))(),
         ]
-        _same([run() for run in runs])
-        times = interleaved(runs, repeats)
-    return _against("With a store", {"without": times[:, 0], "with a store": times[:, 1]}, len(specs))
+        return _against("With a store", ["without", "with a store"], runs, len(specs), repeats)
 
 
 def on_dask(data, repeats: int) -> dict[str, list[float]]:
@@ -255,19 +253,16 @@ def on_dask(data, repeats: int) -> dict[str, list[float]]:
     cores = os.cpu_count() or 1
     with connected("local", print) as pool:
         runs = [run_engine(specs, data, 500, cores), run_engine(specs, data, 500, None, executor=pool)]
-        _same([run() for run in runs])
-        times = interleaved(runs, repeats)
-    return _against("Dask", {f"{cores} threads": times[:, 0], f"Dask, {cores} workers": times[:, 1]}, len(specs))
+        return _against("Dask", [f"{cores} threads", f"Dask, {cores} workers"], runs, len(specs), repeats)
 
 
-def _same(results) -> None:
-    """Require that two trainings ended at the same bits."""
+def _against(title: str, names: list[str], runs: list[Callable], models: int, repeats: int) -> dict[str, list[float]]:
+    """Print the seconds of two ways to the same bits, and the throughput of the second against the first one's."""
+    results = [run() for run in runs]  # the warm-up
     for part in ("train_mse", "test_mse"):
         np.testing.assert_array_equal(*(getattr(result, part) for result in results))
-
-
-def _against(title: str, seconds: dict[str, np.ndarray], models: int) -> dict[str, list[float]]:
-    """Print the seconds of two ways to run, and the throughput of the second one against the first one's."""
+    del results
+    seconds = dict(zip(names, interleaved(runs, repeats).T, strict=True))
     print(f"\n### {title}, {models:,} models\n")
     for name, values in seconds.items():
         print(f"{name}: {np.median(values):.1f} s ({values.min():.1f} to {values.max():.1f})")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import same
 
 import ensemble
 from ensemble import cli, store
@@ -89,13 +90,6 @@ def small_data(name="data"):
 
 def some_specs(seeds=4):
     return ensemble.grid(width=[1, 4, 19], seed=range(seeds), optimizer=["gd", "adam"], lr=0.05, data=["a", "b"])
-
-
-def same(a, b):
-    assert np.array_equal(a.train_mse, b.train_mse)
-    assert np.array_equal(a.test_mse, b.test_mse)
-    for part in ("w1", "b1", "w2", "b2"):
-        assert np.array_equal(getattr(a.networks, part), getattr(b.networks, part))
 
 
 def kept_models(folder):

@@ -7,6 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
+from conftest import same
 
 import ensemble
 from ensemble import store, training
@@ -24,13 +25,6 @@ def some_specs(seeds=3):
 def small_data():
     x = np.linspace(-1, 1, 30)
     return ensemble.Dataset(x, np.sin(3 * x), x + 0.01, np.sin(3 * x), standardize=True)
-
-
-def same(a, b):
-    assert np.array_equal(a.train_mse, b.train_mse)
-    assert np.array_equal(a.test_mse, b.test_mse)
-    for part in ("w1", "b1", "w2", "b2"):
-        assert np.array_equal(getattr(a.networks, part), getattr(b.networks, part))
 
 
 def trained_alike(executor):

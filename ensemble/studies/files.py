@@ -14,11 +14,12 @@ import platform
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ensemble.versions import installed
 
 __all__ = [
     "FORMATS",
@@ -111,13 +112,7 @@ def plain(value: Any) -> Any:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that make the numbers and the plots."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # run from a source tree that was never installed
-            found[package] = "unknown"
-    return found
+    return {"python": platform.python_version()} | installed(PACKAGES)
 
 
 def machine() -> dict[str, Any]:
