@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ensemble import __version__, cli, store
+from ensemble import __version__, store
+from ensemble.cli import run as cli
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from ensemble.data import Dataset
 from ensemble.engines import choose_engine, epoch_seconds
-from ensemble.progress import note
 from ensemble.specs import Specs
-from ensemble.versions import DECIDE_BITS, installed
+from ensemble.system.progress import note
+from ensemble.system.provenance import DECIDE_BITS, installed
 
 __all__ = [
     "ClusterExecutor",
@@ -320,7 +320,7 @@ def _address(client: Any) -> str:
 
 
 def _cores() -> int:
-    from ensemble.training import _n_threads
+    from ensemble.training.running import _n_threads
 
     return _n_threads(None)
 

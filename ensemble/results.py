@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble import html
 from ensemble.data import Scale
 from ensemble.engines import Rows
 from ensemble.networks import NetworkStack, weight_bytes
 from ensemble.specs import Specs
+from ensemble.system import html
 
 __all__ = ["Result", "empty_result", "result_bytes"]
 
@@ -33,9 +33,9 @@ class Result:
         The settings of the models.
     epochs : (E,) int64
         Recorded epochs, ascending; 0 and the last are always among them. "Epoch e" means after e updates.
-    train_mse : (M, E) float64
+    train_loss : (M, E) float64
         Mean squared error on the training data, in squared units of y as given; +inf from where a model diverged.
-    test_mse, val_mse : (M, E) float64, or None
+    test_loss, val_loss : (M, E) float64, or None
         Likewise on test and validation data; None where no dataset has such a part, and NaN for the models whose own
         dataset has none.
     diverged_at : (M,) int64
@@ -50,9 +50,9 @@ class Result:
 
     specs: Specs
     epochs: NDArray[np.int64]
-    train_mse: Array
-    test_mse: Array | None
-    val_mse: Array | None
+    train_loss: Array
+    test_loss: Array | None
+    val_loss: Array | None
     diverged_at: NDArray[np.int64]
     networks: NetworkStack | None = None
     snapshots: Mapping[int, NetworkStack] = field(default_factory=dict)
@@ -64,10 +64,10 @@ class Result:
 
     def assemble(self, index: NDArray[np.int64], rows: Rows, part: NDArray[np.int64] | None = None) -> None:
         """Write a chunk's rows, all or a `part` of them, to the models at `index`."""
-        every = part is None or (len(part) == len(rows.train_mse) and bool((part == np.arange(len(part))).all()))
+        every = part is None or (len(part) == len(rows.train_loss) and bool((part == np.arange(len(part))).all()))
         pick: Any = slice(None) if every else part
-        self.train_mse[index] = rows.train_mse[pick]
-        for target, values in ((self.test_mse, rows.test_mse), (self.val_mse, rows.val_mse)):
+        self.train_loss[index] = rows.train_loss[pick]
+        for target, values in ((self.test_loss, rows.test_loss), (self.val_loss, rows.val_loss)):
             if target is not None and values is not None:
                 target[index] = values[pick]
         self.diverged_at[index] = rows.diverged_at[pick]
@@ -107,7 +107,7 @@ class Result:
         rows = []
         for width in np.unique(self.specs.width).tolist():
             of_width = self.specs.width == width
-            finals = [self.train_mse, self.val_mse, self.test_mse]
+            finals = [self.train_loss, self.val_loss, self.test_loss]
             medians = ["" if mse is None else f"{np.median(mse[of_width, -1]):.3g}" for mse in finals]
             rows.append((width, int(of_width.sum()), int((self.diverged_at[of_width] >= 0).sum()), *medians))
         heads = ("width", "models", "diverged", "median train MSE", "median validation MSE", "median test MSE")
@@ -141,9 +141,9 @@ def empty_result(
     return Result(
         specs=specs,
         epochs=record,
-        train_mse=np.empty(shape),
-        test_mse=np.full(shape, np.nan) if test else None,
-        val_mse=np.full(shape, np.nan) if val else None,
+        train_loss=np.empty(shape),
+        test_loss=np.full(shape, np.nan) if test else None,
+        val_loss=np.full(shape, np.nan) if val else None,
         diverged_at=np.empty(len(specs), dtype=np.int64),
         networks=networks() if keep_networks else None,
         snapshots={epoch: networks() for epoch in snapshots},

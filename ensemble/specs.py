@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ensemble import html
+from ensemble.system import html
 
 __all__ = ["CHOICES", "COLUMNS", "Specs", "grid"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["to_pandas", "to_xarray"]
 
-_ERRORS = ("train_mse", "val_mse", "test_mse")
+_ERRORS = ("train_loss", "val_loss", "test_loss")
 
 
 def to_pandas(result: Result, epochs: bool = False) -> Any:

@@ -193,7 +193,7 @@ def against_validation_curve(repeats: int) -> dict[str, dict[str, list[float]]]:
             values = " | ".join(f"{error:,.4g}" for error in errors[i])
             spread = f"{np.median(ratio):.1f} ({ratio.min():.1f} to {ratio.max():.1f})"
             print(f"| {name}: {run} | {np.median(times[:, i]):.3f} | {spread} | {values} |", flush=True)
-            found[f"{name}: {run}"] = {"seconds": times[:, i].tolist(), "test_mse": errors[i].tolist()}
+            found[f"{name}: {run}"] = {"seconds": times[:, i].tolist(), "test_loss": errors[i].tolist()}
     return found
 
 
@@ -259,7 +259,7 @@ def on_dask(data, repeats: int) -> dict[str, list[float]]:
 def _against(title: str, names: list[str], runs: list[Callable], models: int, repeats: int) -> dict[str, list[float]]:
     """Print the seconds of two ways to the same bits, and the throughput of the second against the first one's."""
     results = [run() for run in runs]  # the warm-up
-    for part in ("train_mse", "test_mse"):
+    for part in ("train_loss", "test_loss"):
         np.testing.assert_array_equal(*(getattr(result, part) for result in results))
     del results
     seconds = dict(zip(names, interleaved(runs, repeats).T, strict=True))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 import ensemble
-from ensemble import layers
+from ensemble.rules import layers
 
 Run = Callable[[], np.ndarray]
 
@@ -38,7 +38,7 @@ def engine(name: str, threads: int) -> Callable[[Task], Run]:
             result = ensemble.train(
                 task.specs, task.data, epochs=task.epochs, record=[], engine=name, threads=threads, progress=False
             )
-            return result.train_mse[:, -1]
+            return result.train_loss[:, -1]
 
         return run
 

@@ -22,7 +22,7 @@ print(result)
 # %% Rows are models: masks choose them, and the last column is the last epoch
 for width in (4, 16, 64, 256):
     chosen = (specs.width == width) & specs.hidden_bias & (specs.lr == 0.1)
-    errors = result.test_mse[chosen, -1]
+    errors = result.test_loss[chosen, -1]
     low, high = statistics.bootstrap_interval(errors)
     print(f"width {width:3}: median test MSE {np.median(errors):.2e} [{low:.1e}, {high:.1e}] over {len(errors)} seeds")
 
@@ -30,7 +30,7 @@ for width in (4, 16, 64, 256):
 of_64 = (specs.width == 64) & (specs.lr == 0.1)
 with_bias, without = specs.hidden_bias & of_64, ~specs.hidden_bias & of_64
 found = statistics.compare(
-    result.test_mse[without, -1], result.test_mse[with_bias, -1], specs.seed[without], specs.seed[with_bias]
+    result.test_loss[without, -1], result.test_loss[with_bias, -1], specs.seed[without], specs.seed[with_bias]
 )
 print(f"without hidden bias the error is {np.exp(found.median_log_ratio):.0f} times as high, p = {found.p_value:.1g}")
 

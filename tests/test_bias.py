@@ -13,7 +13,7 @@ from ensemble import plots
 from ensemble.plots import BiasAblationDisplay, PairedDifferenceDisplay
 from ensemble.statistics import compare_over_widths
 from ensemble.studies import bias_ablation, bias_setup
-from ensemble.studies.bias import LRS, TARGETS, WIDTHS, Difference, difference_rows
+from ensemble.studies.bias.study import LRS, TARGETS, WIDTHS, Difference, difference_rows
 
 pytestmark = pytest.mark.jit_heavy
 
@@ -36,7 +36,7 @@ def against(tiny, arm, both):
     curves = []
     for errors, curve in zip((arm, both), tiny.curves()[2::-2], strict=True):
         errors = np.asarray(errors, dtype=float)
-        curves.append(dataclasses.replace(curve, test_mse=errors[:, None, :], seeds=np.arange(errors.shape[1])))
+        curves.append(dataclasses.replace(curve, test_loss=errors[:, None, :], seeds=np.arange(errors.shape[1])))
     a, b = curves
     return Difference(a, b, compare_over_widths(a.errors, b.errors, a.seeds, b.seeds))
 
@@ -60,10 +60,10 @@ def test_no_model_without_hidden_bias_is_below_its_floor_and_wide_ones_come_near
     for data in TARGETS:
         bounds = study.bounds[data]
         for curve in study.curves(data):
-            assert (curve.train_mse >= bounds.floor[:, None, None] - 1e-12).all()
+            assert (curve.train_loss >= bounds.floor[:, None, None] - 1e-12).all()
             if curve.label in bounds.no_bias:
                 floor = bounds.no_bias[curve.label]
-                assert (curve.train_mse >= floor - 1e-12).all()
+                assert (curve.train_loss >= floor - 1e-12).all()
                 medians = np.median(curve.train_errors[curve.width >= 8], axis=1)
                 assert (medians < 1.1 * floor).all(), (data, curve.label)
                 assert medians[-1] < 1.02 * floor, (data, curve.label)

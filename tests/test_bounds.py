@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import ensemble
-from ensemble import limits
+from ensemble.analysis import bound_rows, bounds_of
+from ensemble.limits import floors as limits
 from ensemble.plots import LimitDisplay
-from ensemble.studies.bias import bias_ablation
-from ensemble.studies.bounds import bound_rows, bounds_of
-from ensemble.studies.width import width_study
+from ensemble.studies.bias.study import bias_ablation
+from ensemble.studies.width.study import width_study
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_no_trained_model_is_below_its_floor(study):
         rows = study.specs.data == name
         floor = dict(zip(bounds.width.tolist(), bounds.floor.tolist(), strict=True))
         least = np.array([floor[width] for width in study.specs.width[rows].tolist()])
-        assert (study.result.train_mse[rows] >= least[:, None] - 1e-12).all()
+        assert (study.result.train_loss[rows] >= least[:, None] - 1e-12).all()
 
 
 @pytest.mark.jit_heavy
@@ -41,7 +41,7 @@ def test_networks_without_hidden_bias_approach_their_floor_and_never_cross_it():
     (bounds,) = study.bounds.values()
     for arm in ("no bias", "output bias only"):
         (curve,) = (c for c in study.curves() if c.label == arm)
-        assert (study.result.train_mse[curve.models] >= bounds.no_bias[arm] - 1e-12).all()
+        assert (study.result.train_loss[curve.models] >= bounds.no_bias[arm] - 1e-12).all()
         assert curve.train_errors[-1].min() < 1.05 * bounds.no_bias[arm]
 
 
@@ -60,7 +60,7 @@ def test_everything_drawn_is_in_the_rows(study):
     np.testing.assert_allclose(display.built_[0].get_ydata(), built)
     floors = {row["width"]: row["median"] for row in rows if row["measure"] == "train_mse_floor" and "width" in row}
     assert floors == dict(zip(bounds.width.tolist(), bounds.floor.tolist(), strict=True))
-    medians = [r["median"] for r in study.summary_rows() if r["figure"] == "limits" and r["measure"] == "train_mse"]
+    medians = [r["median"] for r in study.summary_rows() if r["figure"] == "limits" and r["measure"] == "train_loss"]
     drawn = np.concatenate([line.get_ydata() for line in display.lines_])
     np.testing.assert_allclose(drawn, medians)
     assert display.ax_.get_ylabel() == "training MSE (y²)"
@@ -88,7 +88,7 @@ def test_bounds_of_a_tiny_study():
     np.testing.assert_allclose(display.built_[0].get_ydata(), bounds.built)
     assert "limits" in study.figures()
     assert {row["measure"] for row in study.summary_rows() if row["figure"] == "limits"} == {
-        "train_mse", "train_mse_floor", "train_mse_built",
+        "train_loss", "train_mse_floor", "train_mse_built",
     }  # fmt: skip
     ablation = bias_ablation(data, widths=[2], seeds=2, lrs=[0.05], epochs=3, progress=False)
     assert "limits" in ablation.figures()
@@ -116,4 +116,4 @@ def test_no_model_of_the_default_studies_is_below_its_floor():
                 floor = np.where(~specs.hidden_bias & (specs.output_bias == (arm != "no bias")), value, floor)
             # the width floor is that of networks without output bias, but a shift needs no kink: it holds for both
             of_data = specs.data == data
-            assert (result.train_mse[of_data].min(axis=1) >= floor[of_data] * (1 - 1e-12)).all()
+            assert (result.train_loss[of_data].min(axis=1) >= floor[of_data] * (1 - 1e-12)).all()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ensemble import limits
+from ensemble.limits import floors as limits
 from ensemble.statistics import SmallestWidth
 from ensemble.studies import claims, claims_setup
 
@@ -40,7 +40,7 @@ def by_text(study, text):
 def test_numbers_are_recomputed_from_the_models(study):
     mine = study.specs[study.specs.data == "report"]
     assert len(mine) == 3 and set(mine.lr) == {0.1} and set(mine.width) == {640}
-    errors = study.result.train_mse[study.specs.data == "report"]
+    errors = study.result.train_loss[study.specs.data == "report"]
     assert by_text(study, "at epoch 200").number == f"{np.median(errors[:, 3]):.2g}"
     share = np.median(errors[:, 1] / errors[:, 0])
     assert by_text(study, "2% of the initial").number == f"{100 * share:.2g}%"
@@ -52,15 +52,15 @@ def test_numbers_are_recomputed_from_the_models(study):
 def test_report_epochs_meet_the_range_of_the_seeds(study):
     history = np.tile([1.7, 0.033, 0.016, 0.006, 0.001], (3, 1))
     history[:, 0] = [1.5, 1.65, 1.8]  # shares of 2.2%, 2% and 1.8% after 50 epochs
-    result = replace(study.result, train_mse=study.result.train_mse.copy())
+    result = replace(study.result, train_loss=study.result.train_loss.copy())
     rows = study.specs.data == "report"
-    result.train_mse[rows] = history
+    result.train_loss[rows] = history
     assert [claim.verdict for claim in replace(study, result=result)._errors_by_epoch()] == ["holds"] * 4
-    result.train_mse[rows] = 10 * history
+    result.train_loss[rows] = 10 * history
     again = replace(study, result=result)
     assert [claim.verdict for claim in again._errors_by_epoch()] == ["does not hold"] * 4
     assert again._share_after_50().verdict == "holds"  # ten times both: the same share
-    result.train_mse[rows, 1] *= 10
+    result.train_loss[rows, 1] *= 10
     assert replace(study, result=result)._share_after_50().verdict == "does not hold"
 
 

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ensemble.data import Dataset, Scale, load_csv, sample
-from ensemble.targets import TARGETS
+from ensemble.data import TARGETS, Dataset, Scale, load_csv, sample
 
 CO2 = Path(__file__).parent / "data" / "mauna_loa_co2.csv"
 quick = settings(deadline=None, derandomize=True, max_examples=40)

@@ -4,9 +4,9 @@ from conftest import JIT_DISABLED
 from test_kernels import assert_gradient, dense_run, draw
 
 import ensemble
-from ensemble import layers
 from ensemble.kernels import dense
 from ensemble.kernels.tiles import LANES
+from ensemble.rules import layers
 
 INPUTS = (1, 2, 3, 4, 5, 8, 9, 11, 14, 16, 31, 32, 33, 64)  # every size of the first group, alone and before others
 ENGINES = ("dense", "numpy")
@@ -78,7 +78,7 @@ def test_bits_are_the_same_alone_and_in_a_batch(d):
     together = ensemble.train(specs, data, epochs=4, engine="dense")
     for i in range(0, len(specs), 5):
         alone = ensemble.train(specs[i : i + 1], data, epochs=4, engine="dense")
-        np.testing.assert_array_equal(alone.train_mse[0], together.train_mse[i])
+        np.testing.assert_array_equal(alone.train_loss[0], together.train_loss[i])
         for ours, theirs in zip(alone.networks[0][:4], together.networks[i][:4], strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
@@ -93,5 +93,5 @@ def test_every_optimizer_and_bias_setting_is_the_readable_engine(d):
         lr=0.01, weight_decay=0.01, schedule="cosine",
     )  # fmt: skip
     ours, rules = (ensemble.train(specs, data, epochs=12, engine=engine, snapshots=[5]) for engine in ENGINES)
-    np.testing.assert_allclose(ours.train_mse, rules.train_mse, rtol=1e-9)
-    np.testing.assert_allclose(ours.test_mse, rules.test_mse, rtol=1e-9)
+    np.testing.assert_allclose(ours.train_loss, rules.train_loss, rtol=1e-9)
+    np.testing.assert_allclose(ours.test_loss, rules.test_loss, rtol=1e-9)

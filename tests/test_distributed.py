@@ -12,8 +12,9 @@ import pytest
 from conftest import same
 
 import ensemble
-from ensemble import cli, store
 from ensemble import distributed as clusters
+from ensemble.cli import run as cli
+from ensemble.store import run as store
 
 distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
 pytestmark = [
@@ -172,7 +173,7 @@ def test_a_late_worker_takes_part_and_a_killed_one_loses_nothing(cluster, tmp_pa
     assert done_before[0] < len(result)  # the late worker did the rest
     assert kept_models(tmp_path) == len(result)
     alone = ensemble.train(result.specs[::40], {"a": small_data("a")}, epochs=20_000)
-    assert np.array_equal(result.train_mse[::40], alone.train_mse)
+    assert np.array_equal(result.train_loss[::40], alone.train_loss)
 
 
 def test_a_lost_scheduler_ends_in_one_line_and_the_run_goes_on_later(cluster, tmp_path):

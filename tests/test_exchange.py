@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import ensemble
-from ensemble import Network, archive
+from ensemble import Network
+from ensemble.system import archive
 
 
 @pytest.fixture(scope="module", params=["plain", "standardized", "without biases"])

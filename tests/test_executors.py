@@ -10,8 +10,9 @@ import pytest
 from conftest import same
 
 import ensemble
-from ensemble import store, training
-from ensemble.checkpoint import Checkpoint
+from ensemble.engines import Checkpoint
+from ensemble.store import run as store
+from ensemble.training import running as training
 
 pytestmark = pytest.mark.jit_heavy
 
@@ -123,5 +124,5 @@ def test_elsewhere_a_state_is_kept_only_where_the_folder_is_shared(tmp_path):
     for folder in ("there", "not"):
         state = Checkpoint(tmp_path / folder / "state.npz", -1.0)  # save whenever it can be
         rows = training._run_elsewhere(specs, data, settings, None, state)
-        assert np.array_equal(rows.train_mse, ensemble.train(specs, data, epochs=EPOCHS).train_mse)
+        assert np.array_equal(rows.train_loss, ensemble.train(specs, data, epochs=EPOCHS).train_loss)
     assert not (tmp_path / "not").exists()

@@ -17,7 +17,9 @@ import pytest
 from test_store import assert_sound, chunk_files, content, make_data, models_kept, python, train
 
 import ensemble
-from ensemble import engines, store, training
+from ensemble.engines import base as engines
+from ensemble.store import run as store
+from ensemble.training import running as training
 
 pytestmark = pytest.mark.jit_heavy
 slow = pytest.mark.slow
@@ -262,7 +264,7 @@ def test_a_folder_that_may_not_be_written(name, tmp_path, monkeypatch):
 
 
 def test_a_state_that_cannot_be_saved(tmp_path, monkeypatch):
-    monkeypatch.setattr("ensemble.checkpoint.SECONDS", -1.0)
+    monkeypatch.setattr("ensemble.engines.checkpoint.SECONDS", -1.0)
     monkeypatch.setattr(engines, "CALL_SECONDS", 0.0)
     specs = ensemble.grid(width=5, optimizer="adam", lr=0.02)
     expected = content(train(specs))
@@ -297,7 +299,7 @@ def test_one_wild_model_among_many(n, engine, d, tmp_path):
         assert result.status[at] == "diverged"
         assert 1 <= result.diverged_at[at] <= 12
         assert (result.status[others] == "ok").all()
-        for name in ("train_mse", "test_mse", "val_mse", "diverged_at"):
+        for name in ("train_loss", "test_loss", "val_loss", "diverged_at"):
             assert getattr(result, name)[others].tobytes() == getattr(alone, name).tobytes()
         for kept, networks in ((result.networks, alone.networks), (result.snapshots[5], alone.snapshots[5])):
             same = [
@@ -321,7 +323,7 @@ def train_in_rounds(folder, rounds, models):
     for number in range(rounds):
         specs = ensemble.grid(width=8, lr=0.01, seed=range(number * models, (number + 1) * models))
         options = {"epochs": 20, "snapshots": None, "keep_networks": False, "store": folder}
-        errors = train(specs, data, **options).train_mse
+        errors = train(specs, data, **options).train_loss
         assert np.isfinite(errors).all()
         assert store.verify(folder).done == models
         store.clear(folder)

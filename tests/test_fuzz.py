@@ -23,9 +23,12 @@ from hypothesis import strategies as st
 from test_store import chunk_files, content, make_data, train
 
 import ensemble
-from ensemble import archive, checkpoint, engines, store, training
-from ensemble.archive import DamagedFileError
-from ensemble.checkpoint import Checkpoint
+from ensemble.engines import Checkpoint, checkpoint
+from ensemble.engines import base as engines
+from ensemble.store import run as store
+from ensemble.system import archive
+from ensemble.system.archive import DamagedFileError
+from ensemble.training import running as training
 
 slow = pytest.mark.slow
 FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -391,7 +394,7 @@ def test_a_manifest_too_large_is_not_read(tmp_path):
             ask(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["train_mse", "diverged_at", "networks_w1", "snapshot_5_b2", "run", "spec_width"])
+@pytest.mark.parametrize("name", ["train_loss", "diverged_at", "networks_w1", "snapshot_5_b2", "run", "spec_width"])
 @pytest.mark.parametrize("change", ["gone", "longer", "flat", "kind"])
 def test_a_chunk_of_another_shape(name, change, tmp_path, capsys):
     """Its hash is right, but it is not what this run keeps."""
@@ -543,7 +546,7 @@ def test_odd_input_trains_as_it_should(arguments, engine):
     result = ask(**arguments, engine=engine)
     again = ask(**arguments, engine="numpy")
     assert (result.status == "ok").all()
-    np.testing.assert_allclose(result.train_mse, again.train_mse, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(result.train_loss, again.train_loss, rtol=1e-9, atol=1e-15)
 
 
 # ---- properties, against plain loops ----
@@ -614,7 +617,7 @@ def train_as_plain_loops_do(data):
             for found, right in zip(result.networks[i][:4], expected, strict=True):
                 np.testing.assert_allclose(found, right, rtol=1e-6, atol=1e-8, err_msg=engine)
             error = naive.mse(naive.forward(inputs, *expected), outputs)
-            np.testing.assert_allclose(result.train_mse[i, -1], error, rtol=1e-6, atol=1e-10, err_msg=engine)
+            np.testing.assert_allclose(result.train_loss[i, -1], error, rtol=1e-6, atol=1e-10, err_msg=engine)
 
 
 # ---- tables ----

@@ -8,7 +8,9 @@ import pytest
 from conftest import JIT_DISABLED
 
 import ensemble
-from ensemble import engines, optimizers, training
+from ensemble.engines import base as engines
+from ensemble.rules import optimizers
+from ensemble.training import running as training
 
 EPOCHS = 12
 ENGINES = [("spline", 1), ("dense", 1), ("numpy", 1), ("dense", 3), ("numpy", 3)]
@@ -41,7 +43,7 @@ def mixed_specs():
 def bits(result, i):
     """Return all that a result says about model i as bytes."""
     network = result.networks[i]
-    histories = [h[i] for h in (result.train_mse, result.test_mse, result.val_mse)]
+    histories = [h[i] for h in (result.train_loss, result.test_loss, result.val_loss)]
     return [a.tobytes() for a in (*histories, result.diverged_at[i], *network[:4])]
 
 
@@ -181,9 +183,9 @@ def test_what_is_recorded_does_not_change_the_outcome(engine, d):
     full = ensemble.train(mixed_specs(), make_data(d), epochs=EPOCHS, engine=engine, record=range(EPOCHS + 1))
     few = ensemble.train(mixed_specs(), make_data(d), epochs=EPOCHS, engine=engine, record=[5])
     assert few.epochs.tolist() == [0, 5, EPOCHS]
-    np.testing.assert_array_equal(few.train_mse, full.train_mse[:, few.epochs])
-    np.testing.assert_array_equal(few.test_mse, full.test_mse[:, few.epochs])
-    np.testing.assert_array_equal(few.val_mse, full.val_mse[:, few.epochs])
+    np.testing.assert_array_equal(few.train_loss, full.train_loss[:, few.epochs])
+    np.testing.assert_array_equal(few.test_loss, full.test_loss[:, few.epochs])
+    np.testing.assert_array_equal(few.val_loss, full.val_loss[:, few.epochs])
     for i in range(len(full)):
         assert bits(full, i)[3:] == bits(few, i)[3:] == alone(engine, d)[i][3:]
 
@@ -192,7 +194,7 @@ def test_what_is_recorded_does_not_change_the_outcome(engine, d):
 def test_test_and_validation_data_do_not_change_the_weights(engine, d):
     data = make_data(d)
     result = ensemble.train(mixed_specs(), ensemble.Dataset(data.x_train, data.y_train), epochs=EPOCHS, engine=engine)
-    assert result.test_mse is None and result.val_mse is None
+    assert result.test_loss is None and result.val_loss is None
     for i, expected in enumerate(alone(engine, d)):
         assert [a.tobytes() for a in result.networks[i][:4]] == expected[4:]
 
@@ -229,7 +231,7 @@ def test_one_diverging_model_touches_no_other(engine, d):
         assert 1 <= epoch <= EPOCHS
         assert (np.delete(result.diverged_at, at) == -1).all()
         after = result.epochs >= epoch
-        for history in (result.train_mse, result.test_mse, result.val_mse):
+        for history in (result.train_loss, result.test_loss, result.val_loss):
             assert not np.isnan(history).any()
             assert (history[at, after] == np.inf).all()
             assert np.isfinite(history[at, ~after]).all()
@@ -248,7 +250,7 @@ def test_every_engine_sees_a_divergence_at_the_same_epoch(d):
         at[engine] = result.diverged_at.tolist()
         dead = result.diverged_at >= 0
         later = result.epochs[None, :] >= result.diverged_at[:, None]
-        np.testing.assert_array_equal(np.isinf(result.train_mse), dead[:, None] & later)
+        np.testing.assert_array_equal(np.isinf(result.train_loss), dead[:, None] & later)
     assert len({d for d in at["numpy"] if d > 0}) > 1  # not all at once
     assert all(epochs == at["numpy"] for epochs in at.values()), at
 
@@ -265,8 +267,8 @@ def test_weights_that_are_not_finite_or_near_it(engine, d, weight, epoch):
     result = ensemble.train(specs, data, epochs=3, engine=engine, initial=start)
     assert result.status.tolist() == ["ok", "diverged", "ok"]
     assert result.diverged_at[1] == epoch
-    assert not np.isnan(result.train_mse).any()
-    assert (result.train_mse[1, epoch:] == np.inf).all()
+    assert not np.isnan(result.train_loss).any()
+    assert (result.train_loss[1, epoch:] == np.inf).all()
     if epoch == 0:  # not trained at all
         np.testing.assert_array_equal(result.networks[1].w1, start[1].w1)
         np.testing.assert_array_equal(result.networks[1].w2, start[1].w2)
@@ -294,5 +296,5 @@ def test_an_infinite_test_error_is_no_divergence(engine, d):
     specs = ensemble.grid(width=[30, 31], seed=range(3), init_scale=1.0, lr=1e-4)
     result = ensemble.train(specs, far, epochs=3, engine=engine)
     assert (result.status == "ok").all()
-    assert np.isfinite(result.train_mse).all()
-    assert (result.test_mse == np.inf).all()
+    assert np.isfinite(result.train_loss).all()
+    assert (result.test_loss == np.inf).all()

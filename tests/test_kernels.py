@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ensemble
-from ensemble import layers
 from ensemble.kernels import dense, spline, updates
+from ensemble.rules import layers
 
 # ---- the one place that knows the kernels' arguments ----
 
@@ -277,7 +277,7 @@ def test_500_epochs_are_the_originals_loop(engine, seeds):
             worst = np.abs(ours - theirs).max() / np.abs(theirs).max()
             assert worst <= 1e-9, f"{name} of seed {i} is off by {worst:.2e}"
         assert result.networks[i].b2 == 0
-        np.testing.assert_allclose(result.train_mse[i], losses[::50], rtol=1e-9)
+        np.testing.assert_allclose(result.train_loss[i], losses[::50], rtol=1e-9)
 
 
 @pytest.mark.jit_heavy
@@ -285,7 +285,7 @@ def test_the_originals_figures():
     specs = ensemble.grid(width=640, seed=range(10))
     result = ensemble.train(specs, ensemble.sample("reciprocal_sine"), epochs=500, record=[50, 100, 200])
     assert result.epochs.tolist() == [0, 50, 100, 200, 500]
-    median = np.median(result.train_mse, axis=0)
+    median = np.median(result.train_loss, axis=0)
     for epoch, value, printed, factor in zip(
         (50, 100, 200, 500), median[1:], (0.033, 0.016, 0.006, 0.001), (1.5, 1.5, 1.5, 2.5), strict=True
     ):

@@ -2,8 +2,8 @@ import naive
 import numpy as np
 import pytest
 
-from ensemble import layers
-from ensemble.layers import Matmul, Relu, mse
+from ensemble.rules import layers
+from ensemble.rules.layers import Matmul, Relu, mse
 
 BIASES = [(True, True), (True, False), (False, True), (False, False)]
 

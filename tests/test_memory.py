@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 import ensemble
-from ensemble import memory, store
+from ensemble.store import run as store
+from ensemble.system import memory
 
 
 def test_available(monkeypatch):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import ensemble
-from ensemble import layers, networks
 from ensemble.networks import NetworkStack, initialize
+from ensemble.networks import stack as networks
+from ensemble.rules import layers
 
 
 def mixed_specs():
@@ -225,7 +226,7 @@ def test_predictions_of_standardized_data_are_in_original_units():
     data = ensemble.Dataset(x[:20], y[:20], x[20:30], y[20:30], x[30:], y[30:], standardize=True)
     specs = ensemble.grid(width=[3, 8], lr=0.05)
     result = ensemble.train(specs, data, epochs=30, snapshots=[10])
-    for part, history in (("train", result.train_mse), ("test", result.test_mse), ("val", result.val_mse)):
+    for part, history in (("train", result.train_loss), ("test", result.test_loss), ("val", result.val_loss)):
         inputs, outputs = data.parts()[part]
         errors = ((result.networks.predict(inputs) - outputs) ** 2).mean(axis=1)
         np.testing.assert_allclose(history[:, -1], errors, rtol=1e-12)
@@ -233,8 +234,8 @@ def test_predictions_of_standardized_data_are_in_original_units():
             np.testing.assert_array_equal(network.predict(inputs), result.networks.predict(inputs)[len(specs) - 1 - i])
     early = result.snapshots[10].predict(data.x_test)
     at = result.epochs.tolist().index(10)
-    np.testing.assert_allclose(((early - data.y_test) ** 2).mean(axis=1), result.test_mse[:, at], rtol=1e-12)
-    assert result.train_mse[:, -1].max() < result.train_mse[:, 0].min()
+    np.testing.assert_allclose(((early - data.y_test) ** 2).mean(axis=1), result.test_loss[:, at], rtol=1e-12)
+    assert result.train_loss[:, -1].max() < result.train_loss[:, 0].min()
 
 
 def test_wrong_inputs_are_named():
@@ -305,7 +306,7 @@ def test_files_of_networks_have_two_endings(trained, tmp_path):
 
 
 def test_a_file_that_claims_enormous_networks_takes_no_memory(tmp_path):
-    from ensemble import archive
+    from ensemble.system import archive
 
     specs = ensemble.grid(width=2 * 10**9)
     arrays = {f"spec_{name}": values for name, values in specs.columns().items()}

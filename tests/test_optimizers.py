@@ -4,8 +4,8 @@ import pytest
 from test_layers import draw
 
 import ensemble
-from ensemble import optimizers
 from ensemble.kernels import updates
+from ensemble.rules import optimizers
 from ensemble.specs import CHOICES
 
 EPOCHS = 200
@@ -105,4 +105,4 @@ def test_training_is_the_plain_reimplementation(engine, d):
         assert np.abs(expected[0] - start[i].w1).max() > 1e-3  # it did move
         assert_close(result.networks[i][:4], expected, 1e-10)
         final = naive.mse(naive.forward(x, *expected), y)
-        assert result.train_mse[i, -1] == pytest.approx(final, rel=1e-9)
+        assert result.train_loss[i, -1] == pytest.approx(final, rel=1e-9)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import ensemble
-from ensemble import optimizers
+from ensemble.rules import optimizers
 
 
 def test_initial_variances():
@@ -45,8 +45,8 @@ def test_every_engine_takes_the_factors(optimizer, d):
         for engine in ["numpy", "dense"] + ["spline"] * (d == 1)
     }
     for result in results.values():
-        np.testing.assert_allclose(result.train_mse, results["numpy"].train_mse, rtol=1e-10)
-    assert (np.abs(results["numpy"].train_mse[:2, -1] / results["numpy"].train_mse[2:, -1] - 1) > 1e-3).all()
+        np.testing.assert_allclose(result.train_loss, results["numpy"].train_loss, rtol=1e-10)
+    assert (np.abs(results["numpy"].train_loss[:2, -1] / results["numpy"].train_loss[2:, -1] - 1) > 1e-3).all()
 
 
 def test_one_step_of_gd_by_hand():
@@ -70,7 +70,7 @@ def test_the_best_rate_of_gd_does_not_move_with_the_width():
         parametrization=["standard", "mup"], width=widths, lr=2.0**exponents, seed=range(8), init="fan_in"
     )
     result = ensemble.train(specs, data, epochs=500, record=[])
-    errors = np.median(result.val_mse[:, -1].reshape(2, len(widths), len(exponents), 8), axis=-1)
+    errors = np.median(result.val_loss[:, -1].reshape(2, len(widths), len(exponents), 8), axis=-1)
     standard, mup = exponents[errors.argmin(axis=-1)]
     assert np.ptp(mup) <= 1
     assert standard[0] - standard[-1] >= 3

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_kernels import RUN
 
-from ensemble import layers
+from ensemble.rules import layers
 
 X = {
     "uniform": lambda rng, n: rng.uniform(-3, 3, n),

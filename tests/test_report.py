@@ -12,7 +12,7 @@ from ensemble.studies import bias_ablation, claims_setup, fit_target, width_stud
 
 pytest.importorskip("bokeh", reason="the extra 'report' is not installed")
 
-from ensemble import report
+from ensemble.studies import page as report
 
 pytestmark = pytest.mark.jit_heavy
 

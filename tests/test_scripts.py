@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ensemble
-from ensemble import cli
+from ensemble.cli import run as cli
 from ensemble.studies import bias_setup, fit_setup, width_setup
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
@@ -197,7 +197,7 @@ def test_an_interrupt_while_writing_is_status_130(tmp_path, monkeypatch, capsys)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(ensemble.studies.files.os, "replace", interrupt)
-    monkeypatch.setattr(ensemble.archive, "write", lambda *_: None)  # the run has been stored
+    monkeypatch.setattr(ensemble.system.archive, "write", lambda *_: None)  # the run has been stored
     assert run([*TINY_FIT, "--out", tmp_path], single=True, setup=fit_setup) == 130
     expected = f"fit_target: interrupted while writing; the files in {tmp_path} are whole"
     assert capsys.readouterr().err.startswith(expected)
@@ -271,7 +271,7 @@ def test_the_same_command_again_only_draws(tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     assert run([*TINY, "--target", "quadratic", "--out", out]) == 0
     first = (out / "summary.csv").read_bytes()
-    monkeypatch.setattr(ensemble.store.Run, "commit", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(ensemble.store.run.Run, "commit", lambda *_: pytest.fail("trained again"))
     assert run([*TINY, "--target", "quadratic", "--out", out]) == 0
     assert (out / "summary.csv").read_bytes() == first
     capsys.readouterr()

@@ -7,7 +7,9 @@ import pytest
 
 import ensemble
 from ensemble import __main__ as command
-from ensemble import cli, distributed, store
+from ensemble import distributed
+from ensemble.cli import run as cli
+from ensemble.store import run as store
 from ensemble.studies import files, width_setup
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
@@ -38,7 +40,7 @@ def small_data(name="data", shift=0.0):
 def rows_of(result, specs):
     """Return all that a result says of each model, by spec."""
     return {
-        json.dumps(specs.row(i)): (result.train_mse[i].tobytes(), result.networks[i].w1.tobytes())
+        json.dumps(specs.row(i)): (result.train_loss[i].tobytes(), result.networks[i].w1.tobytes())
         for i in range(len(specs))
     }
 
@@ -118,7 +120,7 @@ def test_runs_on_different_datasets_become_one(two_runs):
     merged = store.load_result(folder / "both")
     assert rows_of(merged, merged.specs) == rows_of(whole, specs)
     again = ensemble.train(specs, data, epochs=6, snapshots=[2], store=folder / "both")
-    assert np.array_equal(again.train_mse, whole.train_mse)
+    assert np.array_equal(again.train_loss, whole.train_loss)
     assert np.array_equal(again.snapshots[2].w1, whole.snapshots[2].w1)
     assert store.verify(folder / "both").problems == ()
 
@@ -206,12 +208,12 @@ def test_a_run_whose_one_dataset_is_done_goes_on(two_runs):
         if (np.load(path)["spec_data"] == "b").all():
             path.unlink()
     again = ensemble.train(specs, data, epochs=6, snapshots=[2], store=folder / "both")
-    assert np.array_equal(again.train_mse, whole.train_mse)
+    assert np.array_equal(again.train_loss, whole.train_loss)
 
 
 def test_a_merged_run_says_what_its_parts_were_made_with(tmp_path, monkeypatch):
     import ensemble
-    from ensemble import store
+    from ensemble.store import run as store
 
     data = ensemble.sample("quadratic", n=40)
     for seed in (0, 1):

@@ -64,7 +64,7 @@ def test_many_samples_are_predicted_block_by_block_to_the_same(diabetes, monkeyp
     X, y = diabetes
     model = small().fit(X, y)
     mean, std = model.predict(X, return_std=True)
-    monkeypatch.setattr("ensemble.sklearn._PREDICT_BYTES", 8 * 3 * 7)
+    monkeypatch.setattr("ensemble.sklearn.regressor._PREDICT_BYTES", 8 * 3 * 7)
     again = model.predict(X, return_std=True)
     np.testing.assert_allclose(again, (mean, std), rtol=1e-12)
 
@@ -78,7 +78,7 @@ def test_networks_are_those_that_train_makes_with_the_same_settings(diabetes):
     result = ensemble.train(specs, data, epochs=60, record=model.loss_epochs_)
     for buffer in ("w1", "b1", "w2", "b2"):
         np.testing.assert_array_equal(getattr(result.networks, buffer), getattr(model.networks_, buffer))
-    np.testing.assert_array_equal(model.loss_curve_, result.train_mse.mean(axis=0))
+    np.testing.assert_array_equal(model.loss_curve_, result.train_loss.mean(axis=0))
     assert model.n_iter_ == 60 and model.loss_epochs_[-1] == 60 and model.validation_curve_ is None
     assert specs.optimizer[0] == "momentum" and not specs.hidden_bias.any() and specs.weight_decay[0] == 0.01
 
@@ -96,9 +96,9 @@ def test_depends_on_random_state_and_not_on_n_jobs(diabetes):
 def test_early_stopping_keeps_each_network_at_its_best_epoch_on_the_samples_set_aside(diabetes, monkeypatch):
     X, y = diabetes
     fitted = []
-    original = ensemble.sklearn.train
+    original = ensemble.sklearn.regressor.train
     monkeypatch.setattr(
-        "ensemble.sklearn.train", lambda specs, data, **kw: fitted.append(data) or original(specs, data, **kw)
+        "ensemble.sklearn.regressor.train", lambda specs, data, **kw: fitted.append(data) or original(specs, data, **kw)
     )
     model = small(early_stopping=True, validation_fraction=0.25, lr=0.1, epochs=200).fit(X, y)
     (data,) = fitted
@@ -121,7 +121,7 @@ def test_early_stopping_keeps_each_network_at_its_best_epoch_on_the_samples_set_
 
 def test_early_stopping_of_a_large_ensemble_keeps_fewer_networks(diabetes, monkeypatch):
     X, y = diabetes
-    monkeypatch.setattr("ensemble.sklearn._CHECKPOINT_BYTES", 0)
+    monkeypatch.setattr("ensemble.sklearn.regressor._CHECKPOINT_BYTES", 0)
     model = small(early_stopping=True).fit(X, y)
     assert len(model.loss_epochs_) == 9  # 8 and epoch 0
     assert set(model.best_epoch_.tolist()) <= set(model.loss_epochs_.tolist())
@@ -163,16 +163,16 @@ def test_networks_that_diverge_are_left_out(diabetes, monkeypatch):
     X, y = diabetes
     with pytest.raises(ValueError, match="all 3 networks diverged, the first after .* a smaller lr than 1000.0"):
         small(optimizer="gd", lr=1e3).fit(X, y)
-    original = ensemble.sklearn.train
+    original = ensemble.sklearn.regressor.train
 
     def train(specs, data, **options):
         result = original(specs, data, **options)
         result.diverged_at[1] = 5
-        result.train_mse[1, 5:] = np.inf
+        result.train_loss[1, 5:] = np.inf
         result.networks[1].w2[:] = np.nan
         return result
 
-    monkeypatch.setattr("ensemble.sklearn.train", train)
+    monkeypatch.setattr("ensemble.sklearn.regressor.train", train)
     with pytest.warns(ConvergenceWarning, match="1 of 3 networks diverged"):
         model = small().fit(X, y)
     assert model.converged_.tolist() == [True, False, True] and np.isfinite(model.loss_curve_).all()

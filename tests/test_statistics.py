@@ -9,7 +9,6 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble import statistics
 from ensemble.statistics import (
     bootstrap_interval,
     compare,
@@ -21,6 +20,7 @@ from ensemble.statistics import (
     summarize,
     wilcoxon_exact,
 )
+from ensemble.statistics import intervals as statistics
 
 INF = np.inf
 WIDTHS = np.array([4, 8, 16, 32, 64, 128, 256, 512])

@@ -18,8 +18,11 @@ import numpy as np
 import pytest
 
 import ensemble
-from ensemble import archive, checkpoint, engines, lock, store, training
-from ensemble.checkpoint import Checkpoint
+from ensemble.engines import Checkpoint, checkpoint
+from ensemble.engines import base as engines
+from ensemble.store import run as store
+from ensemble.system import archive, lock
+from ensemble.training import running as training
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
 
@@ -54,7 +57,7 @@ def train(specs, data=None, **options):
 def content(result):
     """Return all that a result says, by name, as digests of its bytes."""
     arrays = {"epochs": result.epochs, "diverged_at": result.diverged_at}
-    arrays |= {name: getattr(result, name) for name in ("train_mse", "test_mse", "val_mse")}
+    arrays |= {name: getattr(result, name) for name in ("train_loss", "test_loss", "val_loss")}
     stacks = {"networks": result.networks} | {f"snapshot {epoch}": kept for epoch, kept in result.snapshots.items()}
     for name, stack in stacks.items():
         if stack is not None:
@@ -311,7 +314,7 @@ def fork_and_compare():
 HOLD = """
 import sys, time
 from pathlib import Path
-from ensemble.lock import RunLock
+from ensemble.system.lock import RunLock
 with RunLock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
@@ -600,7 +603,7 @@ def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
     del pauses[:]
     rows = engines.run_chunk(specs, data, settings, checkpoint=replace(place))
     assert pauses[0] == 4
-    np.testing.assert_array_equal(rows.train_mse, expected.train_mse)
+    np.testing.assert_array_equal(rows.train_loss, expected.train_loss)
     np.testing.assert_array_equal(rows.networks.w1, expected.networks.w1)
 
 
@@ -624,7 +627,7 @@ def test_the_run_of_the_first_release_loads(tmp_path):
     loaded, (specs, fresh) = store.load_result(GOLDEN), golden_run()
     assert loaded.specs == specs
     assert loaded.epochs.tolist() == [0, 1, 7, 20]
-    for name in ("train_mse", "test_mse"):
+    for name in ("train_loss", "test_loss"):
         np.testing.assert_allclose(getattr(loaded, name), getattr(fresh, name), rtol=1e-9)
     assert loaded.diverged_at.tolist() == fresh.diverged_at.tolist() == [-1] * 8 + [3]
     for kept, new in ((loaded.networks, fresh.networks), (loaded.snapshots[7], fresh.snapshots[7])):
@@ -632,7 +635,7 @@ def test_the_run_of_the_first_release_loads(tmp_path):
             for a, b in zip(one[:4], other[:4], strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
             np.testing.assert_allclose(one.predict([9.0, 11.0]), other.predict([9.0, 11.0]), rtol=1e-9)
-    np.testing.assert_allclose(loaded.train_mse[:8, -1], GOLDEN_ERRORS, rtol=1e-9)
+    np.testing.assert_allclose(loaded.train_loss[:8, -1], GOLDEN_ERRORS, rtol=1e-9)
     assert len(chunk_files(GOLDEN)) >= 2
     found = store.verify(GOLDEN)
     assert (found.models, found.done, found.problems) == (9, 9, ())

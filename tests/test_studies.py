@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import ensemble
+from ensemble.analysis import choose, learning_curves, quartiles
 from ensemble.studies import bias_ablation, fit_target, width_setup, width_study
-from ensemble.studies.curves import choose, learning_curves, quartiles
 from ensemble.studies.files import csv_text, json_text, prepare_folder, safe_name, write
 from ensemble.studies.inputs import as_datasets, few, noise_of, seeds_of, values_of
 
@@ -75,10 +75,10 @@ def test_diverged_models_count_as_infinite_in_quartiles(errors, expected):
 def test_learning_rate_is_chosen_on_validation_and_the_error_reported_on_test():
     """Every rate but one is best on test; the one that is best on validation is taken all the same."""
     study = width_study(**SMALL, optimizers=["gd"])
-    val, test = np.full_like(study.result.val_mse, 2.0), np.full_like(study.result.test_mse, 0.25)
+    val, test = np.full_like(study.result.val_loss, 2.0), np.full_like(study.result.test_loss, 0.25)
     slow = study.specs.lr == 0.02
     val[slow], test[slow] = 1.0, 0.5
-    curve = replace(study, result=replace(study.result, val_mse=val, test_mse=test)).curves()[0]
+    curve = replace(study, result=replace(study.result, val_loss=val, test_loss=test)).curves()[0]
     np.testing.assert_array_equal(curve.lr, [0.02, 0.02, 0.02])
     np.testing.assert_array_equal(curve.errors, np.full((3, 3), 0.5))
 
@@ -88,14 +88,14 @@ def test_curve_equals_a_plain_recomputation(width):
     for curve in width.curves():
         for i, h in enumerate(curve.width):
             of_width = (specs.width == h) & (specs.optimizer == curve.label)
-            medians = {lr: np.median(result.val_mse[of_width & (specs.lr == lr), -1]) for lr in (0.02, 0.1)}
+            medians = {lr: np.median(result.val_loss[of_width & (specs.lr == lr), -1]) for lr in (0.02, 0.1)}
             best = min(medians, key=medians.get)
             chosen = np.flatnonzero(of_width & (specs.lr == best))
-            errors = result.test_mse[chosen, -1]
+            errors = result.test_loss[chosen, -1]
             assert curve.lr[i] == best
             np.testing.assert_array_equal(np.sort(curve.errors[i]), np.sort(errors))
             assert curve.quartiles[1, i] == np.median(errors)
-            assert result.test_mse[curve.typical[i], -1] == np.median(errors)  # odd number of seeds
+            assert result.test_loss[curve.typical[i], -1] == np.median(errors)  # odd number of seeds
 
 
 def test_a_rate_at_which_the_median_diverges_is_never_chosen():
@@ -116,7 +116,7 @@ def test_all_diverged_is_reported_and_drawn(tmp_path):
     study.save(tmp_path)
     assert rows_of(tmp_path / "models.csv")[0]["status"] == "diverged"
     rows = [row for row in rows_of(tmp_path / "summary.csv") if row["figure"] == "width_curves"]
-    assert {row["median"] for row in rows if row["measure"] == "test_mse"} == {"inf"}
+    assert {row["median"] for row in rows if row["measure"] == "test_loss"} == {"inf"}
 
 
 def test_choose_wants_a_full_grid_and_test_data(width):
@@ -125,13 +125,13 @@ def test_choose_wants_a_full_grid_and_test_data(width):
     with pytest.raises(ValueError, match="no full grid"):
         choose(width.specs, width.result, "both optimizers", "reciprocal_sine")
     with pytest.raises(ValueError, match="validation and test"):
-        choose(width.specs, replace(width.result, val_mse=None), "gd", "reciprocal_sine", optimizer="gd")
+        choose(width.specs, replace(width.result, val_loss=None), "gd", "reciprocal_sine", optimizer="gd")
 
 
 def test_learning_curves_are_medians_of_histories(width):
     curve = width.curves()[0]
     (learning,) = learning_curves(curve, width.result, [8])
-    histories = width.result.test_mse[curve.chosen[1]]
+    histories = width.result.test_loss[curve.chosen[1]]
     np.testing.assert_array_equal(learning.epochs, width.result.epochs)
     np.testing.assert_array_equal(learning.quartiles[1], np.median(histories, axis=0))
 
@@ -145,8 +145,8 @@ def test_models_csv_has_every_model_with_its_spec_and_errors(width, saved):
     for name, column in width.specs.columns().items():
         assert [row[name] for row in rows] == [str(value) for value in column.tolist()]
     for part in ("train", "val", "test"):
-        written = [float(row[f"{part}_mse"]) for row in rows]
-        np.testing.assert_array_equal(written, getattr(width.result, f"{part}_mse")[:, -1])
+        written = [float(row[f"{part}_loss"]) for row in rows]
+        np.testing.assert_array_equal(written, getattr(width.result, f"{part}_loss")[:, -1])
     assert {row["status"] for row in rows} == {"ok"}
     assert {row["diverged_at"] for row in rows} == {"-1"}
 
@@ -155,9 +155,9 @@ def test_summary_csv_equals_medians_recomputed_from_models_csv(saved):
     """Both files alone suffice: choose the rate on the models' validation MSE, take the median of their test MSE."""
     groups = defaultdict(list)
     for row in rows_of(saved[0] / "models.csv"):
-        groups[row["optimizer"], row["width"], row["lr"]].append((float(row["val_mse"]), float(row["test_mse"])))
+        groups[row["optimizer"], row["width"], row["lr"]].append((float(row["val_loss"]), float(row["test_loss"])))
     summary = rows_of(saved[0] / "summary.csv")
-    curves = [row for row in summary if row["figure"] == "width_curves" and row["measure"] == "test_mse"]
+    curves = [row for row in summary if row["figure"] == "width_curves" and row["measure"] == "test_loss"]
     assert len(curves) == 3 * 2
     for row in curves:
         rates = {lr: np.array(groups[row["optimizer"], row["width"], lr]) for lr in ("0.02", "0.1")}
@@ -261,7 +261,7 @@ def test_without_hidden_bias_no_model_beats_two_half_lines(bias):
         floor = np.mean((basis @ solution - data.y_train) ** 2)
         models = ~bias.specs.hidden_bias & (bias.specs.output_bias == output_bias)
         assert models.sum() == 18
-        assert (bias.result.train_mse[models, -1] >= floor - 1e-12).all()
+        assert (bias.result.train_loss[models, -1] >= floor - 1e-12).all()
 
 
 def test_bias_summary_names_the_arm(bias, tmp_path):
@@ -270,7 +270,7 @@ def test_bias_summary_names_the_arm(bias, tmp_path):
     every = rows_of(tmp_path / "summary.csv")
     rows = [row for row in every if row["figure"] == "error_by_arm"]
     assert len(rows) == 4 * 3
-    assert {row["measure"] for row in every if row["figure"] == "limits"} <= {"train_mse", "train_mse_floor"}
+    assert {row["measure"] for row in every if row["figure"] == "limits"} <= {"train_loss", "train_mse_floor"}
     for curve in bias.curves():
         of_arm = [row for row in rows if row["arm"] == curve.label]
         assert {row["hidden_bias"] for row in of_arm} == {str(curve.settings["hidden_bias"])}
@@ -294,11 +294,11 @@ def test_fit_table_is_the_median_over_seeds(fit):
     for epoch in fit.moments:
         at = fit.result.epochs.tolist().index(epoch)
         for part in ("train", "val", "test"):
-            history = getattr(fit.result, f"{part}_mse")
-            row = table[epoch, f"{part}_mse"]
+            history = getattr(fit.result, f"{part}_loss")
+            row = table[epoch, f"{part}_loss"]
             assert row["median"] == pytest.approx(np.median(history[:, at]), rel=1e-14)
             assert row["shown"] == history[row["shown_seed"], at]
-    assert f"{table[50, 'train_mse']['median']:.3g}" in fit.report()
+    assert f"{table[50, 'train_loss']['median']:.3g}" in fit.report()
 
 
 def test_fits_are_those_of_the_snapshots(fit):

@@ -25,8 +25,8 @@ def test_one_row_per_model(result):
     assert len(table) == len(result)
     for name, values in result.specs.columns().items():
         np.testing.assert_array_equal(table[name].to_numpy(), values)
-    np.testing.assert_array_equal(table.train_mse.to_numpy(), result.train_mse[:, -1])
-    np.testing.assert_array_equal(table.test_mse.to_numpy(), result.test_mse[:, -1])
+    np.testing.assert_array_equal(table.train_loss.to_numpy(), result.train_loss[:, -1])
+    np.testing.assert_array_equal(table.test_loss.to_numpy(), result.test_loss[:, -1])
     np.testing.assert_array_equal(table.status.to_numpy(dtype=str), result.status)
     assert set(table.status) == {"ok", "diverged"}
 
@@ -36,18 +36,18 @@ def test_one_row_per_model_and_epoch(result):
     assert len(table) == len(result) * 3
     for model, epoch in ((0, 0), (7, 3), (31, 12)):
         row = table[(table.model == model) & (table.epoch == epoch)].iloc[0]
-        assert row.train_mse == result.train_mse[model, list(result.epochs).index(epoch)]
+        assert row.train_loss == result.train_loss[model, list(result.epochs).index(epoch)]
         assert row.width == result.specs.width[model]
 
 
 def test_the_cube_has_the_grids_own_axes(result):
     cube = result.to_xarray()
-    assert cube.train_mse.dims == ("width", "seed", "lr", "optimizer", "hidden_bias", "epoch")
+    assert cube.train_loss.dims == ("width", "seed", "lr", "optimizer", "hidden_bias", "epoch")
     specs = result.specs
     for model in range(len(specs)):
         row = specs.row(model)
-        cell = cube.sel({name: row[name] for name in cube.train_mse.dims[:-1]})
-        np.testing.assert_array_equal(cell.train_mse.to_numpy(), result.train_mse[model])
+        cell = cube.sel({name: row[name] for name in cube.train_loss.dims[:-1]})
+        np.testing.assert_array_equal(cell.train_loss.to_numpy(), result.train_loss[model])
         assert int(cell.diverged_at) == result.diverged_at[model]
     assert cube.attrs["momentum"] == 0.9
     assert cube.attrs["output_bias"] == 0
@@ -57,10 +57,10 @@ def test_specs_that_are_no_grid_have_one_axis(result):
     data = ensemble.sample("quadratic", n=60, seed=0)
     specs = ensemble.grid(width=[2, 3], seed=range(2)) + ensemble.grid(width=9, lr=0.2)
     cube = ensemble.train(specs, data, epochs=2, progress=False).to_xarray()
-    assert cube.train_mse.dims == ("model", "epoch")
+    assert cube.train_loss.dims == ("model", "epoch")
     np.testing.assert_array_equal(cube.width.to_numpy(), specs.width)
     one = ensemble.train(specs[0], data, epochs=2, progress=False).to_xarray()
-    assert one.train_mse.dims == ("model", "epoch")
+    assert one.train_loss.dims == ("model", "epoch")
 
 
 def test_netcdf_and_parquet_lose_nothing(result, tmp_path):

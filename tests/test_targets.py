@@ -4,7 +4,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from ensemble.targets import TARGETS, Target, get_target
+from ensemble.data import TARGETS, Target, get_target
 
 
 def grid_of(target, n=6001):

@@ -12,8 +12,10 @@ import pytest
 from conftest import JIT_DISABLED
 
 import ensemble
-from ensemble import engines, memory, training
 from ensemble.engines import Settings, choose_engine, run_chunk
+from ensemble.engines import base as engines
+from ensemble.system import memory
+from ensemble.training import running as training
 
 ENGINES = [("spline", 1), ("dense", 1), ("numpy", 1), ("dense", 2), ("numpy", 2)]
 every_engine = pytest.mark.parametrize(("engine", "d"), ENGINES)
@@ -46,12 +48,12 @@ def run_python(code, **options):
 def test_errors_are_those_of_the_networks(engine, d):
     data = make_data(d)
     result = ensemble.train(some_specs(), data, epochs=15, engine=engine)
-    assert result.train_mse.shape == (8, len(result.epochs))
-    for part, history in (("train", result.train_mse), ("test", result.test_mse), ("val", result.val_mse)):
+    assert result.train_loss.shape == (8, len(result.epochs))
+    for part, history in (("train", result.train_loss), ("test", result.test_loss), ("val", result.val_loss)):
         x, y = data.parts()[part]
         for i, network in enumerate(result.networks):
             assert history[i, -1] == pytest.approx(naive.mse(naive.forward(x, *network[:4]), y), rel=1e-11)
-    assert (result.train_mse[:, -1] < result.train_mse[:, 0]).all()
+    assert (result.train_loss[:, -1] < result.train_loss[:, 0]).all()
     assert result.status.tolist() == ["ok"] * 8
     assert len(result) == 8
     assert repr(result) == "<Result of 8 models after 15 epochs>"
@@ -66,7 +68,7 @@ def test_no_epochs_give_the_initial_networks(engine, d):
     assert_same_networks(result.networks, start)
     assert_same_networks(result.snapshots[0], start)
     errors = ((start.predict(data.x_train) - data.y_train) ** 2).mean(axis=1)
-    np.testing.assert_allclose(result.train_mse[:, 0], errors, rtol=1e-12)
+    np.testing.assert_allclose(result.train_loss[:, 0], errors, rtol=1e-12)
 
 
 def test_epochs_recorded_by_default():
@@ -84,7 +86,7 @@ def test_epochs_recorded_on_request():
                              ((e for e in [4]), [0, 4, 9]), (np.array([2, 9]), [0, 2, 9])]:  # fmt: skip
         result = ensemble.train(specs, data, epochs=9, record=record)
         assert result.epochs.tolist() == expected
-        assert result.train_mse.shape == result.val_mse.shape == (8, len(expected))
+        assert result.train_loss.shape == result.val_loss.shape == (8, len(expected))
 
 
 @every_engine
@@ -109,7 +111,7 @@ def test_going_on_from_given_networks(engine, d):
     before = [a.tobytes() for n in half.networks for a in n[:4]]
     rest = ensemble.train(specs, data, epochs=100, engine=engine, initial=half.networks)
     assert_same_networks(rest.networks, whole.networks)
-    np.testing.assert_array_equal(rest.train_mse[:, -1], whole.train_mse[:, -1])
+    np.testing.assert_array_equal(rest.train_loss[:, -1], whole.train_loss[:, -1])
     assert [a.tobytes() for n in half.networks for a in n[:4]] == before  # what was given stays as it was
     order = [2, 0, 3]
     some = ensemble.train(specs[order], data, epochs=100, engine=engine, initial=half.networks[order])
@@ -145,8 +147,8 @@ def test_several_datasets_in_one_pass():
         alone = ensemble.train(specs[index], dataset, epochs=8, snapshots=[3])
         assert_same_networks(alone.networks, result.networks[index])
         assert_same_networks(alone.snapshots[3], result.snapshots[3][index])
-        np.testing.assert_array_equal(result.train_mse[index], alone.train_mse)
-        for both, one in ((result.test_mse, alone.test_mse), (result.val_mse, alone.val_mse)):
+        np.testing.assert_array_equal(result.train_loss[index], alone.train_loss)
+        for both, one in ((result.test_loss, alone.test_loss), (result.val_loss, alone.val_loss)):
             if one is None:
                 assert np.isnan(both[index]).all()  # this dataset has no such part
             else:
@@ -160,7 +162,7 @@ def test_one_dataset_takes_any_one_name():
     specs = ensemble.grid(width=3, data="north")
     result = ensemble.train(specs, make_data(), epochs=2)
     np.testing.assert_array_equal(
-        result.train_mse, ensemble.train(ensemble.grid(width=3), make_data(), epochs=2).train_mse
+        result.train_loss, ensemble.train(ensemble.grid(width=3), make_data(), epochs=2).train_loss
     )
 
 
@@ -169,7 +171,7 @@ def test_results_without_networks(engine, d):
     kept = ensemble.train(some_specs(), make_data(d), epochs=4, engine=engine)
     result = ensemble.train(some_specs(), make_data(d), epochs=4, engine=engine, keep_networks=False, snapshots=[2])
     assert result.networks is None
-    np.testing.assert_array_equal(result.train_mse, kept.train_mse)
+    np.testing.assert_array_equal(result.train_loss, kept.train_loss)
     assert len(result.snapshots[2]) == 8
 
 
@@ -211,8 +213,8 @@ def test_engines_agree(d):
         for i in range(len(specs)):
             for a, b in zip(results[0].networks[i][:4], other.networks[i][:4], strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10 * np.abs(b).max())
-        np.testing.assert_allclose(results[0].train_mse, other.train_mse, rtol=1e-9)
-        np.testing.assert_allclose(results[0].val_mse, other.val_mse, rtol=1e-9)
+        np.testing.assert_allclose(results[0].train_loss, other.train_loss, rtol=1e-9)
+        np.testing.assert_allclose(results[0].val_loss, other.val_loss, rtol=1e-9)
 
 
 @every_engine
@@ -400,7 +402,7 @@ def test_odd_data(name, standardize):
         inputs, outputs = data.scale.inputs(inputs), data.scale.outputs(outputs)
     for engine in ("spline", "dense", "numpy"):
         result = ensemble.train(specs, data, epochs=20, engine=engine)
-        np.testing.assert_allclose(result.train_mse, result.test_mse, rtol=1e-13)
+        np.testing.assert_allclose(result.train_loss, result.test_loss, rtol=1e-13)
         for i in range(len(specs)):
             expected = naive.train(inputs, outputs, start[i][:4], 20, specs.row(i))
             for ours, theirs in zip(result.networks[i][:4], expected, strict=True):

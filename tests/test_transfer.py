@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import ensemble
-from ensemble import layers, plots
+from ensemble import plots
 from ensemble.plots import CoordinateCheckDisplay
+from ensemble.rules import layers
 from ensemble.studies import CoordinateCheck, Curve, transfer_setup, transfer_study
-from ensemble.studies.transfer import MOMENTS, QUANTITIES, RATES, ridge_movement, transfer_price
+from ensemble.studies.transfer.study import MOMENTS, QUANTITIES, RATES, ridge_movement, transfer_price
 
 pytestmark = pytest.mark.jit_heavy
 

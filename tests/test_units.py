@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import ensemble
+from ensemble.analysis import dead_fraction
 from ensemble.plots import DeadUnitDisplay, KinkFilmDisplay
 from ensemble.statistics import error_band
 from ensemble.studies import width_study
-from ensemble.studies.units import dead_fraction
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
 

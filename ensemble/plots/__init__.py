@@ -6,16 +6,16 @@ The last station of the flow and the only importer of matplotlib; a display take
 
 from matplotlib.figure import Figure
 
-from ensemble.plots.bias import BiasAblationDisplay, PairedDifferenceDisplay, bias_figures
-from ensemble.plots.claims import claims_figures
 from ensemble.plots.curves import LearningCurveDisplay, LimitDisplay, WidthCurveDisplay
-from ensemble.plots.fit import fit_figures
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.rates import LearningRateMapDisplay
 from ensemble.plots.style import STYLE, render, show
-from ensemble.plots.transfer import CoordinateCheckDisplay, transfer_figures
 from ensemble.plots.units import DeadUnitDisplay, KinkFilmDisplay
-from ensemble.plots.width import width_figures
+from ensemble.studies.bias.figures import BiasAblationDisplay, PairedDifferenceDisplay, bias_figures
+from ensemble.studies.claims.figures import claims_figures
+from ensemble.studies.fit.figures import fit_figures
+from ensemble.studies.transfer.figures import CoordinateCheckDisplay, transfer_figures
+from ensemble.studies.width.figures import width_figures
 
 __all__ = [
     "STYLE",

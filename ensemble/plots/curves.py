@@ -14,6 +14,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
+from ensemble.analysis import Bounds, Curve, LearningCurve, quartiles
 from ensemble.plots.style import (
     COLOURS,
     DASHES,
@@ -34,12 +35,10 @@ from ensemble.plots.style import (
     tidy_log_axis,
 )
 from ensemble.statistics import Errorbar, error_band
-from ensemble.studies.bounds import Bounds
-from ensemble.studies.curves import Curve, LearningCurve, quartiles
 
 if TYPE_CHECKING:
-    from ensemble.studies.fit import FitStudy
-    from ensemble.studies.width import WidthStudy
+    from ensemble.studies.fit.study import FitStudy
+    from ensemble.studies.width.study import WidthStudy
 
 
 class WidthCurveDisplay:

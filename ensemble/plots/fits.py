@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
+from ensemble.analysis import Curve
 from ensemble.plots.style import (
     COLOURS,
     DASHES,
@@ -18,13 +19,12 @@ from ensemble.plots.style import (
     STYLE,
     axes_of,
 )
-from ensemble.studies.curves import Curve
 from ensemble.studies.study import Fit
 
 if TYPE_CHECKING:
-    from ensemble.studies.bias import BiasStudy
-    from ensemble.studies.fit import FitStudy
-    from ensemble.studies.width import WidthStudy
+    from ensemble.studies.bias.study import BiasStudy
+    from ensemble.studies.fit.study import FitStudy
+    from ensemble.studies.width.study import WidthStudy
 
 
 class FitDisplay:

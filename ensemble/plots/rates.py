@@ -10,16 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 
+from ensemble.analysis import Curve
 from ensemble.plots.style import (
     STYLE,
     axes_of,
     ceiling_of,
     rate_text,
 )
-from ensemble.studies.curves import Curve
 
 if TYPE_CHECKING:
-    from ensemble.studies.width import WidthStudy
+    from ensemble.studies.width.study import WidthStudy
 
 
 class LearningRateMapDisplay:

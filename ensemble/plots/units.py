@@ -13,12 +13,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
+from ensemble.analysis import Curve, Film, quartiles
 from ensemble.plots.style import COLOURS, MARKERS, STYLE, axes_of, epoch_axis, legend_title, log_width_axis
-from ensemble.studies.curves import Curve, quartiles
-from ensemble.studies.units import Film
 
 if TYPE_CHECKING:
-    from ensemble.studies.width import WidthStudy
+    from ensemble.studies.width.study import WidthStudy
 
 
 class DeadUnitDisplay:

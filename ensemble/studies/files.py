@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.versions import installed
+from ensemble.system.provenance import installed
 
 __all__ = [
     "FORMATS",

@@ -159,9 +159,9 @@ class Study(ABC):
         """Return one row per model: every spec column, final MSEs, status; what `models.csv` holds."""
         columns: dict[str, ArrayLike] = dict(self.specs.columns())
         for part in ("train", "val", "test"):
-            history = getattr(self.result, f"{part}_mse")
+            history = getattr(self.result, f"{part}_loss")
             if history is not None:
-                columns[f"{part}_mse"] = history[:, -1]
+                columns[f"{part}_loss"] = history[:, -1]
         columns["status"] = self.result.status
         columns["diverged_at"] = self.result.diverged_at
         plain = {name: np.asarray(values).tolist() for name, values in columns.items()}
@@ -252,7 +252,7 @@ class Study(ABC):
             if rows:
                 written.append(files.write(folder / f"{name}.csv", files.csv_text(rows)))
         written += [files.write(folder / name, text) for name, text in self.more_texts().items()]
-        from ensemble import report  # where its extra is installed, an interactive page too
+        from ensemble.studies import page as report  # where its extra is installed, an interactive page too
 
         if report.available():
             written.append(files.write(folder / "report.html", report.page(self)))

@@ -1,0 +1,288 @@
+"""Curves of error against width: the learning rate chosen on validation data, the error reported on test data.
+
+Between a `Result` and the plots: `choose` turns the rows of a study into `Curve` objects, which the displays draw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ensemble.results import Result
+from ensemble.specs import Specs
+from ensemble.statistics import FEW, Errorbar, Interval, ScalingFit, error_band, fit_scaling, summarize
+
+__all__ = [
+    "Curve",
+    "LearningCurve",
+    "choose",
+    "curve_rows",
+    "few_note",
+    "fixed_rows",
+    "learning_curves",
+    "learning_rows",
+    "map_rows",
+    "quartiles",
+    "scaling_rows",
+    "train_rows",
+]
+
+QUARTILES = ("lower_quartile", "median", "upper_quartile")
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+def quartiles(errors: ArrayLike) -> Floats:
+    """Return lower quartile, median and upper quartile over the last axis, shape (3, ...); +inf where diverged."""
+    summary = summarize(errors)
+    return np.stack([summary.lower_quartile, summary.median, summary.upper_quartile])
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Error against width for one kind of model: W widths, L learning rates, S seeds.
+
+    Attributes
+    ----------
+    data : str
+        Name of the dataset.
+    label : str
+        What kind of model this is, such as "adam".
+    settings : dict
+        The spec columns that all its models share and that set it apart from the study's other curves.
+    width, lr_grid, seeds : (W,) int, (L,) float, (S,) int
+        Ascending.
+    models : (W, L, S) int
+        Rows of the study's specs.
+    validation_mse, test_loss, train_loss : (W, L, S) float
+        After the last epoch, +inf where the model diverged.
+    """
+
+    data: str
+    label: str
+    settings: dict[str, Any]
+    width: Integers
+    lr_grid: Floats
+    seeds: Integers
+    models: Integers
+    validation_mse: Floats
+    test_loss: Floats
+    train_loss: Floats
+
+    @cached_property
+    def validation_median(self) -> Floats:
+        """Median over seeds of the validation MSE, (W, L): what the learning rate is chosen by."""
+        median: Floats = quartiles(self.validation_mse)[1]
+        return median
+
+    @cached_property
+    def best(self) -> Integers:
+        """Place in `lr_grid` of the chosen learning rate, (W,); the smaller one of two that tie."""
+        return np.asarray(np.argmin(self.validation_median, axis=1))
+
+    @property
+    def lr(self) -> Floats:
+        """Chosen learning rate, (W,)."""
+        return np.asarray(self.lr_grid[self.best])
+
+    @property
+    def at_edge(self) -> NDArray[np.bool_]:
+        """Whether the chosen learning rate is the first or last of several, (W,): a better one may lie beyond."""
+        return np.asarray((len(self.lr_grid) > 1) & ((self.best == 0) | (self.best == len(self.lr_grid) - 1)))
+
+    @property
+    def chosen(self) -> Integers:
+        """Rows of the specs at the chosen learning rate, (W, S)."""
+        return self.models[np.arange(len(self.width)), self.best]
+
+    @property
+    def errors(self) -> Floats:
+        """Test MSE at the chosen learning rate, (W, S)."""
+        return self.test_loss[np.arange(len(self.width)), self.best]
+
+    @property
+    def train_errors(self) -> Floats:
+        """Training MSE at the chosen learning rate, (W, S)."""
+        return self.train_loss[np.arange(len(self.width)), self.best]
+
+    @property
+    def middle(self) -> int:
+        """Place of the middle width, on a log scale: where the one fixed learning rate is tuned."""
+        logs = np.log(self.width)
+        return int(np.argmin(np.abs(logs - (logs[0] + logs[-1]) / 2)))
+
+    @property
+    def fixed_lr(self) -> float:
+        """The learning rate that is best at the middle width: what one gets who tunes once and then widens."""
+        return float(self.lr[self.middle])
+
+    @property
+    def fixed_errors(self) -> Floats:
+        """Test MSE at the fixed learning rate, (W, S)."""
+        return self.test_loss[:, self.best[self.middle]]
+
+    def interval(self, errorbar: Errorbar = "ci") -> Interval:
+        """Return the band around the median of `errors`, (W,) each; see `statistics.error_band`."""
+        return error_band(self.errors, errorbar)[0]
+
+    @cached_property
+    def scaling(self) -> ScalingFit:
+        """Line and power law of the median test MSE against width."""
+        return fit_scaling(self.width, self.errors)
+
+    @property
+    def quartiles(self) -> Floats:
+        """Lower quartile, median and upper quartile over seeds of `errors`, (3, W)."""
+        return quartiles(self.errors)
+
+    @property
+    def diverged(self) -> Integers:
+        """Number of seeds that diverged at the chosen learning rate, (W,)."""
+        return np.asarray(np.isinf(self.errors).sum(axis=1))
+
+    @property
+    def typical(self) -> Integers:
+        """Row of the model whose test MSE is the (lower) median over seeds, (W,)."""
+        middle = np.argsort(self.errors, axis=1, kind="stable")[:, (len(self.seeds) - 1) // 2]
+        return self.chosen[np.arange(len(self.width)), middle]
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Test MSE against epoch for one width at its chosen learning rate: quartiles (3, E) over `n_seeds` seeds."""
+
+    width: int
+    lr: float
+    epochs: Integers
+    quartiles: Floats
+    n_seeds: int
+    diverged: int
+
+
+def choose(specs: Specs, result: Result, label: str, data: str, **settings: Any) -> Curve:
+    """Return the curve of the models that learn `data` with these `settings`, a full grid of width, rate and seed.
+
+    Raises
+    ------
+    ValueError
+        No model matches, some combination is missing or there twice, or the result has no validation or test MSE.
+    """
+    if result.val_loss is None or result.test_loss is None:
+        raise ValueError("a study needs validation and test data; the result has no MSE on one of them")
+    match = np.asarray(specs.data == data)
+    for name, value in settings.items():
+        match &= getattr(specs, name) == value
+    rows = np.flatnonzero(match)
+    chosen = specs[rows]
+    axes = [np.unique(values, return_inverse=True) for values in (chosen.width, chosen.lr, chosen.seed)]
+    (width, at_width), (lr_grid, at_lr), (seeds, at_seed) = axes
+    models = np.full((len(width), len(lr_grid), len(seeds)), -1, dtype=np.int64)
+    models[at_width, at_lr, at_seed] = rows
+    if models.size == 0 or len(rows) != models.size or (models < 0).any():
+        raise ValueError(f"the models of curve {label!r} on {data!r} are no full grid of width, lr and seed")
+    return Curve(
+        data, label, settings, width, lr_grid, seeds, models,
+        validation_mse=result.val_loss[models, -1], test_loss=result.test_loss[models, -1],
+        train_loss=result.train_loss[models, -1],
+    )  # fmt: skip
+
+
+def learning_curves(curve: Curve, result: Result, widths: ArrayLike) -> list[LearningCurve]:
+    """Return the learning curves of some of a curve's widths, each at its chosen learning rate."""
+    assert result.test_loss is not None
+    found = []
+    for place in np.flatnonzero(np.isin(curve.width, widths)):
+        histories = result.test_loss[curve.chosen[place]]  # (S, E)
+        found.append(
+            LearningCurve(
+                int(curve.width[place]), float(curve.lr[place]), np.asarray(result.epochs),
+                quartiles(histories.T), len(curve.seeds), int(curve.diverged[place]),
+            )
+        )  # fmt: skip
+    return found
+
+
+def curve_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
+    """Return the rows of `summary.csv` for a curve of error against width."""
+    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": "test_loss"}
+    low, high = curve.interval()
+    return [
+        head
+        | {"width": int(curve.width[i]), "lr": float(curve.lr[i])}
+        | {"seeds": len(curve.seeds), "diverged": int(curve.diverged[i]), "note": few_note(len(curve.seeds))}
+        | dict(zip(QUARTILES, values, strict=True))
+        | {"ci_low": float(low[i]), "ci_high": float(high[i])}
+        for i, values in enumerate(curve.quartiles.T.tolist())
+    ]
+
+
+def fixed_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
+    """Return the rows of `summary.csv` for a curve at its one fixed learning rate."""
+    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": "test_mse_at_fixed_lr"}
+    low, high = error_band(curve.fixed_errors)[0]
+    return [
+        head
+        | {"width": width, "lr": curve.fixed_lr, "seeds": len(curve.seeds)}
+        | {"diverged": int(np.isinf(curve.fixed_errors[i]).sum()), "note": few_note(len(curve.seeds))}
+        | dict(zip(QUARTILES, quartiles(curve.fixed_errors[i]).tolist(), strict=True))
+        | {"ci_low": float(low[i]), "ci_high": float(high[i])}
+        for i, width in enumerate(curve.width.tolist())
+    ]
+
+
+def scaling_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
+    """Return the rows of `summary.csv` for the fits of error against width: slope, and a, b, c of a w^-b + c."""
+    head = {"figure": figure, "data": curve.data, **curve.settings, "seeds": len(curve.seeds)}
+    fit = curve.scaling
+    return [
+        head
+        | {"measure": f"scaling_{name}", "median": getattr(fit, name)}
+        | dict(zip(("ci_low", "ci_high"), getattr(fit, f"{name}_interval"), strict=True))
+        | {"note": " ".join(fit.warnings)}
+        for name in ("slope", "a", "b", "c")
+        if np.isfinite(getattr(fit, name))
+    ]
+
+
+def few_note(n_seeds: int) -> str:
+    """Return "few" where there are too few seeds to say much, else ""."""
+    return "few" if n_seeds < FEW else ""
+
+
+def train_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
+    """Return the rows of `summary.csv` for a curve of training error against width."""
+    low, high = error_band(curve.train_errors)[0]
+    rows = zip(curve_rows(figure, curve), quartiles(curve.train_errors).T.tolist(), low, high, strict=True)
+    return [
+        row
+        | {"measure": "train_loss", "ci_low": float(start), "ci_high": float(end)}
+        | dict(zip(QUARTILES, values, strict=True))
+        for row, values, start, end in rows
+    ]
+
+
+def learning_rows(figure: str, curve: Curve, learning: LearningCurve) -> list[dict[str, Any]]:
+    """Return the rows of `summary.csv` for one learning curve of `curve`."""
+    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": "test_loss"}
+    head |= {"width": learning.width, "lr": learning.lr, "seeds": learning.n_seeds, "diverged": learning.diverged}
+    return [
+        head | {"epoch": epoch} | dict(zip(QUARTILES, values, strict=True))
+        for epoch, values in zip(learning.epochs.tolist(), learning.quartiles.T.tolist(), strict=True)
+    ]
+
+
+def map_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
+    """Return the rows of `summary.csv` for a curve's map of validation error over learning rate and width."""
+    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": "val_loss"}
+    return [
+        head
+        | {"width": width, "lr": lr, "seeds": len(curve.seeds)}
+        | {"median": float(curve.validation_median[i, j]), "chosen": int(curve.best[i] == j)}
+        for i, width in enumerate(curve.width.tolist())
+        for j, lr in enumerate(curve.lr_grid.tolist())
+    ]

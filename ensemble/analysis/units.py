@@ -1,0 +1,127 @@
+"""What a study's models do beyond their error: dead hidden units, kinks on the move, and the mean of all seeds.
+
+Takes trained networks, and leaves arrays that the studies list in their tables and the plots draw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.analysis.curves import Curve
+from ensemble.data import Dataset
+from ensemble.networks import Network, NetworkStack
+from ensemble.results import Result
+from ensemble.training import train
+
+__all__ = ["Film", "dead_fraction", "film_rows", "films_of", "mean_prediction_mse", "unit_rows"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Film:
+    """Where the kinks of one model's hidden units are, from the initial network to the last: T epochs, H units.
+
+    Attributes
+    ----------
+    data : str
+    model, width : int
+        Row of the study's specs, and H.
+    epochs : (T,) int
+    kinks : (T, H)
+        In the data's own units of x; NaN for a unit without one (w = 0).
+    bend : (H,)
+        How much the unit changes the slope of the fit at its kink, after the last epoch, in units of y per unit of x.
+    """
+
+    data: str
+    model: int
+    width: int
+    epochs: NDArray[np.int64]
+    kinks: Floats
+    bend: Floats
+
+
+def dead_fraction(networks: NetworkStack, models: NDArray[np.int64], dataset: Dataset) -> Floats:
+    """Return the fraction of hidden units that are active on no training sample, one for each of `models` (...)."""
+    x = dataset.x_train if dataset.scale is None else dataset.scale.inputs(dataset.x_train)
+    if dataset.n_inputs == 1:  # active on one side of the kink: the outermost samples decide
+        x = np.array([x.min(axis=0), x.max(axis=0)])
+    found = np.empty(models.shape)
+    with np.errstate(over="ignore", invalid="ignore"):  # the weights of a diverged model
+        for place, model in np.ndenumerate(models):
+            network = networks[int(model)]
+            found[place] = 1.0 - np.mean((x @ network.w1 + network.b1 > 0).any(axis=0))
+    return found
+
+
+def mean_prediction_mse(curve: Curve, networks: NetworkStack, dataset: Dataset) -> Floats:
+    """Return the test MSE of the mean of all seeds' predictions at the chosen learning rates, (W,).
+
+    This is the ensemble in the statistical sense: one predictor made of all seeds. +inf where a seed diverged, as the
+    mean with it has no value.
+    """
+    assert dataset.x_test is not None and dataset.y_test is not None
+    found = np.full(len(curve.width), np.inf)
+    for place in np.flatnonzero(np.isfinite(curve.errors).all(axis=1)):
+        predictions = networks[curve.chosen[place]].predict(dataset.x_test)  # (S, N)
+        found[place] = np.mean((predictions.mean(axis=0) - dataset.y_test) ** 2)
+    return found
+
+
+def films_of(models: NDArray[np.int64], result: Result, datasets: dict[str, Dataset], frames: int = 40) -> list[Film]:
+    """Return the films of a few one-input models of a study.
+
+    The models are trained once more, with snapshots: a model's result does not depend on the others, so these are the
+    same networks to the last bit, and the study need not keep snapshots of thousands.
+    """
+    last = int(result.epochs[-1])
+    epochs = np.unique(np.geomspace(1, last, frames).astype(np.int64)) if last else np.zeros(0, np.int64)
+    epochs = np.concatenate([[0], epochs])
+    specs = result.specs[models]
+    again = train(specs, datasets, epochs=last, record=[], snapshots=epochs.tolist(), threads=1, progress=False)
+    films = []
+    for i, model in enumerate(models.tolist()):
+        networks = [again.snapshots[epoch][i] for epoch in epochs.tolist()]
+        kinks = np.stack([_kinks(network) for network in networks])
+        data, width = str(specs.data[i]), int(specs.width[i])
+        films.append(Film(data, model, width, epochs, kinks, _bend(networks[-1])))
+    return films
+
+
+def _kinks(network: Network) -> Floats:
+    """Return where the units switch, (H,), in the units of x as given."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        kinks = -network.b1 / network.w1[0]
+        if network.scale is not None:
+            kinks = network.scale.x_mean[0] + network.scale.x_std[0] * kinks
+    return np.where(np.isfinite(kinks), kinks, np.nan)
+
+
+def _bend(network: Network) -> Floats:
+    with np.errstate(over="ignore", invalid="ignore"):
+        bend = np.abs(network.w1[0] * network.w2)
+    if network.scale is not None:
+        bend = bend * (float(network.scale.y_std) / float(network.scale.x_std[0]))
+    return np.asarray(np.nan_to_num(bend))
+
+
+def unit_rows(figure: str, curve: Curve, measure: str, values: Floats) -> list[dict[str, Any]]:
+    """Return the rows of `summary.csv` for one number per width: (W,), or (W, S) of which the median is listed."""
+    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": measure, "seeds": len(curve.seeds)}
+    medians = values if values.ndim == 1 else np.median(values, axis=1)
+    pairs = zip(curve.width.tolist(), curve.lr.tolist(), medians.tolist(), strict=True)
+    return [head | {"width": width, "lr": lr, "median": median} for width, lr, median in pairs]
+
+
+def film_rows(film: Film) -> list[dict[str, Any]]:
+    """Return the rows of `kinks.csv`: one per epoch and hidden unit."""
+    return [
+        {"data": film.data, "model": film.model, "width": film.width, "epoch": epoch, "unit": unit, "kink": kink}
+        for epoch, kinks in zip(film.epochs.tolist(), film.kinks.tolist(), strict=True)
+        for unit, kink in enumerate(kinks)
+    ]

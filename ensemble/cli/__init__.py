@@ -1,0 +1,7 @@
+"""The command line."""
+
+from ensemble.cli.run import main
+
+__all__ = [
+    "main",
+]

@@ -1,0 +1,70 @@
+"""The picture of the claims: errors by epoch against the report's, and the width that a target needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from ensemble.plots.style import COLOURS, MARKERS, NOTE_COLOUR, sheet
+from ensemble.studies.claims.study import REPORTED, REPORTED_WIDTHS
+from ensemble.studies.width.study import WIDTHS
+
+if TYPE_CHECKING:
+    from ensemble.studies.claims.study import ClaimsStudy
+
+
+def claims_figures(study: ClaimsStudy) -> dict[str, Figure]:
+    """Return the claims' figure by name."""
+
+    def errors(ax: Axes) -> None:
+        epochs = study.result.epochs[1:]
+        for seed, history in enumerate(study.history[:, 1:]):
+            ax.plot(
+                epochs, history, color=COLOURS[0], alpha=0.35, linewidth=0.8, label="" if seed else "a seed of ours"
+            )
+        ax.plot(epochs, np.median(study.history[:, 1:], axis=0), color=COLOURS[0], marker="o", label="median of ours")
+        ax.plot(list(REPORTED), list(REPORTED.values()), linestyle="", marker="X", markersize=8, color=COLOURS[1],
+                label="the report (one seed)")  # fmt: skip
+        ax.set_yscale("log")
+        ax.set_xlabel("epoch (full-batch steps)")
+        ax.set_ylabel("training MSE (y²)")
+        ax.set_title("gd, width 640, learning rate 0.1")
+        ax.legend()
+
+    def widths(ax: Axes) -> None:
+        last = 2 * max(WIDTHS)
+        for row, (data, (words, low, high)) in enumerate(reversed(REPORTED_WIDTHS.items())):
+            ax.fill_betweenx([row - 0.42, row + 0.42], low, min(high, last), color="0.88", linewidth=0,
+                             label="the report's words" if not row else "")  # fmt: skip
+            ax.text(np.sqrt(low * min(high, last)), row + 0.3, words, ha="center", fontsize=7, color=NOTE_COLOUR)
+            for place, optimizer in enumerate(("gd", "adam")):
+                found = study.smallest(data, optimizer)
+                y = row + 0.15 - 0.15 * place
+                ax.hlines(y, found.low, min(found.high, last), color=COLOURS[place], linewidth=1.5)
+                width, marker = (last, ">") if found.width is None else (found.width, MARKERS[place])
+                label = "" if row != 1 else optimizer
+                ax.plot(width, y, linestyle="", color=COLOURS[place], marker=marker, label=label)
+            possible, built = study.in_principle[data]
+            for least, sign, label in ((built, "x", "built"), (possible, "|", "impossible to the left")):
+                if least is not None:
+                    ax.plot(least, row - 0.2, linestyle="", marker=sign, markersize=8, color="black",
+                            label="" if row else label)  # fmt: skip
+        ax.set_xscale("log", base=2)
+        ax.set_xlim(0.8, 1.25 * last)
+        ticks = [2**power for power in range(0, 12, 2)]
+        ax.xaxis.set_major_locator(FixedLocator(ticks))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.set_yticks(range(len(REPORTED_WIDTHS)), [name.replace("_", "\n") for name in reversed(REPORTED_WIDTHS)])
+        ax.set_ylim(-0.5, len(REPORTED_WIDTHS) - 0.5)
+        ax.grid(visible=False, axis="y")
+        ax.set_xlabel(f"smallest width with test MSE at most {100 * study.stated:.1g}% of the variance")
+        ax.set_title("bars: 95% intervals over seeds; >: not reached")
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
+
+    title = f"The report's claims put to the test ({len(study.settings['seeds'])} seeds)"
+    return {"summary": sheet([errors, widths], title, panel_size=(5.4, 3.6))}

@@ -1,0 +1,349 @@
+"""The original report's claims, each put to the test: a verdict by a stated rule, a number, and its interval.
+
+One pass trains the original's own recipe, all widths and learning rates on four targets, the arms without bias, and
+adam with a falling rate; a second one trains longer. The verdicts are computed, never written down.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble import limits
+from ensemble.analysis import Curve, choose
+from ensemble.data import sample
+from ensemble.specs import grid
+from ensemble.statistics import bootstrap_interval, compare, smallest_width
+from ensemble.studies.inputs import seeds_of
+from ensemble.studies.study import Fit, Setup, Study
+from ensemble.studies.width.study import LRS, WIDTHS
+from ensemble.training import train
+
+if TYPE_CHECKING:
+    from ensemble.plots import Figure
+
+__all__ = ["Claim", "ClaimsStudy", "claims_setup", "verdict"]
+
+# What the report says.
+REPORTED = {50: 0.033, 100: 0.016, 200: 0.006, 500: 0.001}  # training MSE by epoch, of one seed
+ROUNDING = 0.0005  # half a unit of their last digit
+REPORTED_SHARE = 0.02  # of the initial loss, after 50 epochs
+REPORTED_WIDTHS = {  # which widths its words allow
+    "quadratic": ("about 16", 8, 32),
+    "reciprocal_sine": ("several hundred", 200, 999),
+    "chirp": ("thousands", 1000, 9999),
+}
+RECIPE = {"optimizer": "gd", "lr": 0.1, "width": 640}
+
+OTHER_SHARES = (0.01, 0.001)  # of the variance, beside the stated one
+EPOCHS, LONGER = 500, 4000
+COSINE_LRS = tuple(2.0**step for step in range(-6, -2))
+BUILT = (*range(1, 17), 20, 24, 28, 32, 40, 48, 64)  # widths at which networks are built
+REPORT = "report"  # the original's data once more, for its own recipe
+HOLDS, PARTLY, FAILS = "holds", "holds in part", "does not hold"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row of the table; `interval` is that of 95% over seeds where nothing else is said."""
+
+    claim: str
+    verdict: str
+    number: str
+    interval: str
+    note: str
+
+
+def verdict(inside: bool, nearly: bool = False) -> str:
+    """Return the words for a rule that is met, met by some of the seeds or targets, or not met."""
+    return HOLDS if inside else PARTLY if nearly else FAILS
+
+
+def claims_setup(*, seeds: int | Iterable[int] = 16, noise: float = 0.01) -> Setup[ClaimsStudy]:
+    """Return the test of the claims before training.
+
+    Parameters
+    ----------
+    seeds : int or iterable of int
+        How many seeds (0, 1, ...), or which.
+    noise : float
+        Height a of the noise a U[0, 1) on the targets, in units of y.
+
+    Raises
+    ------
+    ValueError
+        Fewer than 2 seeds, or a noise that is not allowed.
+    """
+    listed = seeds_of(seeds)
+    names = ("reciprocal_sine", "quadratic", "half_sine", "chirp", "absolute")
+    datasets = {name: sample(name, noise=noise) for name in names}
+    datasets[REPORT] = datasets["reciprocal_sine"]
+    widths, width = list(WIDTHS), RECIPE["width"]
+    parts = [
+        grid(data=REPORT, seed=listed, **RECIPE),
+        *(
+            grid(data=list(names[:4]), optimizer=name, lr=LRS[name], width=widths, seed=listed)
+            for name in ("gd", "adam")
+        ),
+        grid(data="absolute", optimizer="gd", lr=LRS["gd"], width=width, seed=listed),
+        grid(data=["reciprocal_sine", "chirp", "absolute"], lr=LRS["gd"], width=width, seed=listed, hidden_bias=False),
+        grid(data="reciprocal_sine", optimizer="adam", schedule="cosine", lr=COSINE_LRS, width=width, seed=listed),
+    ]
+    settings: dict[str, Any] = {"seeds": listed, "noise": noise, "epochs": EPOCHS, "widths": widths}
+    specs = functools.reduce(operator.add, parts)
+    return Setup(ClaimsStudy, specs, datasets, EPOCHS, settings, record=[0, *REPORTED])
+
+
+@dataclass(frozen=True)
+class ClaimsStudy(Study):
+    """The trained test of the claims."""
+
+    name = "claims"
+
+    def curve(self, data: str, optimizer: str = "gd", **settings: Any) -> Curve:
+        """Return error against width with the best learning rate for each."""
+        full = {"optimizer": optimizer, "schedule": "constant", "hidden_bias": True} | settings
+        return choose(self.specs, self.result, optimizer, data, **full)
+
+    @property
+    def noise_floor(self) -> float:
+        """Variance of the noise: what no model can beat on test data in the mean."""
+        return float(self.settings["noise"]) ** 2 / 12
+
+    @cached_property
+    def stated(self) -> float:
+        """The error that counts as a fit, as a share of the target's variance: the one that the report ended at."""
+        return REPORTED[500] / float(np.var(self.datasets["reciprocal_sine"].y_train))
+
+    @cached_property
+    def history(self) -> NDArray[np.float64]:
+        """Training MSE of the original's recipe, (S, E) at epochs 0, 50, 100, 200, 500."""
+        return np.asarray(self.result.train_loss[np.flatnonzero(self.specs.data == REPORT)])
+
+    @cached_property
+    def in_principle(self) -> dict[str, tuple[int | None, int | None]]:
+        """By target: the smallest width that is not impossible for the stated error, and the smallest built."""
+        found = {}
+        for name in REPORTED_WIDTHS:
+            x, y = self.datasets[name].x_train[:, 0], self.datasets[name].y_train
+            error = self.stated * np.var(y)
+            floors = limits.width_floor(x, y, np.arange(1, max(BUILT) + 1))
+            possible = np.flatnonzero(floors <= error)
+            networks = zip(BUILT, limits.constructive_bounds(x, y, BUILT), strict=True)
+            built = [width for width, network in networks if np.mean((network.predict(x) - y) ** 2) <= error]
+            found[name] = (int(possible[0]) + 1 if len(possible) else None, built[0] if built else None)
+        return found
+
+    @cached_property
+    def longer(self) -> NDArray[np.float64]:
+        """Test MSE after `LONGER` epochs of adam with cosine schedule, (S,), at the rate best on validation data."""
+        lrs, seeds = COSINE_LRS, self.settings["seeds"]
+        specs = grid(
+            data="reciprocal_sine", optimizer="adam", schedule="cosine", lr=lrs, width=RECIPE["width"], seed=seeds
+        )
+        result = train(specs, self.datasets["reciprocal_sine"], epochs=LONGER, record=[], progress=False)
+        return np.asarray(choose(specs, result, "adam", "reciprocal_sine").errors[0])
+
+    @cached_property
+    def claims(self) -> list[Claim]:
+        """Return the table."""
+        return [
+            *self._errors_by_epoch(), self._share_after_50(), *self._widths(), self._half_sine(), *self._without_bias(),
+            *self._together(), *self._beyond(),
+        ]  # fmt: skip
+
+    def _errors_by_epoch(self) -> list[Claim]:
+        rows = []
+        for place, (epoch, reported) in enumerate(REPORTED.items(), start=1):
+            errors = self.history[:, place]
+            low, high = bootstrap_interval(errors)
+            rows.append(
+                Claim(
+                    f"training MSE {reported:g} at epoch {epoch}",
+                    verdict(bool(errors.min() - ROUNDING <= reported <= errors.max() + ROUNDING)),
+                    f"{np.median(errors):.2g}", _interval(low, high),
+                    f"one seed was reported; ours reach from {errors.min():.2g} to {errors.max():.2g}",
+                )
+            )  # fmt: skip
+        return rows
+
+    def _share_after_50(self) -> Claim:
+        shares = self.history[:, 1] / self.history[:, 0]
+        low, high = bootstrap_interval(shares)
+        return Claim(
+            "after 50 epochs the loss is 2% of the initial",
+            verdict(bool(low <= REPORTED_SHARE <= high), bool(shares.min() <= REPORTED_SHARE <= shares.max())),
+            f"{100 * np.median(shares):.2g}%", _interval(100 * low, 100 * high, "%"),
+            f"seeds from {100 * shares.min():.2g}% to {100 * shares.max():.2g}%",
+        )  # fmt: skip
+
+    def smallest(self, data: str, optimizer: str, share: float | None = None) -> Any:
+        """Return the smallest width whose median test MSE is a share (default: the stated one) of the variance."""
+        curve = self.curve(data, optimizer)
+        error = (self.stated if share is None else share) * float(np.var(self.datasets[data].y_train))
+        return smallest_width(curve.width, curve.errors, error)
+
+    def _widths(self) -> list[Claim]:
+        rows = []
+        for data, (words, low, high) in REPORTED_WIDTHS.items():
+            gd, adam = self.smallest(data, "gd"), self.smallest(data, "adam")
+            possible, built = self.in_principle[data]
+            widest = max(WIDTHS)
+            if gd.width is None:  # not reached: the claim may still hold if it is about widths beyond the widest
+                # Where a narrower network that is as good was built, what training lacks is not width.
+                decided = verdict(False, high > widest and (built is None or built >= low))
+                number = f"more than {widest}"
+            else:
+                decided = verdict(low <= gd.width <= high, bool(gd.low <= high and gd.high >= low))
+                number = str(gd.width)
+            by_adam = f"more than {widest}" if adam.width is None else f"{adam.width} {_interval(adam.low, adam.high)}"
+            exists = f"one of width {built} was built" if built else f"none up to {max(BUILT)} was built"
+            bound = f"impossible below {possible}" if possible else f"impossible up to {max(BUILT)}"
+            others = []
+            for share in OTHER_SHARES:
+                found = self.smallest(data, "gd", share).width
+                others.append(f"{found or f'more than {widest}'} for {100 * share:g}%")
+            variance = float(np.var(self.datasets[data].y_train))
+            left = [float(self.curve(data, name).quartiles[1, -1]) / variance for name in ("gd", "adam")]
+            rows.append(
+                Claim(
+                    f"{data.replace('_', ' ')} needs width {words}", decided, number, _interval(gd.low, gd.high),
+                    f"test MSE at most {100 * self.stated:.1g}% of the variance with gd ({', '.join(others)}); adam: "
+                    f"{by_adam}; in principle: {bound}, {exists}; at width {widest} gd leaves {100 * left[0]:.2g}%, "
+                    f"adam {100 * left[1]:.2g}% of the variance",
+                )
+            )  # fmt: skip
+        return rows
+
+    def _half_sine(self) -> Claim:
+        curve = self.curve("half_sine")
+        errors = curve.errors[curve.width.tolist().index(RECIPE["width"])]
+        variance = float(np.var(self.datasets["half_sine"].y_train))
+        low, high = bootstrap_interval(errors)
+        times = f"; {np.median(errors) / self.noise_floor:.0f} times the noise variance" if self.noise_floor else ""
+        best = float(self.curve("half_sine", "adam").quartiles[1].min()) / variance
+        return Claim(
+            "half a period of the sine fits well",
+            verdict(bool(high <= self.stated * variance), best <= self.stated),
+            f"{100 * np.median(errors) / variance:.2g}% of the variance",
+            _interval(100 * low / variance, 100 * high / variance, "%"),
+            f"gd, width {RECIPE['width']}, best rate{times}; adam at its best width: {100 * best:.2g}%",
+        )
+
+    def _without_bias(self) -> list[Claim]:
+        rows = []
+        for data in ("reciprocal_sine", "chirp", "absolute"):
+            with_bias, without = self.curve(data), self.curve(data, hidden_bias=False)
+            errors = with_bias.errors[with_bias.width.tolist().index(RECIPE["width"])]
+            found = compare(without.errors[0], errors, without.seeds, with_bias.seeds)
+            x, y = self.datasets[data].x_train[:, 0], self.datasets[data].y_train
+            floor = limits.no_bias_floor(x, y) / float(np.var(y))
+            low, high = np.exp(found.log_ratio_interval)
+            rows.append(
+                Claim(
+                    f"without bias, complex functions are hard: {data.replace('_', ' ')}",
+                    verdict(bool(low > 1 and floor > self.stated), bool(low > 1)),
+                    f"{np.exp(found.median_log_ratio):.3g} times the error with hidden bias", _interval(low, high),
+                    f"exact floor without bias, any width: {100 * floor:.3g}% of the variance, so "
+                    + ("impossible, not hard" if floor > self.stated else "it needs none"),
+                )
+            )  # fmt: skip
+        return rows
+
+    def _together(self) -> list[Claim]:
+        curve = self.curve("reciprocal_sine")
+        places = {width: place for place, width in enumerate(curve.width.tolist())}
+        narrow, wide = places[32], places[1024]
+        moves = curve.lr[narrow] / curve.lr[wide]
+        at_narrow = curve.test_loss[wide, curve.best[narrow]]
+        found = compare(at_narrow, curve.errors[wide], curve.seeds, curve.seeds)
+        low, high = np.exp(found.log_ratio_interval)
+        assert self.result.val_loss is not None
+        early = np.median(self.result.val_loss[curve.models[places[640]], 1], axis=1)  # (L,) after 50 epochs
+        early_lr = float(curve.lr_grid[int(np.argmin(early))])
+        return [
+            Claim(
+                "width and rate must be adapted together", verdict(bool(low > 1), bool(moves > 1)),
+                f"rate of width 32 at width 1024: {_times(np.exp(found.median_log_ratio))}", _interval(low, high),
+                f"best gd rate {curve.lr[narrow]:.3g} at width 32, {curve.lr[wide]:.3g} at 1024; inf: diverged",
+            ),
+            Claim(
+                "epochs and rate must be adapted together", verdict(early_lr != curve.lr[places[640]]),
+                f"best gd rate at width 640: {early_lr:.3g} for 50 epochs, {curve.lr[places[640]]:.3g} for 500", "",
+                "chosen on validation data, median over seeds",
+            ),
+        ]  # fmt: skip
+
+    def _beyond(self) -> list[Claim]:
+        rows = []
+        short = self.curve("reciprocal_sine", "adam", schedule="cosine")
+        for epochs, errors, target in ((EPOCHS, short.errors[0], 3e-5), (LONGER, self.longer, 1.25 * self.noise_floor)):
+            low, high = bootstrap_interval(errors)
+            times = f"{np.median(errors) / self.noise_floor:.2f} times the noise variance; " if self.noise_floor else ""
+            rows.append(
+                Claim(
+                    f"(ours) adam, cosine schedule, width 640, {epochs} epochs: test MSE at most {target:.3g}",
+                    verdict(bool(high <= target), bool(np.median(errors) <= target)),
+                    f"{np.median(errors):.3g}", _interval(low, high),
+                    f"{times}the report: {REPORTED[500]:g}",
+                )
+            )  # fmt: skip
+        return rows
+
+    def all_fits(self) -> list[tuple[str, Fit]]:
+        """Return no fits: the table is the outcome."""
+        return []
+
+    def figures(self) -> dict[str, Figure]:
+        """Return the picture of the first and third claim."""
+        from ensemble import plots
+
+        return plots.claims_figures(self)
+
+    def summary_rows(self) -> list[dict[str, Any]]:
+        """Return the table of claims and the points of the picture."""
+        rows: list[dict[str, Any]] = [{"figure": "claims", **asdict(claim)} for claim in self.claims]
+        for epoch, errors in zip(self.result.epochs.tolist(), self.history.T, strict=True):
+            rows += [
+                {"figure": "summary", "measure": "train_loss", "epoch": epoch, "seed": seed, "value": value}
+                for seed, value in zip(self.settings["seeds"], errors.tolist(), strict=True)
+            ]
+        for data in REPORTED_WIDTHS:
+            for optimizer in ("gd", "adam"):
+                found = self.smallest(data, optimizer)
+                ends = {"ci_low": found.low, "ci_high": found.high}
+                head = {"figure": "summary", "measure": "smallest_width", "data": data}
+                rows.append(head | {"optimizer": optimizer, "value": found.width} | ends)
+            for how, width in zip(("possible", "built"), self.in_principle[data], strict=True):
+                rows.append({"figure": "summary", "measure": f"smallest_width_{how}", "data": data, "value": width})
+        return rows
+
+    def more_texts(self) -> dict[str, str]:
+        """Return the table as Markdown, for a README."""
+        lines = ["| claim | verdict | measured | 95% interval | |", "|---|---|---|---|---|"]
+        for claim in self.claims:
+            lines.append(f"| {claim.claim} | **{claim.verdict}** | {claim.number} | {claim.interval} | {claim.note} |")
+        return {"claims.md": "\n".join(lines) + "\n"}
+
+    def report(self) -> str:
+        """Return the table for the terminal."""
+        lines = [f"The report's claims, {len(self.settings['seeds'])} seeds:"]
+        for claim in self.claims:
+            lines.append(f"  {claim.verdict:14} {claim.claim}: {claim.number} {claim.interval}".rstrip())
+            lines.append(f"  {'':14}   {claim.note}")
+        return "\n".join(lines)
+
+
+def _interval(low: Any, high: Any, unit: str = "") -> str:
+    return f"[{float(low):.3g}{unit}, {float(high):.3g}{unit}]"
+
+
+def _times(ratio: float) -> str:
+    return "diverges" if not np.isfinite(ratio) else f"{ratio:.3g} times the error"

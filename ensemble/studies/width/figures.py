@@ -1,0 +1,165 @@
+"""The figures of the width study: a summary, and one figure per topic with a panel per dataset (and optimizer)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ensemble.analysis import Curve, Film
+from ensemble.plots.curves import LearningCurveDisplay, LimitDisplay, WidthCurveDisplay
+from ensemble.plots.fits import FitDisplay
+from ensemble.plots.rates import LearningRateMapDisplay
+from ensemble.plots.style import STYLE, name_of, panel_shape, sheet, title_of
+from ensemble.plots.units import DeadUnitDisplay, KinkFilmDisplay
+
+if TYPE_CHECKING:
+    from ensemble.studies.width.study import WidthStudy
+
+Panel = Callable[[Axes], None]
+
+
+def width_figures(study: WidthStudy) -> dict[str, Figure]:
+    """Return the width study's figures by name."""
+    panels = _Panels(study)
+    names = list(study.datasets)
+    curves = [curve for name in names for curve in study.curves(name)]
+    fitted = [curve for curve in curves if study.datasets[curve.data].n_inputs == 1]
+    bounded = [name for name in names if study.bounds[name] is not None]
+    n_optimizers = len(study.settings["optimizers"])
+    columns = n_optimizers if n_optimizers > 1 and len(names) == 1 else min(4, len(curves))
+    seeds = f"median of {len(curves[0].seeds)} seeds"
+    after = f"after {study.setup.epochs} epochs"
+    found = {"summary": panels.summary(names)}
+    found["width_curves"] = sheet(
+        [panels.error(name) for name in names],
+        f"Test error against width {after}, learning rate chosen for each width", legend_at=0,
+    )  # fmt: skip
+    if bounded:
+        title = f"Training error {after}, and what is possible"
+        found["limits"] = sheet([panels.possible(name) for name in bounded], title, legend_at=0)
+    if fitted:
+        found["fits"] = sheet(
+            [panels.fits(curve) for curve in fitted], f"Fits {after}, each by the seed with the median error",
+            columns=columns, panel_size=panel_shape(len(fitted)), legend_at=0,
+        )  # fmt: skip
+    found["learning_curves"] = sheet(
+        [panels.learning(curve) for curve in curves],
+        f"Test error against epoch, learning rate chosen for each width ({seeds}; band: spread, interquartile range)",
+        columns=columns, panel_size=panel_shape(len(curves)),
+    )  # fmt: skip
+    found["learning_rate_map"] = sheet(
+        [panels.rates(curve) for curve in curves],
+        f"Validation error over learning rate and width ({seeds}; circles: best rate; grey: diverged)",
+        columns=columns, panel_size=panel_shape(len(curves)),
+    )  # fmt: skip
+    found["dead_units"] = sheet(
+        [panels.dead(name) for name in names], f"Hidden units that are active on no training sample {after}",
+        legend_at=0,
+    )  # fmt: skip
+    if study.films:
+        found["kink_film"] = sheet(
+            [panels.film(film) for film in study.films],
+            "Where the kinks go in training: one line per hidden unit, darker where it bends the last fit more;\n"
+            "dotted: the ends of the data",
+            columns=len(study.films) // len({film.data for film in study.films}), panel_size=(3.3, 2.3),
+        )  # fmt: skip
+    return found
+
+
+class _Panels:
+    """The panels of a width study, each a function that draws into an axes."""
+
+    def __init__(self, study: WidthStudy) -> None:
+        self.study = study
+
+    def summary(self, names: Sequence[str]) -> Figure:
+        """Return the one slide: fits, test error, and training error against what is possible, dataset by dataset."""
+        study = self.study
+        if len(names) == 1:
+            (name,) = names
+            best = study.best(name)
+            panels = [self.error(name, details=False, title="test error, best learning rate per width")]
+            panels += [self.fits(best)] if study.datasets[name].n_inputs == 1 else []
+            if study.bounds[name] is not None:
+                panels.append(self.possible(name, title="training error, and what is possible"))
+            panels += [self.rates(best)]
+            return sheet(panels, f"{title_of(study, name)}: how wide must a two-layer ReLU network be?")
+        shown = names[:4]
+        rows: list[list[Panel]] = []
+        if all(study.datasets[name].n_inputs == 1 for name in shown):
+            rows.append([self.fits(study.best(name), short=False) for name in shown])
+        rows.append([self.error(name, details=False) for name in shown])
+        if all(study.bounds[name] is not None for name in shown):
+            rows.append([self.possible(name) for name in shown])
+        panels = [panel for row in rows for panel in row]
+        more = f" (the first {len(shown)} of {len(names)} datasets)" if len(names) > len(shown) else ""
+        title = f"How wide must a two-layer ReLU network be?{more}"
+        figure = sheet(panels, title, columns=len(shown), panel_size=(3.3, 2.75), legend_at=len(panels) - 1)
+        if len(rows) == 3:  # the widths of the fits have colours of their own: their legend stays where it was
+            with rc_context(STYLE):
+                figure.axes[0].legend(fontsize=7)
+        return figure
+
+    def error(self, name: str, *, details: bool = True, title: str = "") -> Panel:
+        def draw(ax: Axes) -> None:
+            WidthCurveDisplay.from_study(self.study, name, details=details).plot(ax)
+            ax.set_title(title or title_of(self.study, name))
+
+        return draw
+
+    def fits(self, curve: Curve, *, short: bool = True) -> Panel:
+        def draw(ax: Axes) -> None:
+            FitDisplay.from_study(self.study, curve).plot(ax)
+            name = name_of(curve.data) if short else title_of(self.study, curve.data)
+            ax.set_title(f"{name}, {curve.label}")
+
+        return draw
+
+    def possible(self, name: str, *, title: str = "") -> Panel:
+        bounds = self.study.bounds[name]
+        assert bounds is not None
+
+        def draw(ax: Axes) -> None:
+            y_name = self.study.datasets[name].y_name
+            LimitDisplay(self.study.curves(name), bounds, y_name=y_name).plot(ax)
+            ax.set_title(title or title_of(self.study, name))
+
+        return draw
+
+    def learning(self, curve: Curve) -> Panel:
+        def draw(ax: Axes) -> None:
+            LearningCurveDisplay.from_study(self.study, curve).plot(ax)
+            legend = ax.get_legend()
+            assert legend is not None
+            legend.set_title("")  # the figure says it
+            ax.set_title(f"{name_of(curve.data)}, {curve.label}")
+
+        return draw
+
+    def rates(self, curve: Curve) -> Panel:
+        def draw(ax: Axes) -> None:
+            display = LearningRateMapDisplay.from_study(self.study, curve).plot(ax)
+            if hasattr(display, "colorbar_"):
+                display.colorbar_.set_label(f"validation MSE ({display.y_name}²)")
+            ax.set_title(f"{name_of(curve.data)}, {curve.label}")
+
+        return draw
+
+    def dead(self, name: str) -> Panel:
+        def draw(ax: Axes) -> None:
+            DeadUnitDisplay.from_study(self.study, name).plot(ax)
+            ax.set_title(title_of(self.study, name))
+
+        return draw
+
+    def film(self, film: Film) -> Panel:
+        def draw(ax: Axes) -> None:
+            KinkFilmDisplay.from_study(self.study, film).plot(ax)
+            optimizer = self.study.specs.row(film.model)["optimizer"]
+            ax.set_title(f"{name_of(film.data)}, {optimizer}, width {film.width}")
+
+        return draw

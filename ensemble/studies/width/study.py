@@ -1,0 +1,242 @@
+"""The width study: it asks how wide the network must be, when every width has the learning rate that suits it.
+
+Widths x seeds x learning rates x optimizers are trained in one pass; the rate is chosen on validation data, the error
+reported on test data.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.analysis import (
+    Bounds,
+    Curve,
+    Film,
+    LearningCurve,
+    bound_rows,
+    bounds_of,
+    choose,
+    curve_rows,
+    dead_fraction,
+    few_note,
+    film_rows,
+    films_of,
+    fixed_rows,
+    learning_curves,
+    learning_rows,
+    map_rows,
+    mean_prediction_mse,
+    scaling_rows,
+    train_rows,
+    unit_rows,
+)
+from ensemble.specs import grid
+from ensemble.studies.inputs import Data, as_datasets, few, noise_of, rates_of, seeds_of, values_of
+from ensemble.studies.study import Fit, Setup, Study
+
+if TYPE_CHECKING:
+    from ensemble.plots import Figure
+
+__all__ = ["LRS", "OPTIMIZERS", "TARGETS", "WIDTHS", "WidthStudy", "width_setup", "width_study"]
+
+TARGETS = ("reciprocal_sine", "quadratic", "half_sine", "chirp")
+WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 640, 1024)  # powers of two, and the original's 640
+# Steps of sqrt(2): in steps of 2, gd misses its best rate, close to divergence, at some widths (256: twice the error).
+LRS = {
+    "gd": tuple(2.0 ** (step / 2) for step in range(-10, 3)),
+    "momentum": tuple(2.0 ** (step / 2) for step in range(-16, -4)),
+    "adam": tuple(2.0 ** (step / 2) for step in range(-16, -1)),
+}
+OPTIMIZERS = ("gd", "adam")
+FIT_WIDTHS = 4  # widths whose fits and learning curves are drawn
+FILMS, FILM_WIDEST = 3, 256  # widths whose kinks are followed, and the widest: more lines than that are a blot
+
+
+def width_setup(
+    data: Data = TARGETS,
+    *,
+    widths: Iterable[int] = WIDTHS,
+    seeds: int | Iterable[int] = 16,
+    lrs: Iterable[float] | Mapping[str, Iterable[float]] = LRS,
+    optimizers: Iterable[str] = OPTIMIZERS,
+    epochs: int = 500,
+    noise: float = 0.01,
+) -> Setup[WidthStudy]:
+    """Return the width study before training; parameters and errors as in `width_study`."""
+    datasets, notes = as_datasets(data, noise)
+    names = values_of("optimizers", optimizers)
+    rates = rates_of(lrs, names)
+    settings: dict[str, Any] = {
+        "widths": values_of("widths", widths), "seeds": seeds_of(seeds), "lrs": rates, "optimizers": names,
+        "epochs": epochs, "noise": noise_of(data, noise),
+    }  # fmt: skip
+    parts = [
+        grid(data=list(datasets), optimizer=name, lr=rates[name], width=settings["widths"], seed=settings["seeds"])
+        for name in names
+    ]
+    specs = functools.reduce(operator.add, parts)
+    return Setup(WidthStudy, specs, datasets, epochs, settings, notes)
+
+
+def width_study(
+    data: Data = TARGETS,
+    *,
+    widths: Iterable[int] = WIDTHS,
+    seeds: int | Iterable[int] = 16,
+    lrs: Iterable[float] | Mapping[str, Iterable[float]] = LRS,
+    optimizers: Iterable[str] = OPTIMIZERS,
+    epochs: int = 500,
+    noise: float = 0.01,
+    threads: int | None = None,
+    progress: bool | None = None,
+) -> WidthStudy:
+    """Train every combination of width, seed, learning rate and optimizer, and return the study.
+
+    Parameters
+    ----------
+    data : str, sequence of str, Dataset, or dict of Dataset
+        Names of targets to sample, or own data; own data without validation and test parts is split.
+    widths, lrs, optimizers : iterables
+        Hidden units, learning rates (or a dict of them by optimizer), and names of optimizers; no value twice.
+    seeds : int or iterable of int
+        How many seeds (0, 1, ...), or which.
+    epochs : int
+        Number of full-batch steps.
+    noise : float
+        Height a of the noise a U[0, 1) on sampled targets, in units of y.
+    threads, progress
+        As in `ensemble.train`.
+
+    Raises
+    ------
+    ValueError
+        A value that is not allowed, or data that cannot be split.
+    """
+    setup = width_setup(data, widths=widths, seeds=seeds, lrs=lrs, optimizers=optimizers, epochs=epochs, noise=noise)
+    return setup.run(threads=threads, progress=progress)
+
+
+@dataclass(frozen=True)
+class WidthStudy(Study):
+    """A trained width study: one curve of test error against width per dataset and optimizer."""
+
+    name = "width_study"
+
+    @cached_property
+    def _curves(self) -> dict[str, list[Curve]]:
+        optimizers = self.settings["optimizers"]
+        return {
+            data: [choose(self.specs, self.result, name, data, optimizer=name) for name in optimizers]
+            for data in self.datasets
+        }
+
+    def curves(self, data: str | None = None) -> list[Curve]:
+        """Return one curve per optimizer on a dataset (default: the first)."""
+        return self._curves[next(iter(self.datasets)) if data is None else data]
+
+    def best(self, data: str) -> Curve:
+        """Return the optimizer's curve that gets lowest on validation data."""
+        return min(self.curves(data), key=lambda curve: float(curve.validation_median.min()))
+
+    def dead_units(self, curve: Curve) -> NDArray[np.float64]:
+        """Return the fraction of dead hidden units at the chosen learning rates, (W, S)."""
+        assert self.result.networks is not None
+        return dead_fraction(self.result.networks, curve.chosen, self.datasets[curve.data])
+
+    def mean_prediction(self, curve: Curve) -> NDArray[np.float64]:
+        """Return the test MSE of the mean of all seeds' predictions at the chosen learning rates, (W,)."""
+        assert self.result.networks is not None
+        return mean_prediction_mse(curve, self.result.networks, self.datasets[curve.data])
+
+    @cached_property
+    def films(self) -> list[Film]:
+        """Kinks over epochs for a few widths of the best optimizer on each dataset with one input."""
+        models: list[int] = []
+        for data, dataset in self.datasets.items():
+            if dataset.n_inputs == 1:
+                curve = self.best(data)
+                narrow = curve.width[curve.width <= FILM_WIDEST]
+                shown = few(narrow[1:] if len(narrow) > FILMS else narrow, FILMS)
+                models += [m for w, m in zip(curve.width.tolist(), curve.typical.tolist(), strict=True) if w in shown]
+        return films_of(np.array(models, dtype=np.int64), self.result, self.datasets) if models else []
+
+    @cached_property
+    def bounds(self) -> dict[str, Bounds | None]:
+        """What is possible on each dataset; None where it is not known."""
+        return {name: bounds_of(name, data, self.specs.width) for name, data in self.datasets.items()}
+
+    def learning_curves(self, curve: Curve) -> list[LearningCurve]:
+        """Return the learning curves of a few widths of a curve."""
+        return learning_curves(curve, self.result, few(curve.width, FIT_WIDTHS))
+
+    def fits(self, curve: Curve) -> list[Fit]:
+        """Return the fits of a few widths of a curve, each by the seed with the median test MSE; D = 1 only."""
+        if self.datasets[curve.data].n_inputs > 1:
+            return []
+        shown = few(curve.width, FIT_WIDTHS)
+        pairs = zip(curve.width.tolist(), curve.typical.tolist(), strict=True)
+        return [self.fit(f"width {width}", model) for width, model in pairs if width in shown]
+
+    def all_fits(self) -> list[tuple[str, Fit]]:
+        """Return every fitted curve of the plots, with its optimizer."""
+        return [(curve.label, fit) for data in self.datasets for curve in self.curves(data) for fit in self.fits(curve)]
+
+    def figures(self) -> dict[str, Figure]:
+        """Return the summary and one figure per topic, with a panel per dataset (and optimizer)."""
+        from ensemble import plots
+
+        return plots.width_figures(self)
+
+    def more_tables(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the kinks over epochs."""
+        return {"kinks": [row for film in self.films for row in film_rows(film)]}
+
+    def summary_rows(self) -> list[dict[str, Any]]:
+        """Return one row per point of the curves, the learning curves and the learning-rate maps."""
+        rows: list[dict[str, Any]] = []
+        for curve in (curve for data in self.datasets for curve in self.curves(data)):
+            rows += curve_rows("width_curves", curve) + fixed_rows("width_curves", curve)
+            rows += unit_rows("width_curves", curve, "test_mse_of_mean_prediction", self.mean_prediction(curve))
+            rows += scaling_rows("scaling", curve)
+            rows += unit_rows("dead_units", curve, "dead_fraction", self.dead_units(curve))
+            for learning in self.learning_curves(curve):
+                rows += learning_rows("learning_curves", curve, learning)
+            rows += map_rows("learning_rate_map", curve)
+            if self.bounds[curve.data] is not None:
+                rows += train_rows("limits", curve)
+        for bounds in self.bounds.values():
+            rows += [] if bounds is None else bound_rows("limits", bounds)
+        return rows
+
+    def report(self) -> str:
+        """Return a table of width, chosen learning rate and median test MSE per optimizer, and how it scales."""
+        lines: list[str] = []
+        for data in self.datasets:
+            curves: Sequence[Curve] = self.curves(data)
+            n_seeds = len(curves[0].seeds)
+            few_seeds = " (few)" * bool(few_note(n_seeds))
+            lines.append(f"{data}: median test MSE over {n_seeds} seeds{few_seeds} after {self.setup.epochs} epochs")
+            lines.append("   width" + "".join(f"{curve.label:>12}  at lr    " for curve in curves))
+            for i, width in enumerate(curves[0].width.tolist()):
+                cells = "".join(
+                    f"{curve.quartiles[1, i]:12.2e}  {f'{curve.lr[i]:.3g}' + '*' * bool(curve.at_edge[i]):<9}"
+                    for curve in curves
+                )
+                lines.append(f"{width:8d}{cells}".rstrip())
+            if any(curve.at_edge.any() for curve in curves):
+                lines.append("  * the first or last of the learning rates: a better one may lie beyond")
+            for curve in curves:
+                fit = curve.scaling
+                if np.isfinite(fit.slope):
+                    low, high = fit.slope_interval
+                    caution = f" (caution: {'; '.join(fit.warnings)})" if fit.warnings else ""
+                    lines.append(f"  {curve.label}: MSE ~ width^{fit.slope:.2f} [{low:.2f}, {high:.2f}]{caution}")
+        return "\n".join(lines)
