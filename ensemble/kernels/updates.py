@@ -11,14 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.kernels.jit import jit
+from ensemble.rules.optimizers import EPSILON, OPTIMIZERS, WEIGHT_LIMIT
 
 Array = NDArray[np.float64]
 
-GD, MOMENTUM, ADAM = 0, 1, 2  # places in specs.CHOICES["optimizer"]
-
-# The same numbers as in optimizers.py, which says what they are for.
-EPSILON = 1e-8
-WEIGHT_LIMIT = 1e75
+GD, MOMENTUM, ADAM = (list(OPTIMIZERS).index(name) for name in ("gd", "momentum", "adam"))
 
 
 class Models(NamedTuple):
