@@ -73,8 +73,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]  # numba ships no types
 def _stamp() -> tuple[str, bool]:
     """Return what the compiled form of every kernel depends on, beside what numba looks at itself."""
     digest = hashlib.sha256()
-    here = Path(__file__).parent
-    for path in sorted([*here.glob("*.py"), *here.parent.glob("rules/*.py")]):  # kernels take constants from the rules
+    for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest(), bool(numba.config.BOUNDSCHECK)
 

@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.kernels.jit import jit
-from ensemble.rules.optimizers import EPSILON, OPTIMIZERS, WEIGHT_LIMIT
 
 Array = NDArray[np.float64]
 
-GD, MOMENTUM, ADAM = (list(OPTIMIZERS).index(name) for name in ("gd", "momentum", "adam"))
+GD, MOMENTUM, ADAM = 0, 1, 2  # places in OPTIMIZERS of rules/optimizers.py
+
+# The same numbers as there, which says what they are for.
+EPSILON = 1e-8
+WEIGHT_LIMIT = 1e75
 
 
 class Models(NamedTuple):

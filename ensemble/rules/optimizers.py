@@ -1,7 +1,7 @@
 """The update rules: gd, momentum and adam, with a learning-rate schedule and weight decay, written out in NumPy.
 
-One row of `OPTIMIZERS` is one optimizer: the choices of `specs`, the codes and the costs of the compiled engines come
-from there, and `kernels/updates.py` is tested against it.
+One row of `OPTIMIZERS` is one optimizer: the choices of `specs` and the costs of the compiled engines come from there,
+and `kernels/updates.py` is tested against it.
 """
 
 from __future__ import annotations
