@@ -148,11 +148,12 @@ def test_several_datasets_in_one_pass():
         assert_same_networks(alone.networks, result.networks[index])
         assert_same_networks(alone.snapshots[3], result.snapshots[3][index])
         np.testing.assert_array_equal(result.train_loss[index], alone.train_loss)
-        for both, one in ((result.test_loss, alone.test_loss), (result.val_loss, alone.val_loss)):
-            if one is None:
-                assert np.isnan(both[index]).all()  # this dataset has no such part
+        assert alone.parts == tuple(dataset.parts())
+        for part, both in result.losses.items():
+            if part in alone.parts:
+                np.testing.assert_array_equal(both[index], alone.losses[part])
             else:
-                np.testing.assert_array_equal(both[index], one)
+                assert np.isnan(both[index]).all()
         np.testing.assert_array_equal(
             result.networks.predict([0.5, 1500.0])[index], alone.networks.predict([0.5, 1500.0])
         )

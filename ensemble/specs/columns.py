@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, Required, TypeAlias, TypedDict, Typ
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.rules.optimizers import OPTIMIZERS, SCHEDULES
 from ensemble.system.checks import text
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "check_column", "check_names",
 ]  # fmt: skip
 
+# For type checkers, who cannot read a table; `CHOICES` holds the same names.
 Optimizer = Literal["gd", "momentum", "adam"]
 Schedule = Literal["constant", "cosine"]
 Init = Literal["normal", "he", "uniform", "fan_in"]
@@ -25,8 +27,8 @@ Parametrization = Literal["standard", "mup"]
 
 # Settings chosen by name are stored as their place in these lists: a byte per model, and what kernels branch on.
 CHOICES: dict[str, tuple[str, ...]] = {
-    "optimizer": get_args(Optimizer),
-    "schedule": get_args(Schedule),
+    "optimizer": tuple(OPTIMIZERS),
+    "schedule": SCHEDULES,
     "init": get_args(Init),
     "parametrization": get_args(Parametrization),
 }
