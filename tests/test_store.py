@@ -58,7 +58,8 @@ def content(result):
     """Return all that a result says, by name, as digests of its bytes."""
     arrays = {"epochs": result.epochs, "diverged_at": result.diverged_at}
     arrays |= {name: getattr(result, name, None) for name in ("train_loss", "test_loss", "val_loss")}
-    stacks = {"networks": getattr(result, "networks", None)} | {f"snapshot {epoch}": kept for epoch, kept in result.snapshots.items()}
+    stacks = {"networks": getattr(result, "networks", None)}
+    stacks |= {f"snapshot {epoch}": kept for epoch, kept in result.snapshots.items()}
     for name, stack in stacks.items():
         if stack is not None:
             for i, network in enumerate(stack):
