@@ -11,6 +11,7 @@ import ensemble
 from ensemble.engines import base as engines
 from ensemble.rules import optimizers
 from ensemble.training import running as training
+from ensemble.training.request import make_settings
 
 EPOCHS = 12
 ENGINES = [("spline", 1), ("dense", 1), ("numpy", 1), ("dense", 3), ("numpy", 3)]
@@ -134,7 +135,7 @@ def test_any_chunks(engine, d, constants, fewest, most, monkeypatch):
 @every_engine
 def test_a_chunk_keeps_the_order_of_its_specs(engine, d):
     """`train` hands over chunks sorted by width, but whoever calls `run_chunk` need not."""
-    settings = training._settings(EPOCHS, None, [EPOCHS], engine, True)
+    settings = make_settings(EPOCHS, None, [EPOCHS], engine, True)
     rows = engines.run_chunk(mixed_specs(), make_data(d), settings)
     assert all_bits(rows) == alone(engine, d)
     np.testing.assert_array_equal(rows.snapshots[EPOCHS].w1, rows.networks.w1)

@@ -23,6 +23,7 @@ from ensemble.engines import base as engines
 from ensemble.store import run as store
 from ensemble.system import archive, lock
 from ensemble.training import running as training
+from ensemble.training.request import make_settings
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
 
@@ -586,7 +587,7 @@ def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
     monkeypatch.setattr(checkpoint, "SECONDS", 1e9)
     monkeypatch.setattr(engines, "_WORTH_SAVING", 0.0)
     specs, data = ensemble.grid(width=5), make_data()
-    settings = training._settings(EPOCHS, None, None, "spline", True)
+    settings = make_settings(EPOCHS, None, None, "spline", True)
     place = Checkpoint(tmp_path / "state.npz", checkpoint.SECONDS)
     stop = threading.Event()
     pauses, pause = [], engines.Run.pause
