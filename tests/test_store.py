@@ -23,6 +23,7 @@ from ensemble.engines import base as engines
 from ensemble.store import run as store
 from ensemble.system import archive, lock
 from ensemble.training import running as training
+from ensemble.training.request import make_settings
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
 
@@ -57,8 +58,9 @@ def train(specs, data=None, **options):
 def content(result):
     """Return all that a result says, by name, as digests of its bytes."""
     arrays = {"epochs": result.epochs, "diverged_at": result.diverged_at}
-    arrays |= {name: getattr(result, name) for name in ("train_loss", "test_loss", "val_loss")}
-    stacks = {"networks": result.networks} | {f"snapshot {epoch}": kept for epoch, kept in result.snapshots.items()}
+    arrays |= {name: getattr(result, name, None) for name in ("train_loss", "test_loss", "val_loss")}
+    stacks = {"networks": getattr(result, "networks", None)}
+    stacks |= {f"snapshot {epoch}": kept for epoch, kept in result.snapshots.items()}
     for name, stack in stacks.items():
         if stack is not None:
             for i, network in enumerate(stack):
@@ -138,7 +140,7 @@ def test_a_stored_run_is_the_run(engine, d, options, tmp_path, trained):
     assert loaded.specs == specs
     assert sum(trained) == len(specs)
     np.testing.assert_array_equal(loaded.status, stored.status)
-    if stored.networks is not None:
+    if hasattr(stored, "networks"):
         x = data.x_test
         np.testing.assert_array_equal(loaded.networks.predict(x), stored.networks.predict(x))
 
@@ -585,7 +587,7 @@ def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
     monkeypatch.setattr(checkpoint, "SECONDS", 1e9)
     monkeypatch.setattr(engines, "_WORTH_SAVING", 0.0)
     specs, data = ensemble.grid(width=5), make_data()
-    settings = training._settings(EPOCHS, None, None, "spline", True)
+    settings = make_settings(EPOCHS, None, None, "spline", True)
     place = Checkpoint(tmp_path / "state.npz", checkpoint.SECONDS)
     stop = threading.Event()
     pauses, pause = [], engines.Run.pause
