@@ -178,7 +178,7 @@ def wilcoxon_exact(differences: ArrayLike) -> float:
     ranks, above = ranks[order] // max(1, np.gcd.reduce(ranks)), above[order]
     most = int(min(ranks[above].sum(), ranks[~above].sum()))  # by symmetry the p of either side
     # The chance that a sum over all ranks is at most `most` follows from those of every second rank and of the rest.
-    # Each half has half the ranks and half the sums, so that n = 2,000 takes 0.3 s instead of 20.
+    # Each half has half the ranks and half the sums, so that n = 2,000 takes 0.3 s (0.8 s with ties), not 12.
     one, other = (_chances(half, most) for half in (ranks[::2], ranks[1::2]))
     up_to = np.cumsum(other)
     left = np.minimum(most - np.arange(len(one)), len(other) - 1)
