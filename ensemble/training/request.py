@@ -61,12 +61,8 @@ def _epoch_set(name: str, values: Iterable[int], epochs: int) -> set[int]:
 def named_datasets(specs: Specs, data: Dataset | Datasets) -> dict[str, Dataset]:
     """Return the datasets that the specs name."""
     if not isinstance(specs, Specs):
-        one = (
-            ", as specs[:1] is for the first model"
-            if isinstance(specs, Spec)
-            else ", as ensemble.grid(width=...) makes"
-        )
-        raise ValueError(f"specs is a {type(specs).__name__}; Specs are needed{one}")
+        such = "specs[:1] is for the first model" if isinstance(specs, Spec) else "ensemble.grid(width=...) makes"
+        raise ValueError(f"specs is a {type(specs).__name__}; Specs are needed, as {such}")
     if not len(specs):
         raise ValueError("specs is empty; at least one model is needed")
     names = np.unique(specs.data).tolist()
