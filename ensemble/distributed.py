@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import Any
 
 from ensemble.data import Dataset
+from ensemble.kernels.jit import target
 from ensemble.system.extras import load_extra
 from ensemble.system.progress import note
 from ensemble.system.provenance import DECIDE_BITS, installed
@@ -109,8 +110,8 @@ class ClusterExecutor(Executor):
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         self.shutdown()
         if isinstance(error, import_module("distributed").scheduler.KilledWorker):
-            died = f"every worker that took up the chunk {error.args[0]} died"
-            raise BrokenExecutor(f"{died}; see the workers' logs; finished chunks are in the store") from error
+            died = f"every worker that took up the chunk {error.args[0]} died; see the workers' logs"
+            raise BrokenExecutor(f"{died}; what a store holds stays valid") from error
         if isinstance(error, CancelledError):
             if self._client.status != "running":
                 raise _lost(self._client) from error
@@ -170,13 +171,6 @@ def _require_same(worker: str, there: Mapping[str, str] | Exception, here: Mappi
 def _decides_bits() -> dict[str, str]:
     """Return what the last bits of a result depend on: versions, and what the compiler compiles for."""
     return installed(DECIDE_BITS) | target()
-
-
-def target() -> dict[str, str]:
-    from numba.core.registry import cpu_target
-
-    _, cpu, features = cpu_target.target_context.codegen().magic_tuple()
-    return {"cpu": str(cpu), "features": ",".join(name for name in str(features).split(",") if name.startswith("+"))}
 
 
 def _lost(client: Any) -> SchedulerLostError:
