@@ -323,7 +323,4 @@ def test_a_missing_extra_is_named_with_its_command(missing):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ.copy())
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert (
-        last
-        == "ImportError: the estimators need the extra 'sklearn': pip install 'relu-ensemble[sklearn]'"
-    )
+    assert last == "ImportError: the estimators need the extra 'sklearn': pip install 'relu-ensemble[sklearn]'"
