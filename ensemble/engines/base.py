@@ -81,7 +81,8 @@ def epoch_seconds(engine: str, specs: Specs, data: Dataset) -> Array:
 
     For cutting work into chunks of equal cost and for telling the user what to expect; results never depend on it.
     """
-    n, d, h = data.n_train, data.n_inputs, specs.width
+    n, d = data.n_train, data.n_inputs
+    h: NDArray[Any] = specs.width
     if engine == "spline":
         adam = np.where(specs.codes("optimizer") == CHOICES["optimizer"].index("adam"), 4.5e-9 * h, 0.0)
         return np.where(h <= n // 4, 5e-8 + 12e-9 * h, 1.2e-9 * n + 7e-9 * h) + adam
@@ -368,7 +369,7 @@ class _Group:
         self.parts = _prepared(run.data, "numpy")
         start = run.networks.take(models)
         self.stack = start
-        self.theta = start.parameters.reshape(len(models), -1)
+        self.theta: Array = start.parameters.reshape(len(models), -1)
         self.moments = optimizers.init(*self.theta.shape)
         self.factors = optimizers.rate_factors(run.settings.epochs)
         mup = run.specs.parametrization[models] == "mup"
@@ -376,7 +377,7 @@ class _Group:
         sizes = [(run.data.n_inputs + 1) * self.width, self.width, 1]
         self.scale = np.repeat(np.column_stack([by_layer, np.ones(len(models))]), sizes, axis=1)
 
-    def state(self, number: int) -> dict[str, Array]:
+    def state(self, number: int) -> dict[str, Any]:
         """Return what changes in training, by name; `number` is the group's."""
         moments = {f"group_{number}_moment_{i}": values for i, values in enumerate(self.moments)}
         return {f"group_{number}_theta": self.theta, f"group_{number}_alive": self.alive} | moments

@@ -199,6 +199,7 @@ def train(
             if run is not None:
                 run.commit(index, rows)
             result.assemble(index, rows)
+            result.fresh[index] = True
             bar.update(len(index))
     return result
 
