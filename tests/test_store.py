@@ -23,7 +23,9 @@ from ensemble.engines import Checkpoint, checkpoint
 from ensemble.engines import base as engines
 from ensemble.store import run as store
 from ensemble.system import archive, lock
+from ensemble.training import planning
 from ensemble.training import running as training
+from ensemble.training.request import make_settings
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
 
@@ -232,7 +234,7 @@ def test_alone_permuted_in_any_chunks_and_threads(engine, d, tmp_path, monkeypat
     for threads in (1, 2, 4):
         folder = tmp_path / f"threads {threads}"
         assert content(train(specs[order], data, engine=engine, threads=threads, store=folder)) != expected
-        monkeypatch.setattr(training, "_CHUNKS_PER_RUN", threads)
+        monkeypatch.setattr(planning, "_CHUNKS_PER_RUN", threads)
         assert content(train(specs, data, engine=engine, threads=threads, store=folder)) == expected
     folder = tmp_path / "one by one"
     for i in order:
@@ -514,7 +516,7 @@ def test_a_long_model_goes_on_from_its_state(engine, d, chunks, after, tmp_path,
     specs = ensemble.grid(width=[5, 3], optimizer=["adam", "momentum"], lr=0.02)
     specs += ensemble.grid(width=4, lr=[1e10, 0.01])  # one diverges
     options = {"engine": engine, "snapshots": [2, 5, EPOCHS], "threads": 1}
-    monkeypatch.setattr(training, "_CHUNKS_PER_RUN", chunks)
+    monkeypatch.setattr(planning, "_CHUNKS_PER_RUN", chunks)
     with np.errstate(all="ignore"):
         expected = content(train(specs, make_data(d), **options))
         saves = _dying_save(monkeypatch, after)
@@ -587,7 +589,7 @@ def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
     monkeypatch.setattr(checkpoint, "SECONDS", 1e9)
     monkeypatch.setattr(engines, "_WORTH_SAVING", 0.0)
     specs, data = ensemble.grid(width=5), make_data()
-    settings = training._settings(EPOCHS, None, None, "spline", True)
+    settings = make_settings(EPOCHS, None, None, "spline", True)
     place = Checkpoint(tmp_path / "state.npz", checkpoint.SECONDS)
     stop = threading.Event()
     pauses, pause = [], engines.Run.pause
