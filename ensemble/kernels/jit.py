@@ -16,25 +16,40 @@ import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.registry import cpu_target
 
-__all__ = ["jit", "target"]
+__all__ = ["inlined", "inner", "jit", "target"]
 
 _NOT_KEPT = "compiled kernels cannot be cached: no folder is writable; NUMBA_CACHE_DIR names another"
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
+_FLAGS = {
+    "nogil": True,  # chunks run side by side in a thread pool
+    "error_model": "numpy",  # without it a division by zero raises
+}
+
+
 def jit(function: Kernel) -> Kernel:
-    """Compile a kernel at its first call, or load it from the cache."""
-    compiled = numba.njit(
-        nogil=True,  # chunks run side by side in a thread pool
-        error_model="numpy",  # without it a division by zero raises
-    )(function)
+    """Compile a kernel that Python calls, at its first call, or load it from the cache."""
+    compiled = numba.njit(**_FLAGS)(function)
     if compiled is not function:  # it is, with NUMBA_DISABLE_JIT=1
         try:
             compiled._cache = _Cache(function)
         except (OSError, RuntimeError):  # numba's word for: no folder to cache in is writable
             _note_once(_NOT_KEPT)
     result: Kernel = compiled
+    return result
+
+
+def inner(function: Kernel) -> Kernel:
+    """Compile a function that only kernels call, as a part of them: without a door for Python, and not cached."""
+    result: Kernel = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)(function)
+    return result
+
+
+def inlined(function: Kernel) -> Kernel:
+    """Do as `inner`, for what is called in every step: its lines take the place of the call."""
+    result: Kernel = numba.njit(inline="always", **_FLAGS)(function)
     return result
 
 
