@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from ensemble.cli.signals import Stage, guard
+from ensemble.cli.signals import DONE, FAILED, INTERRUPTED, USAGE, Stage, guard
 
-__all__ = ["main", "module", "script"]
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "USAGE", "main", "module", "script"]
 
 
 def main(study: str, arguments: Sequence[str] | None = None, *, last: bool = False) -> int:

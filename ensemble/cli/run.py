@@ -49,6 +49,9 @@ def run(study: str, arguments: Sequence[str], stage: Stage) -> int:
         options = parser.parse_args(arguments)
     except SystemExit as stop:  # also --help and --version, with status 0
         return int(stop.code or 0)
+    for flag in ("out", "store", "data"):
+        if "\0" in (getattr(options, flag) or ""):
+            return _end(study, USAGE, f"--{flag} {getattr(options, flag)!r} holds a null byte")
     name = "claims" if getattr(options, "claims", False) else study
     if options.out is None:
         options.out = f"results/{name}"
