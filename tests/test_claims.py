@@ -49,7 +49,7 @@ def test_numbers_are_recomputed_from_the_models(study):
 def test_report_epochs_meet_the_range_of_the_seeds(study):
     history = np.tile([1.7, 0.033, 0.016, 0.006, 0.001], (3, 1))
     history[:, 0] = [1.5, 1.65, 1.8]  # shares of 2.2%, 2% and 1.8% after 50 epochs
-    result = replace(study.result, train_loss=study.result.train_loss.copy())
+    result = replace(study.result, losses=study.result.losses | {"train": study.result.train_loss.copy()})
     rows = study.specs.data == "original"
     result.train_loss[rows] = history
     assert [claim.verdict for claim in replace(study, result=result)._errors_by_epoch()] == ["holds"] * 4

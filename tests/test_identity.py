@@ -10,7 +10,8 @@ from conftest import JIT_DISABLED
 import ensemble
 from ensemble.engines import base as engines
 from ensemble.rules import optimizers
-from ensemble.training import running as training
+from ensemble.training import planning, running
+from ensemble.training.request import make_settings
 
 EPOCHS = 12
 ENGINES = [("spline", 1), ("dense", 1), ("numpy", 1), ("dense", 3), ("numpy", 3)]
@@ -58,7 +59,10 @@ def alone(engine, d):
     """Train every model of `mixed_specs` by itself on one thread, once."""
     if (engine, d) not in _alone:
         _alone[engine, d] = [
-            bits(ensemble.train(spec, make_data(d), epochs=EPOCHS, engine=engine, threads=1), 0)
+            bits(
+                ensemble.train(ensemble.Specs.from_rows([spec]), make_data(d), epochs=EPOCHS, engine=engine, threads=1),
+                0,
+            )
             for spec in mixed_specs()
         ]
     return _alone[engine, d]
@@ -78,7 +82,7 @@ def test_a_model_first_in_the_middle_and_last(engine, d):
     for i in range(0, len(specs), 3):
         others = specs[np.arange(len(specs)) != i]
         for at in (0, 5, len(others)):
-            batch = others[:at] + specs[i] + others[at:]
+            batch = others[:at] + specs[[i]] + others[at:]
             result = ensemble.train(batch, make_data(d), epochs=EPOCHS, engine=engine)
             assert bits(result, at) == alone(engine, d)[i]
 
@@ -119,7 +123,7 @@ def test_any_number_of_threads(engine, d, threads):
 )
 def test_any_chunks(engine, d, constants, fewest, most, monkeypatch):
     for name, value in constants.items():
-        monkeypatch.setattr(training, name, value)
+        monkeypatch.setattr(running if name == "_WINDOW" else planning, name, value)
     planned = ensemble.plan(mixed_specs(), make_data(d), epochs=EPOCHS, engine=engine)
     assert fewest <= len(planned.chunks) <= most
     result = ensemble.train(mixed_specs(), make_data(d), epochs=EPOCHS, engine=engine, snapshots=[EPOCHS])
@@ -131,7 +135,7 @@ def test_any_chunks(engine, d, constants, fewest, most, monkeypatch):
 @every_engine
 def test_a_chunk_keeps_the_order_of_its_specs(engine, d):
     """`train` hands over chunks sorted by width, but whoever calls `run_chunk` need not."""
-    settings = training._settings(EPOCHS, None, [EPOCHS], engine, True)
+    settings = make_settings(EPOCHS, None, [EPOCHS], engine, True)
     rows = engines.run_chunk(mixed_specs(), make_data(d), settings)
     assert all_bits(rows) == alone(engine, d)
     np.testing.assert_array_equal(rows.snapshots[EPOCHS].w1, rows.networks.w1)
@@ -143,7 +147,7 @@ def test_any_cut_into_kernel_calls(engine, d, share, monkeypatch):
     """Calls of one epoch, of a few epochs of one model, and of some models."""
     specs, data = mixed_specs(), make_data(d)
     epoch = engines.epoch_seconds(engine, specs, data)
-    monkeypatch.setattr(training, "_CHUNKS_PER_RUN", 1)
+    monkeypatch.setattr(planning, "_CHUNKS_PER_RUN", 1)
     monkeypatch.setattr(engines, "CALL_SECONDS", share * float(np.median(epoch)))
     spans = list(engines._spans(epoch, EPOCHS, ()))
     assert max(len(spans), 1) > (1 if share else EPOCHS * len(specs) - 1)
@@ -194,7 +198,7 @@ def test_what_is_recorded_does_not_change_the_outcome(engine, d):
 def test_test_and_validation_data_do_not_change_the_weights(engine, d):
     data = make_data(d)
     result = ensemble.train(mixed_specs(), ensemble.Dataset(data.x_train, data.y_train), epochs=EPOCHS, engine=engine)
-    assert result.test_loss is None and result.val_loss is None
+    assert result.parts == ("train",)
     for i, expected in enumerate(alone(engine, d)):
         assert [a.tobytes() for a in result.networks[i][:4]] == expected[4:]
 

@@ -79,7 +79,7 @@ def test_learning_rate_is_chosen_on_validation_and_the_error_reported_on_test():
     val, test = np.full_like(study.result.val_loss, 2.0), np.full_like(study.result.test_loss, 0.25)
     slow = study.specs.lr == 0.02
     val[slow], test[slow] = 1.0, 0.5
-    curve = replace(study, result=replace(study.result, val_loss=val, test_loss=test)).curves()[0]
+    curve = replace(study, result=replace(study.result, losses={"train": val, "val": val, "test": test})).curves()[0]
     np.testing.assert_array_equal(curve.lr, [0.02, 0.02, 0.02])
     np.testing.assert_array_equal(curve.errors, np.full((3, 3), 0.5))
 
@@ -127,8 +127,9 @@ def test_choose_wants_a_full_grid_and_test_data(width):
         choose(width.specs, width.result, "unknown", "no such data")
     with pytest.raises(ValueError, match="no full grid"):
         choose(width.specs, width.result, "both optimizers", "reciprocal_sine")
+    bare = replace(width.result, losses={"train": width.result.train_loss})
     with pytest.raises(ValueError, match="validation and test"):
-        choose(width.specs, replace(width.result, val_loss=None), "gd", "reciprocal_sine", optimizer="gd")
+        choose(width.specs, bare, "gd", "reciprocal_sine", optimizer="gd")
 
 
 def test_learning_curves_are_medians_of_histories(width):

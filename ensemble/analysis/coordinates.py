@@ -28,7 +28,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-PARAMETRIZATIONS = {"standard": "standard", "mup": "mu-P"}  # with their names in plots
+PARAMETRIZATIONS: dict[Any, str] = {"standard": "standard", "mup": "mu-P"}  # with their names in plots
 MOMENTS = (1, 2, 4, 8)  # epochs at which the first steps are measured
 QUANTITIES = {
     "preactivation": "hidden pre-activations",

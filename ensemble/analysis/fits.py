@@ -38,7 +38,6 @@ def interval_of(dataset: Dataset) -> tuple[float, float]:
 def fit_of(result: Result, model: int, dataset: Dataset, label: str, epoch: int | None = None) -> Fit:
     """Return the fitted curve of a model, a row of the specs, after the last epoch or at a snapshot."""
     networks = result.networks if epoch is None else result.snapshots[epoch]
-    assert networks is not None
     x = np.linspace(*interval_of(dataset), 500)
     with np.errstate(over="ignore", invalid="ignore"):  # the weights of a diverged model
         prediction = networks[model].predict(x)
@@ -47,7 +46,7 @@ def fit_of(result: Result, model: int, dataset: Dataset, label: str, epoch: int 
 
 def fit_rows(part: str, fit: Fit, result: Result) -> list[dict[str, Any]]:
     """Return the rows of `fits.csv` for a fitted curve, point by point."""
-    spec = result.specs.row(fit.model)
+    spec = result.specs[fit.model]._asdict()
     columns = ("data", "optimizer", "hidden_bias", "output_bias", "width", "lr", "seed")
     head = {"part": part, "model": fit.model, **{name: spec[name] for name in columns}, "epoch": fit.epoch}
     points = zip(fit.x.tolist(), fit.prediction.tolist(), strict=True)

@@ -220,7 +220,7 @@ class Run:
         old = _load_specs(self.folder, stored)
         missing = np.flatnonzero(~self._keys.known(old))
         if len(missing):
-            row = old.row(int(missing[0]))
+            row = old[int(missing[0])]._asdict()
             shown = ", ".join(f"{name} {row[name]}" for name in ("width", "seed", "lr", "optimizer", "data"))
             raise OtherRunError(
                 f"store {str(self.folder)!r} holds another run: {len(missing):,} of its {len(old):,} models are not "
@@ -642,7 +642,7 @@ def _describe(
     """Return all that must be the same for a run to be gone on with, except its models."""
     start = ""
     if initial is not None:
-        total = hashlib.sha256(specs.digest().encode())
+        total = hashlib.sha256(specs.digest.encode())
         for part in (initial.slots, initial.w1, initial.b1, initial.w2, initial.b2):
             total.update(np.ascontiguousarray(part).tobytes())
         start = total.hexdigest()

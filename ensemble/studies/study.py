@@ -72,7 +72,7 @@ class Setup(Generic[AnyStudy]):
     def digest(self) -> str:
         """Hash of all that decides the result: specs, data and epochs. `study.json` and the plots' metadata hold it."""
         content = {
-            "study": self.study.name, "specs": self.specs.digest(), "epochs": self.epochs, "settings": self.settings,
+            "study": self.study.name, "specs": self.specs.digest, "epochs": self.epochs, "settings": self.settings,
             "data": {name: dataset.digest for name, dataset in self.datasets.items()},
         }  # fmt: skip
         return hashlib.sha256(files.json_text(content).encode()).hexdigest()
@@ -172,10 +172,7 @@ class Study(ABC):
     def model_rows(self) -> Rows:
         """Return one row per model: every spec column, final MSEs, status; what `models.csv` holds."""
         columns: dict[str, ArrayLike] = dict(self.specs.columns())
-        for part in ("train", "val", "test"):
-            history = getattr(self.result, f"{part}_loss")
-            if history is not None:
-                columns[f"{part}_loss"] = history[:, -1]
+        columns |= {f"{part}_loss": losses[:, -1] for part, losses in self.result.losses.items()}
         columns["status"] = self.result.status
         columns["diverged_at"] = self.result.diverged_at
         plain = {name: np.asarray(values).tolist() for name, values in columns.items()}

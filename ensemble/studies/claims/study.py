@@ -30,7 +30,7 @@ REPORTED_WIDTHS = {  # which widths its words allow
     "reciprocal_sine": ("several hundred", 200, 999),
     "chirp": ("thousands", 1000, 9999),
 }
-RECIPE = {"optimizer": "gd", "lr": 0.1, "width": 640}
+RECIPE: dict[str, Any] = {"optimizer": "gd", "lr": 0.1, "width": 640}
 
 OTHER_SHARES = (0.01, 0.001)  # of the variance, beside the stated one
 EPOCHS, LONGER = 500, 4000
@@ -220,7 +220,6 @@ class ClaimsStudy(Study):
         at_narrow = curve.test_loss[wide, curve.lr_index[narrow]]
         found = compare(at_narrow, curve.errors[wide], curve.seeds, curve.seeds)
         low, high = np.exp(found.log_ratio_interval)
-        assert self.result.val_loss is not None
         early = np.median(self.result.val_loss[curve.models[places[640]], 1], axis=1)  # (L,) after 50 epochs
         early_lr = float(curve.lr_grid[int(np.argmin(early))])
         return [

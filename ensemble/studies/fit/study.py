@@ -41,8 +41,7 @@ class FitStudy(Study):
 
     def mse(self, model: int, epoch: int, part: str) -> float:
         """Return a model's MSE on "train", "val" or "test" at a recorded epoch."""
-        history = getattr(self.result, f"{part}_loss")
-        return float(history[model, np.searchsorted(self.result.epochs, epoch)])
+        return float(self.result.losses[part][model, np.searchsorted(self.result.epochs, epoch)])
 
     def mse_rows(self) -> Rows:
         """Return one row per dataset, shown epoch and part: quartiles of the MSE over seeds."""
@@ -53,7 +52,7 @@ class FitStudy(Study):
             for epoch in self.moments:
                 at = int(np.searchsorted(self.result.epochs, epoch))
                 for part in PARTS:
-                    errors = getattr(self.result, f"{part}_loss")[models, at]
+                    errors = self.result.losses[part][models, at]
                     low, median, high = quartiles(errors).tolist()
                     rows.append(
                         {"figure": "mse_table", "data": data, "measure": f"{part}_loss", "epoch": epoch,

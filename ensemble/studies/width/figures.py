@@ -173,7 +173,7 @@ class _Panels:
         def draw(ax: Axes) -> None:
             dataset = self.study.datasets[film.data]
             KinkFilmDisplay(film, interval_of(dataset), x_name=dataset.x_names[0]).plot(ax)
-            optimizer = self.study.specs.row(film.model)["optimizer"]
+            optimizer = self.study.specs[film.model].optimizer
             ax.set_title(f"{name_of(film.data)}, {optimizer}, width {film.width}")
 
         return draw

@@ -70,12 +70,10 @@ class WidthStudy(Study):
 
     def dead_units(self, curve: Curve) -> NDArray[np.float64]:
         """Return the fraction of dead hidden units at the chosen learning rates, (W, S)."""
-        assert self.result.networks is not None
         return dead_fraction(self.result.networks, curve.chosen_models, self.datasets[curve.data])
 
     def mean_prediction(self, curve: Curve) -> NDArray[np.float64]:
         """Return the test MSE of the mean of all seeds' predictions at the chosen learning rates, (W,)."""
-        assert self.result.networks is not None
         return mean_prediction_mse(curve, self.result.networks, self.datasets[curve.data])
 
     @cached_property
