@@ -11,9 +11,9 @@ from typing import Any, NoReturn, TypeVar
 
 from ensemble.cli.signals import USAGE
 from ensemble.data import TARGETS
-from ensemble.distributed import parse_shard
 from ensemble.studies.save import check_formats
 from ensemble.system.provenance import installed
+from ensemble.training.shards import parse_shard
 
 __all__ = ["Parser", "build_parser"]
 

@@ -20,10 +20,11 @@ from typing import Any
 from ensemble.cli.parser import build_parser
 from ensemble.cli.signals import DONE, FAILED, USAGE, Stage
 from ensemble.data import load_csv
-from ensemble.distributed import connected, shard
+from ensemble.distributed import connected
 from ensemble.results import Result
 from ensemble.store import OtherRunError, clear
 from ensemble.studies import STUDIES, Setup, Study, files
+from ensemble.training.shards import shard
 
 __all__ = ["run"]
 

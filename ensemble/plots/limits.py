@@ -38,7 +38,7 @@ class LimitDisplay:
         Which of the no-bias floors are drawn.
     y_name : str
         Name or unit of the output, for the axis label.
-    errorbar : {"ci", "pi", "sd", "se"}, pair of that and a number, or None
+    errorbar : {"ci", "pi"}, pair of that and a number, or None
         What the band is; see `ensemble.statistics.error_band`.
 
     Attributes
