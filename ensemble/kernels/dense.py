@@ -216,7 +216,9 @@ def sum_gradient(
         if others is not None:
             for k in range(len(group), d, GROUP):
                 for mask_at in range(0, masks.size, BLOCK):
-                    collect(others, terms, (1 + k) * n, n, masks, mask_at, g, (mask_at // BLOCK * (d + 2) + 2 + k) * LANES)
+                    collect(
+                        others, terms, (1 + k) * n, n, masks, mask_at, g, (mask_at // BLOCK * (d + 2) + 2 + k) * LANES
+                    )
 
 
 @inner

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.event import Listener, register
 from numba.core.registry import cpu_target
 
-__all__ = ["inlined", "inner", "jit", "target"]
+__all__ = ["announce", "inlined", "inner", "jit", "target"]
 
 _NOT_KEPT = "compiled kernels cannot be cached: no folder is writable; NUMBA_CACHE_DIR names another"
 
@@ -51,6 +52,27 @@ def inlined(function: Kernel) -> Kernel:
     """Do as `inner`, for what is called in every step: its lines take the place of the call."""
     result: Kernel = numba.njit(inline="always", **_FLAGS)(function)
     return result
+
+
+def announce(say: Callable[[], None]) -> None:
+    """Call `say` when a kernel is compiled for the first time in this process, and not taken from the cache."""
+    if not _Announcer.say:
+        register("numba:compile", _Announcer())
+    _Announcer.say = say
+
+
+class _Announcer(Listener):  # type: ignore[misc]  # numba ships no types
+    say: Callable[[], None] | None = None
+    said = False
+
+    def on_start(self, event: Any) -> None:
+        if not _Announcer.said and event.data["dispatcher"].py_func.__module__.startswith(__package__):
+            _Announcer.said = True
+            assert _Announcer.say is not None
+            _Announcer.say()
+
+    def on_end(self, event: Any) -> None:
+        pass
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]  # numba ships no types

@@ -64,15 +64,15 @@ def locate(x: Array, w: float, b: float, k: int) -> int:
 
 
 @inner
-def sort_units(k: Places, order: Places, gap: int) -> None:
-    """Sort the units by (k, unit), from an order in which hardly any is further than `gap` places off.
+def sort_units(h: int, k: Places, order: Places, gap: int) -> None:
+    """Sort h units by (k, unit), from an order in which hardly any is further than `gap` places off.
 
     With a gap of 1 an insertion sort, as the order barely changes from step to step; with a larger one a Shell sort.
     The unit's number decides between equal positions, so that the order, and with it every rounding, is a function of
     the weights alone and not of the path to them.
     """
     while gap > 0:
-        for s in range(gap, order.size):
+        for s in range(gap, h):
             unit = order[s]
             key, at = k[unit], s
             while at >= gap:
@@ -82,4 +82,4 @@ def sort_units(k: Places, order: Places, gap: int) -> None:
                 order[at] = other
                 at -= gap
             order[at] = unit
-        gap //= 3
+        gap = (gap + 1) // 3  # ends with 1

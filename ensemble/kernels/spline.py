@@ -33,7 +33,6 @@ __all__ = ["prepare", "train"]
 MANY = 2**16  # samples lie so close that a kink moves past many in a step
 
 
-
 class Work(NamedTuple):
     """Working arrays for the widest model and the largest part of the data, used by one model after the other."""
 
@@ -134,7 +133,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
             low[j], high[j], order[j] = table[k[j], 0], table[k[j], 1], j
         segments = h <= segment_width
         if segments:
-            sort_units(k, order, h)
+            sort_units(h, k, order, h)
         for epoch in range(span.first_epoch, span.last_epoch + 1):
             at = column[epoch]
             if at >= 0 and (epoch < span.last_epoch or epoch == column.size - 1):
@@ -189,7 +188,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                     k[j] = locate(x, w[j], b[j], k[j])
                     low[j], high[j] = table[k[j], 0], table[k[j], 1]
                 if segments:
-                    sort_units(k, order, 1)
+                    sort_units(h, k, order, 1)
 
             a0, a1, b0, b1 = 0.0, 0.0, 0.0, theta[3 * h] - y_mean
             for j in range(0, h - 1, 2):  # in two parts: one would wait for each addition in turn

@@ -22,7 +22,17 @@ from numpy.typing import NDArray
 
 from ensemble.kernels.updates import Array
 
-__all__ = ["LANES", "Count", "Masks", "add_active", "add_inputs", "add_product", "dot_active", "read_tile", "write_tile"]
+__all__ = [
+    "LANES",
+    "Count",
+    "Masks",
+    "add_active",
+    "add_inputs",
+    "add_product",
+    "dot_active",
+    "read_tile",
+    "write_tile",
+]
 
 LANES = 16  # two 512-bit vectors: one broadcast of an input serves two multiplications
 Count = tuple[int, ...]  # only its length counts: the number of rows of a tile

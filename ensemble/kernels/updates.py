@@ -34,7 +34,7 @@ class Models(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """How each model of a chunk is trained, (M,) each but for the last."""
+    """How each model of a chunk is trained, (M,) each but for the last two."""
 
     optimizer: NDArray[np.int8]  # place in specs.CHOICES
     schedule: NDArray[np.int8]
