@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = re.search(r"## The library in ten lines\s+```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
 RIGHT = f"""{README}
-specs[0].optimizer, specs[0].width + 1, specs[[0, 2]].lr, specs[specs.lr > 0.05].seed, specs[specs.width == 16], specs[:3] + specs
+specs[0].optimizer, specs[0].width + 1, specs[[0, 2]].lr, specs[specs.lr > 0.05].seed, specs[:3] + specs
+specs[specs.width == 16]
 specs[0]._asdict(), ensemble.Specs.from_rows([dict(width=3), specs[1]]), [row.width for row in specs]
 ensemble.Specs(width=[1, 2], optimizer="adam")
 ensemble.grid(width=np.arange(1, 4), optimizer=["gd", "adam"], lr=np.float64(0.1), seed=np.int64(3), hidden_bias=False)
