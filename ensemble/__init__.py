@@ -1,6 +1,6 @@
 """Train thousands of two-layer ReLU networks in one pass, and see how their settings change the error.
 
-`sample`, `load_csv` or `Dataset` say what to learn, `grid` which models shall learn it, and `train` does it.
+`sample`, `load_csv` or `Dataset` say what to learn, `grid` which models learn it, and `train` does it.
 """
 
 from importlib.metadata import version
