@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ensemble.limits import floors as limits
+from ensemble import limits
 from ensemble.statistics import SmallestWidth
 from ensemble.studies import claims, claims_setup
 
