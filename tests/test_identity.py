@@ -3,6 +3,7 @@
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
+import naive
 import numpy as np
 import pytest
 from conftest import JIT_DISABLED
@@ -10,7 +11,8 @@ from conftest import JIT_DISABLED
 import ensemble
 from ensemble.engines import base as engines
 from ensemble.rules import optimizers
-from ensemble.training import running as training
+from ensemble.training import planning, running
+from ensemble.training.request import make_settings
 
 EPOCHS = 12
 ENGINES = [("spline", 1), ("dense", 1), ("numpy", 1), ("dense", 3), ("numpy", 3)]
@@ -44,7 +46,7 @@ def bits(result, i):
     """Return all that a result says about model i as bytes."""
     network = result.networks[i]
     histories = [h[i] for h in (result.train_loss, result.test_loss, result.val_loss)]
-    return [a.tobytes() for a in (*histories, result.diverged_at[i], *network[:4])]
+    return [a.tobytes() for a in (*histories, result.diverged_at[i], *naive.four(network))]
 
 
 def all_bits(result):
@@ -58,7 +60,10 @@ def alone(engine, d):
     """Train every model of `mixed_specs` by itself on one thread, once."""
     if (engine, d) not in _alone:
         _alone[engine, d] = [
-            bits(ensemble.train(spec, make_data(d), epochs=EPOCHS, engine=engine, threads=1), 0)
+            bits(
+                ensemble.train(ensemble.Specs.from_rows([spec]), make_data(d), epochs=EPOCHS, engine=engine, threads=1),
+                0,
+            )
             for spec in mixed_specs()
         ]
     return _alone[engine, d]
@@ -78,7 +83,7 @@ def test_a_model_first_in_the_middle_and_last(engine, d):
     for i in range(0, len(specs), 3):
         others = specs[np.arange(len(specs)) != i]
         for at in (0, 5, len(others)):
-            batch = others[:at] + specs[i] + others[at:]
+            batch = others[:at] + specs[[i]] + others[at:]
             result = ensemble.train(batch, make_data(d), epochs=EPOCHS, engine=engine)
             assert bits(result, at) == alone(engine, d)[i]
 
@@ -119,22 +124,22 @@ def test_any_number_of_threads(engine, d, threads):
 )
 def test_any_chunks(engine, d, constants, fewest, most, monkeypatch):
     for name, value in constants.items():
-        monkeypatch.setattr(training, name, value)
+        monkeypatch.setattr(running if name == "_WINDOW" else planning, name, value)
     planned = ensemble.plan(mixed_specs(), make_data(d), epochs=EPOCHS, engine=engine)
     assert fewest <= len(planned.chunks) <= most
     result = ensemble.train(mixed_specs(), make_data(d), epochs=EPOCHS, engine=engine, snapshots=[EPOCHS])
     assert all_bits(result) == alone(engine, d)
     for kept, network in zip(result.snapshots[EPOCHS], result.networks, strict=True):
-        assert [a.tobytes() for a in kept[:4]] == [a.tobytes() for a in network[:4]]
+        assert [a.tobytes() for a in naive.four(kept)] == [a.tobytes() for a in naive.four(network)]
 
 
 @every_engine
 def test_a_chunk_keeps_the_order_of_its_specs(engine, d):
     """`train` hands over chunks sorted by width, but whoever calls `run_chunk` need not."""
-    settings = training._settings(EPOCHS, None, [EPOCHS], engine, True)
+    settings = make_settings(EPOCHS, None, [EPOCHS], engine, True)
     rows = engines.run_chunk(mixed_specs(), make_data(d), settings)
     assert all_bits(rows) == alone(engine, d)
-    np.testing.assert_array_equal(rows.snapshots[EPOCHS].w1, rows.networks.w1)
+    np.testing.assert_array_equal(rows.snapshots[EPOCHS].parameters, rows.networks.parameters)
 
 
 @pytest.mark.parametrize(("engine", "d"), [e for e in ENGINES if e[0] != "numpy"])
@@ -143,7 +148,7 @@ def test_any_cut_into_kernel_calls(engine, d, share, monkeypatch):
     """Calls of one epoch, of a few epochs of one model, and of some models."""
     specs, data = mixed_specs(), make_data(d)
     epoch = engines.epoch_seconds(engine, specs, data)
-    monkeypatch.setattr(training, "_CHUNKS_PER_RUN", 1)
+    monkeypatch.setattr(planning, "_CHUNKS_PER_RUN", 1)
     monkeypatch.setattr(engines, "CALL_SECONDS", share * float(np.median(epoch)))
     spans = list(engines._spans(epoch, EPOCHS, ()))
     assert max(len(spans), 1) > (1 if share else EPOCHS * len(specs) - 1)
@@ -194,9 +199,9 @@ def test_what_is_recorded_does_not_change_the_outcome(engine, d):
 def test_test_and_validation_data_do_not_change_the_weights(engine, d):
     data = make_data(d)
     result = ensemble.train(mixed_specs(), ensemble.Dataset(data.x_train, data.y_train), epochs=EPOCHS, engine=engine)
-    assert result.test_loss is None and result.val_loss is None
+    assert result.parts == ("train",)
     for i, expected in enumerate(alone(engine, d)):
-        assert [a.tobytes() for a in result.networks[i][:4]] == expected[4:]
+        assert [a.tobytes() for a in naive.four(result.networks[i])] == expected[4:]
 
 
 @every_engine
@@ -262,16 +267,16 @@ def test_weights_that_are_not_finite_or_near_it(engine, d, weight, epoch):
     """The squared error overflows at once; or the first step leaves the limit; or the error is a NaN."""
     specs, data = ensemble.grid(width=3, lr=0.1, seed=[1, 2, 3]), make_data(d)
     start = ensemble.initialize(specs, d)
-    start[1].w1[:] = 1.0
-    start[1].w2[:] = weight
+    start[1].weights[0][:] = 1.0
+    start[1].weights[1][:] = weight
     result = ensemble.train(specs, data, epochs=3, engine=engine, initial=start)
     assert result.status.tolist() == ["ok", "diverged", "ok"]
     assert result.diverged_at[1] == epoch
     assert not np.isnan(result.train_loss).any()
     assert (result.train_loss[1, epoch:] == np.inf).all()
     if epoch == 0:  # not trained at all
-        np.testing.assert_array_equal(result.networks[1].w1, start[1].w1)
-        np.testing.assert_array_equal(result.networks[1].w2, start[1].w2)
+        np.testing.assert_array_equal(result.networks[1].weights[0], start[1].weights[0])
+        np.testing.assert_array_equal(result.networks[1].weights[1], start[1].weights[1])
     others = ensemble.train(specs[[0, 2]], data, epochs=3, engine=engine)
     assert [bits(result, 0), bits(result, 2)] == all_bits(others)
 
@@ -285,7 +290,9 @@ def test_a_diverged_model_stays_so_through_later_calls(engine, d, monkeypatch):
     cut = ensemble.train(specs, make_data(d), epochs=EPOCHS, engine=engine, snapshots=[1, 8])
     assert cut.status[4] == "diverged"
     assert all_bits(cut) == all_bits(whole)
-    np.testing.assert_array_equal(cut.snapshots[8][4].w1, cut.networks[4].w1)  # as it was when it was stopped
+    np.testing.assert_array_equal(
+        cut.snapshots[8][4].weights[0], cut.networks[4].weights[0]
+    )  # as it was when it was stopped
 
 
 @overflow_allowed

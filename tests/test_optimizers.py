@@ -73,11 +73,15 @@ def test_schedules():
     assert optimizers.rate_factors(0).shape == (2, 0)
 
 
-def test_kernels_and_rules_share_their_constants():
-    assert updates.EPSILON == optimizers.EPSILON
-    assert updates.WEIGHT_LIMIT == optimizers.WEIGHT_LIMIT
+def test_an_optimizer_is_one_row_of_one_table():
+    assert CHOICES["optimizer"] == tuple(optimizers.OPTIMIZERS)
+    assert set(naive.OPTIMIZERS) == set(optimizers.OPTIMIZERS)
     codes = (updates.GD, updates.MOMENTUM, updates.ADAM)
     assert [CHOICES["optimizer"][code] for code in codes] == ["gd", "momentum", "adam"]
+    assert updates.EPSILON == optimizers.EPSILON
+    assert updates.WEIGHT_LIMIT == optimizers.WEIGHT_LIMIT
+    costs = optimizers.step_seconds(np.array(["adam", "gd", "adam"]))
+    assert costs.tolist() == [optimizers.OPTIMIZERS[name].seconds for name in ("adam", "gd", "adam")]
 
 
 SETTINGS = [
@@ -101,8 +105,8 @@ def test_training_is_the_plain_reimplementation(engine, d):
     result = ensemble.train(specs, ensemble.Dataset(x, y), epochs=EPOCHS, engine=engine)
     assert (result.status == "ok").all()
     for i in range(len(specs)):
-        expected = naive.train(x, y, start[i][:4], EPOCHS, specs.row(i))
-        assert np.abs(expected[0] - start[i].w1).max() > 1e-3  # it did move
-        assert_close(result.networks[i][:4], expected, 1e-10)
+        expected = naive.train(x, y, naive.four(start[i]), EPOCHS, specs[i]._asdict())
+        assert np.abs(expected[0] - start[i].weights[0]).max() > 1e-3  # it did move
+        assert_close(naive.four(result.networks[i]), expected, 1e-10)
         final = naive.mse(naive.forward(x, *expected), y)
         assert result.train_loss[i, -1] == pytest.approx(final, rel=1e-9)

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 import ensemble
-from ensemble import __main__ as command
-from ensemble import distributed
-from ensemble.cli import run as cli
+from ensemble import cli
 from ensemble.store import run as store
-from ensemble.studies import files, width_setup
+from ensemble.studies import files, width_study
+from ensemble.training import shards
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
 
@@ -28,7 +27,7 @@ def study(*arguments):
 def merge(*arguments):
     errors = io.StringIO()
     with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
-        status = command.main(["merge", *map(str, arguments)])
+        status = cli.module(["merge", *map(str, arguments)])
     return status, errors.getvalue()
 
 
@@ -40,7 +39,7 @@ def small_data(name="data", shift=0.0):
 def rows_of(result, specs):
     """Return all that a result says of each model, by spec."""
     return {
-        json.dumps(specs.row(i)): (result.train_loss[i].tobytes(), result.networks[i].w1.tobytes())
+        json.dumps(specs[i]._asdict()): (result.train_loss[i].tobytes(), result.networks[i].weights[0].tobytes())
         for i in range(len(specs))
     }
 
@@ -52,10 +51,10 @@ def rows_of(result, specs):
 def test_shards_hold_every_model_once_and_cost_about_the_same(count):
     specs = ensemble.grid(width=[1, 8, 64, 500], seed=range(10), optimizer=["gd", "adam"])
     data = {"data": small_data()}
-    parts = [distributed.shard(specs, data, k, count) for k in range(1, count + 1)]
+    parts = [shards.shard(specs, data, k, count) for k in range(1, count + 1)]
     assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(len(specs)))
     for k, part in enumerate(parts, 1):
-        assert np.array_equal(part, distributed.shard(specs, data, k, count))
+        assert np.array_equal(part, shards.shard(specs, data, k, count))
     units = [specs[part].width.sum() for part in parts]
     assert max(units) - min(units) <= 500
 
@@ -63,7 +62,7 @@ def test_shards_hold_every_model_once_and_cost_about_the_same(count):
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "1/", "a/b", "1/2/3", "-1/4", "1/0", "1.0/2", "¹/2"])
 def test_a_shard_that_is_none(text):
     with pytest.raises(ValueError, match="K/N"):
-        distributed.parse_shard(text)
+        shards.parse_shard(text)
     status, out, errors = study("--shard", text)
     assert (status, out, errors.count("\n")) == (2, "", 1)
 
@@ -86,7 +85,7 @@ def test_shards_are_trained_merged_and_drawn(tmp_path):
     chunks = {path.name for path in (out / "run" / "chunks").iterdir()}
     assert study("--out", out, "--quiet") == (0, "", "")
     assert {path.name for path in (out / "run" / "chunks").iterdir()} == chunks  # nothing was trained
-    whole = width_setup(widths=[2, 4, 9], seeds=2, lrs=[0.05, 0.1], epochs=10, optimizers=["gd"]).run()
+    whole = width_study(widths=[2, 4, 9], seeds=2, lrs=[0.05, 0.1], epochs=10, optimizers=["gd"]).run()
     assert (out / "models.csv").read_text() == files.csv_text(whole.model_rows())
 
 
@@ -121,7 +120,7 @@ def test_runs_on_different_datasets_become_one(two_runs):
     assert rows_of(merged, merged.specs) == rows_of(whole, specs)
     again = ensemble.train(specs, data, epochs=6, snapshots=[2], store=folder / "both")
     assert np.array_equal(again.train_loss, whole.train_loss)
-    assert np.array_equal(again.snapshots[2].w1, whole.snapshots[2].w1)
+    assert np.array_equal(again.snapshots[2].parameters, whole.snapshots[2].parameters)
     assert store.verify(folder / "both").problems == ()
 
 

@@ -76,8 +76,7 @@ def test_networks_are_those_that_train_makes_with_the_same_settings(diabetes):
     assert len(set(specs.seed.tolist())) == 3
     data = ensemble.Dataset(X, y, standardize=True)
     result = ensemble.train(specs, data, epochs=60, record=model.loss_epochs_)
-    for buffer in ("w1", "b1", "w2", "b2"):
-        np.testing.assert_array_equal(getattr(result.networks, buffer), getattr(model.networks_, buffer))
+    np.testing.assert_array_equal(result.networks.parameters, model.networks_.parameters)
     np.testing.assert_array_equal(model.loss_curve_, result.train_loss.mean(axis=0))
     assert model.n_iter_ == 60 and model.loss_epochs_[-1] == 60 and model.validation_curve_ is None
     assert specs.optimizer[0] == "momentum" and not specs.hidden_bias.any() and specs.weight_decay[0] == 0.01
@@ -108,7 +107,7 @@ def test_early_stopping_keeps_each_network_at_its_best_epoch_on_the_samples_set_
         errors = {}
         for epoch in model.loss_epochs_.tolist():
             result = ensemble.train(
-                model.networks_.specs[i], data, epochs=200, snapshots=[epoch], record=[epoch], progress=False
+                model.networks_.specs[[i]], data, epochs=200, snapshots=[epoch], record=[epoch], progress=False
             )
             errors[epoch] = mean_squared_error(data.y_val, result.snapshots[epoch][0].predict(data.x_val))
         best = min(errors, key=errors.get)
@@ -169,7 +168,7 @@ def test_networks_that_diverge_are_left_out(diabetes, monkeypatch):
         result = original(specs, data, **options)
         result.diverged_at[1] = 5
         result.train_loss[1, 5:] = np.inf
-        result.networks[1].w2[:] = np.nan
+        result.networks[1].weights[1][:] = np.nan
         return result
 
     monkeypatch.setattr("ensemble.sklearn.regressor.train", train)
@@ -189,17 +188,18 @@ def test_early_stopping_saves_networks_that_diverge_later(diabetes):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"n_models": 0}, "n_models 0 is not allowed; a whole number >= 1"),
-        ({"n_models": 2.5}, "n_models 2.5 is not allowed"),
+        ({"n_models": 0}, "n_models must be a whole number, 1 or more, not 0"),
+        ({"n_models": 2.5}, "n_models must be a whole number, 1 or more, not 2.5"),
         ({"width": 0}, "width 0 is not allowed"),
         ({"width": [4, 8]}, "width .4, 8. holds several values"),
         ({"lr": -1.0}, "lr -1.0 is not allowed"),
         ({"optimizer": "lbfgs"}, "optimizer 'lbfgs' is unknown"),
-        ({"epochs": -1}, "epochs -1 is not allowed"),
-        ({"epochs": "many", "early_stopping": True}, "epochs 'many' is not allowed"),
+        ({"epochs": -1}, "epochs must be a whole number, 0 or more, not -1"),
+        ({"epochs": "many", "early_stopping": True}, "epochs must be a whole number, 0 or more, not 'many'"),
         ({"early_stopping": True, "validation_fraction": 1.0}, "validation_fraction 1.0 is not allowed"),
-        ({"early_stopping": True, "validation_fraction": "0.1"}, "validation_fraction '0.1' is not allowed"),
+        ({"early_stopping": True, "validation_fraction": "0.1"}, "validation_fraction must be .* not '0.1'"),
         ({"n_jobs": 0}, "n_jobs 0 is not allowed"),
+        ({"n_jobs": 1.5}, "n_jobs must be a whole number"),
     ],
 )
 def test_parameters_that_are_not_allowed(diabetes, settings, message):
@@ -307,7 +307,7 @@ def test_width_curve_takes_any_splitter():
         ({"seed": 3}, "setting 'seed' is not allowed"),
         ({"init": ["he", "uniform"]}, "init .'he', 'uniform'. holds several values"),
         ({"depth": 3}, "unknown column 'depth'"),
-        ({"n_seeds": 0}, "n_seeds 0 is not allowed"),
+        ({"n_seeds": 0}, "n_seeds must be a whole number, 1 or more, not 0"),
         ({"lr": [0.1, 0.2], "validation_fraction": 0.0}, "validation_fraction 0.0 is not allowed"),
     ],
 )
@@ -322,4 +322,4 @@ def test_a_missing_extra_is_named_with_its_command(missing):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ.copy())
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last == "ImportError: ensemble.sklearn needs the extra 'sklearn': pip install 'relu-ensemble[sklearn]'"
+    assert last == "ImportError: the estimators need the extra 'sklearn': pip install 'relu-ensemble[sklearn]'"

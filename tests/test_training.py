@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from typing import get_args
 
 import naive
 import numpy as np
@@ -14,8 +15,10 @@ from conftest import JIT_DISABLED
 import ensemble
 from ensemble.engines import Settings, choose_engine, run_chunk
 from ensemble.engines import base as engines
+from ensemble.rules.losses import LOSSES
 from ensemble.system import memory
-from ensemble.training import running as training
+from ensemble.training import planning
+from ensemble.training.request import Engine, Loss, make_settings, n_threads
 
 ENGINES = [("spline", 1), ("dense", 1), ("numpy", 1), ("dense", 2), ("numpy", 2)]
 every_engine = pytest.mark.parametrize(("engine", "d"), ENGINES)
@@ -33,7 +36,7 @@ def some_specs():
 
 def assert_same_networks(a, b):
     for one, other in zip(a, b, strict=True):
-        for x, y in zip(one[:4], other[:4], strict=True):
+        for x, y in zip(naive.four(one), naive.four(other), strict=True):
             np.testing.assert_array_equal(x, y)
 
 
@@ -52,7 +55,7 @@ def test_errors_are_those_of_the_networks(engine, d):
     for part, history in (("train", result.train_loss), ("test", result.test_loss), ("val", result.val_loss)):
         x, y = data.parts()[part]
         for i, network in enumerate(result.networks):
-            assert history[i, -1] == pytest.approx(naive.mse(naive.forward(x, *network[:4]), y), rel=1e-11)
+            assert history[i, -1] == pytest.approx(naive.mse(naive.forward(x, *naive.four(network)), y), rel=1e-11)
     assert (result.train_loss[:, -1] < result.train_loss[:, 0]).all()
     assert result.status.tolist() == ["ok"] * 8
     assert len(result) == 8
@@ -73,7 +76,7 @@ def test_no_epochs_give_the_initial_networks(engine, d):
 
 def test_epochs_recorded_by_default():
     for epochs in (0, 1, 2, 10, 500, 20_000):
-        recorded = training._settings(epochs, None, None, "auto", True).record
+        recorded = make_settings(epochs, None, None, "auto", True).record
         assert recorded[0] == 0 and recorded[-1] == epochs
         assert (np.diff(recorded) > 0).all()
         assert len(recorded) == epochs + 1 if epochs <= 2 else len(recorded) <= 52
@@ -96,11 +99,11 @@ def test_snapshots_are_training_to_that_epoch(engine, d):
     assert sorted(result.snapshots) == [0, 4, 9]
     for epoch, networks in result.snapshots.items():
         assert_same_networks(networks, ensemble.train(specs, data, epochs=epoch, engine=engine).networks)
-    assert (result.snapshots[4].w1 != result.networks.w1).any()
+    assert (result.snapshots[4].parameters != result.networks.parameters).any()
     cosine = ensemble.grid(width=3, schedule="cosine")
     long = ensemble.train(cosine, data, epochs=9, snapshots=[4], engine=engine)
     short = ensemble.train(cosine, data, epochs=4, engine=engine)
-    assert (long.snapshots[4].w1 != short.networks.w1).any()  # its rate knows how long the run is
+    assert (long.snapshots[4].parameters != short.networks.parameters).any()  # its rate knows how long the run is
 
 
 @every_engine
@@ -108,11 +111,11 @@ def test_going_on_from_given_networks(engine, d):
     specs, data = ensemble.grid(width=[5, 2], seed=[0, 1], lr=0.02, output_bias=True), make_data(d)
     whole = ensemble.train(specs, data, epochs=200, engine=engine)
     half = ensemble.train(specs, data, epochs=100, engine=engine)
-    before = [a.tobytes() for n in half.networks for a in n[:4]]
+    before = [a.tobytes() for n in half.networks for a in naive.four(n)]
     rest = ensemble.train(specs, data, epochs=100, engine=engine, initial=half.networks)
     assert_same_networks(rest.networks, whole.networks)
     np.testing.assert_array_equal(rest.train_loss[:, -1], whole.train_loss[:, -1])
-    assert [a.tobytes() for n in half.networks for a in n[:4]] == before  # what was given stays as it was
+    assert [a.tobytes() for n in half.networks for a in naive.four(n)] == before  # what was given stays as it was
     order = [2, 0, 3]
     some = ensemble.train(specs[order], data, epochs=100, engine=engine, initial=half.networks[order])
     assert_same_networks(some.networks, whole.networks[order])
@@ -128,8 +131,8 @@ def test_biases_that_are_off_stay_zero(engine, d, optimizer):
     result = ensemble.train(specs, make_data(d), epochs=10, engine=engine)
     start = ensemble.initialize(specs, d)
     for i, network in enumerate(result.networks):
-        assert (network.b1 != start[i].b1).any() == specs.hidden_bias[i] == bool(network.b1.any())
-        assert (network.b2 != start[i].b2) == specs.output_bias[i] == bool(network.b2)
+        assert (network.biases[0] != start[i].biases[0]).any() == specs.hidden_bias[i] == bool(network.biases[0].any())
+        assert bool(network.biases[1] != start[i].biases[1]) == specs.output_bias[i] == bool(network.biases[1])
 
 
 def test_several_datasets_in_one_pass():
@@ -148,11 +151,12 @@ def test_several_datasets_in_one_pass():
         assert_same_networks(alone.networks, result.networks[index])
         assert_same_networks(alone.snapshots[3], result.snapshots[3][index])
         np.testing.assert_array_equal(result.train_loss[index], alone.train_loss)
-        for both, one in ((result.test_loss, alone.test_loss), (result.val_loss, alone.val_loss)):
-            if one is None:
-                assert np.isnan(both[index]).all()  # this dataset has no such part
+        assert alone.parts == tuple(dataset.parts())
+        for part, both in result.losses.items():
+            if part in alone.parts:
+                np.testing.assert_array_equal(both[index], alone.losses[part])
             else:
-                np.testing.assert_array_equal(both[index], one)
+                assert np.isnan(both[index]).all()
         np.testing.assert_array_equal(
             result.networks.predict([0.5, 1500.0])[index], alone.networks.predict([0.5, 1500.0])
         )
@@ -170,7 +174,9 @@ def test_one_dataset_takes_any_one_name():
 def test_results_without_networks(engine, d):
     kept = ensemble.train(some_specs(), make_data(d), epochs=4, engine=engine)
     result = ensemble.train(some_specs(), make_data(d), epochs=4, engine=engine, keep_networks=False, snapshots=[2])
-    assert result.networks is None
+    with pytest.raises(AttributeError, match="no networks: it was trained with keep_networks=False"):
+        result.networks  # noqa: B018
+    assert not hasattr(result, "networks")
     np.testing.assert_array_equal(result.train_loss, kept.train_loss)
     assert len(result.snapshots[2]) == 8
 
@@ -211,7 +217,7 @@ def test_engines_agree(d):
     ]
     for other in results[1:]:
         for i in range(len(specs)):
-            for a, b in zip(results[0].networks[i][:4], other.networks[i][:4], strict=True):
+            for a, b in zip(naive.four(results[0].networks[i]), naive.four(other.networks[i]), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10 * np.abs(b).max())
         np.testing.assert_allclose(results[0].train_loss, other.train_loss, rtol=1e-9)
         np.testing.assert_allclose(results[0].val_loss, other.val_loss, rtol=1e-9)
@@ -258,11 +264,47 @@ def test_a_plan_holds_every_model_once():
 
 
 def test_plans_in_words():
-    assert training._duration(3.14159) == "3.1 s"
-    assert training._duration(600) == "10 min"
-    assert training._duration(36_000) == "10 h"
+    assert planning._duration(3.14159) == "3.1 s"
+    assert planning._duration(600) == "10 min"
+    assert planning._duration(36_000) == "10 h"
     text = str(ensemble.plan(ensemble.grid(width=3), make_data(), epochs=0))
     assert text.startswith("1 model x 0 epochs on 1 dataset (spline engine), 1 chunk, ")
+
+
+def test_a_plan_prints_as_its_summary():
+    planned = ensemble.plan(ensemble.grid(width=3), make_data(), epochs=7)
+    assert repr(planned) == str(planned)
+    assert repr(planned).startswith("1 model x 7 epochs on 1 dataset (spline engine), 1 chunk, about ")
+    assert "<td>spline</td>" in planned._repr_html_()
+
+
+@pytest.mark.parametrize("epochs", [0, 500])
+@pytest.mark.parametrize("width", [1, 300])
+def test_what_is_kept_is_a_part_of_the_memory(epochs, width):
+    specs, data = ensemble.grid(width=width, seed=range(20_000)), make_data(n=4)
+    planned = ensemble.plan(specs, data, epochs=epochs, record=[])
+    assert specs.nbytes < planned.kept <= planned.memory
+
+
+def test_networks_to_start_from_count_as_memory():
+    specs, data = ensemble.grid(width=100, seed=range(50)), make_data()
+    fresh = ensemble.plan(specs, data, epochs=1)
+    given = ensemble.plan(specs, data, epochs=1, initial=ensemble.initialize(specs))
+    assert given.memory - fresh.memory == 50 * 8 * 301
+    assert given.kept == fresh.kept
+
+
+@pytest.mark.parametrize("argument", ["record", "snapshots"])
+def test_too_many_epochs_to_keep_are_refused_with_their_number(argument, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 10**9)
+    for function in (ensemble.plan, ensemble.train):
+        with pytest.raises(ValueError, match=f"{argument} of 1,000,000,000 epochs needs about 100 GB of memory, but"):
+            function(ensemble.grid(width=3), make_data(), epochs=10**9, **{argument: range(10**9)})
+
+
+def test_type_checkers_know_the_engines_and_losses():
+    assert get_args(Engine) == engines.ENGINES
+    assert get_args(Loss) == tuple(LOSSES)
 
 
 def test_a_long_run_counts_its_schedules():
@@ -277,7 +319,7 @@ def test_the_numpy_engine_counts_its_activations():
     lean = ensemble.plan(specs, data, epochs=0, engine="spline")
     planned = ensemble.plan(specs, data, epochs=0, engine="numpy")
     largest = max(len(chunk) for chunk in planned.chunks)
-    assert 1 <= largest * activations <= training._CHUNK_BYTES
+    assert 1 <= largest * activations <= planning._CHUNK_BYTES
     assert planned.memory >= lean.memory + largest * activations
 
 
@@ -302,24 +344,27 @@ def test_a_run_too_large_is_refused_before_anything_is_taken():
 # ---- bad arguments ----
 
 BAD = [
-    ({"epochs": -1}, r"epochs -1 is not allowed; a whole number in \[0, 1e9\]"),
-    ({"epochs": 2.0}, "epochs 2.0 is not allowed"),
-    ({"epochs": True}, "epochs True is not allowed"),
-    ({"epochs": "5"}, "epochs '5' is not allowed"),
-    ({"epochs": None}, "epochs None is not allowed"),
-    ({"epochs": 10**9 + 1}, "epochs 1000000001 is not allowed"),
-    ({"record": [6]}, r"record holds 6; whole numbers in \[0, 5\]"),
-    ({"record": [-1]}, "record holds -1"),
-    ({"record": [1.0]}, "record holds 1.0"),
-    ({"record": [True]}, "record holds True"),
-    ({"snapshots": [6]}, r"snapshots holds 6; whole numbers in \[0, 5\]"),
-    ({"snapshots": ["a"]}, "snapshots holds 'a'"),
+    ({"epochs": -1}, "epochs must be a whole number, from 0 to 1000000000, not -1"),
+    ({"epochs": 2.0}, "epochs must be a whole number, from 0 to 1000000000, not 2.0"),
+    ({"epochs": True}, "epochs must be a whole number.*not True"),
+    ({"epochs": "5"}, "epochs must be a whole number.*not '5'"),
+    ({"epochs": None}, "epochs must be a whole number.*not None"),
+    ({"epochs": 10**9 + 1}, "epochs must be a whole number.*not 1000000001"),
+    ({"record": [6]}, "every epoch of record must be a whole number, from 0 to 5, not 6"),
+    ({"record": [-1]}, "every epoch of record must be.*not -1"),
+    ({"record": [1.0]}, "every epoch of record must be.*not 1.0"),
+    ({"record": [True]}, "every epoch of record must be.*not True"),
+    ({"snapshots": [6]}, "every epoch of snapshots must be a whole number, from 0 to 5, not 6"),
+    ({"snapshots": ["a"]}, "every epoch of snapshots must be.*not 'a'"),
     ({"engine": "torch"}, "engine 'torch' is unknown; allowed are auto, numpy, dense, spline"),
     ({"engine": None}, "engine None is unknown"),
-    ({"threads": 0}, "threads 0 is not allowed; a whole number >= 1"),
-    ({"threads": 1.5}, "threads 1.5 is not allowed"),
-    ({"threads": True}, "threads True is not allowed"),
+    ({"loss": "mae"}, "loss 'mae' is unknown; allowed are mse"),
+    ({"keep_networks": "no"}, "keep_networks must be True or False, not 'no'"),
+    ({"threads": 0}, "threads must be a whole number, 1 or more, not 0"),
+    ({"threads": 1.5}, "threads must be a whole number.*not 1.5"),
+    ({"threads": True}, "threads must be a whole number.*not True"),
     ({"specs": "width"}, "specs is a str; Specs are needed"),
+    ({"specs": ensemble.grid(width=3)[0]}, r"specs is a Spec; Specs are needed, as specs\[:1\]"),
     ({"specs": ensemble.grid(width=3)[:0]}, "specs is empty; at least one model"),
     ({"specs": ensemble.grid(width=3, data=["a", "b"])}, r"specs name the datasets \['a', 'b'\], but data is a single"),
     ({"data": np.zeros((3, 2))}, "data is a ndarray; a Dataset or a dict of them"),
@@ -336,7 +381,7 @@ def test_bad_arguments_are_named(arguments, message):
     given = {"specs": ensemble.grid(width=3), "data": make_data(), "epochs": 5, **arguments}
     with pytest.raises(ValueError, match=message):
         ensemble.train(**given)
-    if not {"threads", "initial"} & set(arguments):
+    if "threads" not in arguments:
         with pytest.raises(ValueError, match=message):
             ensemble.plan(**given)
 
@@ -404,8 +449,8 @@ def test_odd_data(name, standardize):
         result = ensemble.train(specs, data, epochs=20, engine=engine)
         np.testing.assert_allclose(result.train_loss, result.test_loss, rtol=1e-13)
         for i in range(len(specs)):
-            expected = naive.train(inputs, outputs, start[i][:4], 20, specs.row(i))
-            for ours, theirs in zip(result.networks[i][:4], expected, strict=True):
+            expected = naive.train(inputs, outputs, naive.four(start[i]), 20, specs[i]._asdict())
+            for ours, theirs in zip(naive.four(result.networks.network(i, units="training")), expected, strict=True):
                 np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
@@ -440,14 +485,14 @@ def test_extreme_widths(engine, width):
     data, specs = make_data(n=5, parts=1), ensemble.grid(width=[width, 2], lr=1e-6)
     result = ensemble.train(specs, data, epochs=3, engine=engine)
     start = ensemble.initialize(specs)
-    weights = [a.copy() for a in start[0][:3]]
+    weights = [a.copy() for a in naive.four(start[0])[:3]]
     for _ in range(3):  # the same three steps, vectorized over units
         z = data.x_train @ weights[0] + weights[1]
         r = 2 * (np.maximum(z, 0) @ weights[2] - data.y_train) / 5
         s = (r[:, None] * (z > 0)) * weights[2]
         step = (data.x_train.T @ s, s.sum(axis=0), np.maximum(z, 0).T @ r)
         weights = [a - 1e-6 * g for a, g in zip(weights, step, strict=True)]
-    for ours, theirs in zip(result.networks[0][:3], weights, strict=True):
+    for ours, theirs in zip(naive.four(result.networks[0])[:3], weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-13)
 
 
@@ -481,8 +526,8 @@ def test_no_thread_is_left_behind():
 
 
 def test_number_of_threads():
-    assert training._n_threads(3) == training._n_threads(np.int64(3)) == 3
-    assert 1 <= training._n_threads(None) <= (os.cpu_count() or 1)
+    assert n_threads(3) == n_threads(np.int64(3)) == 3
+    assert 1 <= n_threads(None) <= (os.cpu_count() or 1)
 
 
 def test_importing_is_light():

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from ensemble.data import Dataset, Scale
 from ensemble.engines import ENGINES, Checkpoint, Rows, Settings, checkpoint
-from ensemble.networks import NetworkStack
+from ensemble.networks import NetworkStack, joined
 from ensemble.results import Result, empty_result, result_bytes
 from ensemble.specs import CHOICES, COLUMNS, Specs
 from ensemble.system import archive, memory
@@ -195,8 +195,7 @@ class Run:
         arrays["diverged_at"] = rows.diverged_at
         stacks = {} if rows.networks is None else {"networks": rows.networks}
         for name, stack in (stacks | {f"snapshot_{epoch}": kept for epoch, kept in rows.snapshots.items()}).items():
-            for part in ("w1", "b1", "w2", "b2"):
-                arrays[f"{name}_{part}"] = getattr(stack, part)
+            arrays[f"{name}_parameters"] = stack.parameters
         name, content = archive.named(arrays | _spec_arrays(specs))
         archive.write(self.folder / _CHUNKS / f"{name[:24]}.npz", content)
         self.checkpoint(index).remove()
@@ -220,7 +219,7 @@ class Run:
         old = _load_specs(self.folder, stored)
         missing = np.flatnonzero(~self._keys.known(old))
         if len(missing):
-            row = old.row(int(missing[0]))
+            row = old[int(missing[0])]._asdict()
             shown = ", ".join(f"{name} {row[name]}" for name in ("width", "seed", "lr", "optimizer", "data"))
             raise OtherRunError(
                 f"store {str(self.folder)!r} holds another run: {len(missing):,} of its {len(old):,} models are not "
@@ -549,9 +548,10 @@ def _rows_of(
         raise DamagedFileError("array 'diverged_at' has another length")
 
     def stack(name: str) -> NetworkStack:
-        return NetworkStack.of_buffers(
-            specs, n_inputs, scales, *(arrays[f"{name}_{p}"] for p in ("w1", "b1", "w2", "b2"))
-        )
+        parameters = arrays.get(f"{name}_parameters")
+        if parameters is None:  # as releases before 1.0 wrote it
+            parameters = joined(specs.width, n_inputs, [arrays[f"{name}_{p}"] for p in ("w1", "b1", "w2", "b2")])
+        return NetworkStack(specs, n_inputs, scales, parameters)
 
     return specs, Rows(
         arrays["train_loss"], arrays.get("test_loss"), arrays.get("val_loss"), arrays["diverged_at"],
@@ -642,8 +642,8 @@ def _describe(
     """Return all that must be the same for a run to be gone on with, except its models."""
     start = ""
     if initial is not None:
-        total = hashlib.sha256(specs.digest().encode())
-        for part in (initial.slots, initial.w1, initial.b1, initial.w2, initial.b2):
+        total = hashlib.sha256(specs.digest.encode())
+        for part in (initial.slots, initial.parameters):
             total.update(np.ascontiguousarray(part).tobytes())
         start = total.hexdigest()
     return {

@@ -1,25 +1,27 @@
-"""Arrays in one file that proves itself: an uncompressed `.npz` with a SHA-256 of what it holds, read without trust.
+"""Files that are whole or not there, and arrays in a file that proves itself.
 
-The lowest storage layer: `store.py` keeps runs in such files and `networks.py` weights. Reading never unpickles, and
-takes no memory before the file's own sizes have been checked against each other.
+The lowest storage layer: an uncompressed `.npz` with a SHA-256 of its arrays holds runs, states and networks. Reading
+never unpickles, and takes no memory before the file's type and its own sizes have been checked.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import io
 import os
-import struct
+import stat
+import threading
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DamagedFileError", "dump", "load", "read", "write"]
+from ensemble.system import memory
+
+__all__ = ["DamagedFileError", "checked_path", "dump", "load", "named", "read", "read_bytes", "write"]
 
 Arrays = dict[str, NDArray[Any]]
 Kinds = Mapping[str, tuple[str, int]]
@@ -27,10 +29,135 @@ Kinds = Mapping[str, tuple[str, int]]
 _HASH = "sha256"
 _MOST_MEMBERS = 4096
 _LONGEST_HEADER = 4096
+_END = 22  # bytes of a zip's last record, without a comment
+_LONGEST_DIRECTORY = 2**20
 
 
 class DamagedFileError(ValueError):
     """A file that is not what it was when it was written, or never was what it claims to be."""
+
+
+# ---- whole files ----
+
+
+def checked_path(path: str | os.PathLike[str]) -> Path:
+    """Return `path` as a Path.
+
+    Raises
+    ------
+    ValueError
+        It holds a null byte, which no system allows.
+    """
+    if "\0" in os.fspath(path):
+        raise ValueError(f"{os.fspath(path)!r} is no path: it holds a null byte")
+    return Path(path)
+
+
+def read_bytes(path: str | os.PathLike[str], most: int, follow: bool = True) -> bytes:
+    """Return the content of a regular file. Its type and size are checked first.
+
+    Parameters
+    ----------
+    path : path
+    most : int
+        Bytes that it may have.
+    follow : bool
+        False refuses a symbolic link.
+
+    Raises
+    ------
+    DamagedFileError
+        It is something else than a regular file (a pipe, a device, a folder, a link), or larger than `most`.
+    OSError
+        It cannot be read; FileNotFoundError where it does not exist.
+    """
+    with _opened(path, most, follow) as file:
+        return _content(file, path)
+
+
+def write(path: str | os.PathLike[str], content: bytes | str) -> None:
+    """Write a file so that it is there whole or not at all, even if the machine stops: temporary file, fsync, rename.
+
+    Raises
+    ------
+    OSError
+        With the path as its file name; what was at `path` before is untouched.
+    """
+    path = checked_path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        temporary.unlink(missing_ok=True)
+        # O_EXCL: a link that someone put there is not followed
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            left = memoryview(content.encode() if isinstance(content, str) else content)
+            while left:
+                left = left[os.write(handle, left) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, f"cannot be written: {error.strerror or error}", str(path)) from error
+    except BaseException:  # Ctrl-C between two steps
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the folder's list of files durable; a rename is not, until then."""
+    if not hasattr(os, "O_DIRECTORY"):  # no such thing on this system
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _opened(path: str | os.PathLike[str], most: int, follow: bool) -> BinaryIO:
+    """Return a regular file of at most `most` bytes, open for reading."""
+    path = checked_path(path)
+    if not follow and path.is_symlink():
+        raise DamagedFileError(f"{path} is a symbolic link, which is not followed here")
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | (0 if follow else getattr(os, "O_NOFOLLOW", 0))
+    try:
+        # not blocking: opening a pipe would wait for its writer
+        handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+        try:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise DamagedFileError(f"{path} is no regular file")
+            if found.st_size > most:
+                raise DamagedFileError(f"{path} is too large: {found.st_size:,} bytes, at most {most:,} are read")
+            return os.fdopen(handle, "rb")
+        except BaseException:
+            os.close(handle)
+            raise
+    except OSError as error:
+        raise _unreadable(error, path) from error
+
+
+def _content(file: BinaryIO, path: str | os.PathLike[str]) -> bytes:
+    """Return the whole content of an open file."""
+    try:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(0)
+        content = file.read(size + 1)
+    except OSError as error:
+        raise _unreadable(error, path) from error
+    if len(content) > size:
+        raise DamagedFileError(f"{path} grew while it was read")
+    return content
+
+
+def _unreadable(error: OSError, path: str | os.PathLike[str]) -> OSError:
+    return OSError(error.errno, f"cannot be read: {error.strerror or error}", os.fspath(path))
+
+
+# ---- arrays ----
 
 
 def dump(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -65,6 +192,37 @@ def named(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, bytes]:
     return digest.hex(), content.getvalue()
 
 
+def read(path: str | os.PathLike[str], kinds: Kinds, follow: bool = True) -> Arrays:
+    """Return the arrays in a file.
+
+    Parameters
+    ----------
+    path, follow
+        As of `read_bytes`.
+    kinds
+        As of `load`.
+
+    Raises
+    ------
+    DamagedFileError
+        As `read_bytes` and `load`, or it is larger than the free memory.
+    OSError
+        It cannot be read.
+    """
+    most = memory.available() or 2**34
+    with _opened(path, most, follow) as file:
+        try:
+            file.seek(-min(_END, os.fstat(file.fileno()).st_size), os.SEEK_END)
+            end = file.read(_END)
+        except OSError as error:
+            raise _unreadable(error, path) from error
+        # Before the rest is read: whether it ends as a zip without a comment does, and how long its directory is.
+        if end[:4] != b"PK\5\6" or int.from_bytes(end[12:16], "little") > _LONGEST_DIRECTORY:
+            raise DamagedFileError(f"{path} is damaged or no file of this program: it has no zip directory")
+        content = _content(file, path)
+    return load(content, kinds, os.fspath(path))
+
+
 def load(content: bytes, kinds: Kinds, owner: str) -> Arrays:
     """Return the arrays in a file's content, after every check.
 
@@ -87,14 +245,16 @@ def load(content: bytes, kinds: Kinds, owner: str) -> Arrays:
             members = file.infolist()
             if len(members) > _MOST_MEMBERS:
                 raise DamagedFileError(f"{len(members)} members")
+            # Nothing compressed, no byte in two members: they cannot unpack to more than the file's own size.
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                raise DamagedFileError("a member is compressed")
+            if sum(max(member.file_size, member.compress_size) for member in members) > len(content):
+                raise DamagedFileError("its members are larger than the file")
             arrays: Arrays = {}
             for member in members:
                 name = member.filename.removesuffix(".npy")
                 if name in arrays or member.filename == name:
                     raise DamagedFileError(f"unexpected member {member.filename!r}")
-                # Nothing compressed: a member cannot unpack to more than the file's own size.
-                if member.compress_type != zipfile.ZIP_STORED or member.file_size > len(content):
-                    raise DamagedFileError(f"member {name!r} is compressed or larger than the file")
                 kind, dimensions = ("u", 1) if name == _HASH else _kind_of(name, kinds)
                 arrays[name] = _parse(file.read(member), name, kind, dimensions)
     except DamagedFileError as error:
@@ -105,51 +265,6 @@ def load(content: bytes, kinds: Kinds, owner: str) -> Arrays:
     if recorded is None or recorded.tobytes() != _digest(arrays):
         raise DamagedFileError(f"{owner} is damaged or no file of this program: its SHA-256 does not match")
     return arrays
-
-
-def read(path: str | os.PathLike[str], kinds: Kinds) -> Arrays:
-    """Return the arrays in a file; errors as `load`, and OSError where it cannot be read."""
-    return load(Path(path).read_bytes(), kinds, str(path))
-
-
-def write(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, even if the machine stops: temporary file, fsync, rename.
-
-    Raises
-    ------
-    OSError
-        With the path as its file name; what was at `path` before is untouched.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
-        try:
-            left = memoryview(content)
-            while left:
-                left = left[os.write(handle, left) :]
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot be written: {error.strerror or error}", str(path)) from error
-    except BaseException:  # Ctrl-C between two steps
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the folder's list of files durable; a rename is not, until then."""
-    if not hasattr(os, "O_DIRECTORY"):  # no such thing on this system
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _digest(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -172,29 +287,22 @@ def _kind_of(name: str, kinds: Kinds) -> tuple[str, int]:
 
 def _parse(content: bytes, name: str, kind: str, dimensions: int) -> NDArray[Any]:
     """Return the array in a `.npy` member, its header checked against the bytes that follow it."""
-    if content[:8] != b"\x93NUMPY\x01\x00" or len(content) < 10:
-        raise DamagedFileError(f"array {name!r} has no header")
-    (length,) = struct.unpack("<H", content[8:10])
-    if length > _LONGEST_HEADER or len(content) < 10 + length:
-        raise DamagedFileError(f"array {name!r} has a header of {length} bytes")
-    if b"\\" in content[10 : 10 + length]:  # no dtype has one, and Python warns of unknown escapes
+    member = io.BytesIO(content)
+    if np.lib.format.read_magic(member) != (1, 0):
         raise DamagedFileError(f"array {name!r} has an unknown header")
-    header = ast.literal_eval(content[10 : 10 + length].decode("latin1").strip())
-    if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"} or header["fortran_order"]:
+    header = content[10 : 10 + int.from_bytes(content[8:10], "little")]
+    if b"\\" in header or b"L" in header:  # no header of ours has one, and Python and NumPy would warn of them
         raise DamagedFileError(f"array {name!r} has an unknown header")
-    shape, descr = header["shape"], header["descr"]
-    if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
-        raise DamagedFileError(f"array {name!r} has shape {shape!r}")
-    if not isinstance(descr, str):
-        raise DamagedFileError(f"array {name!r} has dtype {descr!r}")
-    dtype = np.dtype(descr)
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(member, max_header_size=_LONGEST_HEADER)
+    if fortran or not all(type(size) is int and size >= 0 for size in shape):
+        raise DamagedFileError(f"array {name!r} has shape {shape!r}, or another order than C")
     if dtype.kind not in kind or dimensions not in (-1, len(shape)):
-        raise DamagedFileError(f"array {name!r} is {descr} with {len(shape)} dimensions")
+        raise DamagedFileError(f"array {name!r} is {dtype} with {len(shape)} dimensions")
     count = 1
     for size in shape:
         count *= size
-    if count * dtype.itemsize != len(content) - 10 - length:
+    if count * dtype.itemsize != len(content) - member.tell():
         raise DamagedFileError(f"array {name!r} of shape {shape} does not fill its {len(content):,} bytes")
     if not dtype.itemsize:
         return np.empty(shape, dtype)
-    return np.frombuffer(content, dtype, count, 10 + length).reshape(shape)
+    return np.frombuffer(content, dtype, count, member.tell()).reshape(shape)
