@@ -1,5 +1,4 @@
 import io
-import itertools
 import json
 import os
 import struct
@@ -374,16 +373,9 @@ def test_diverged_weights_fold_without_a_warning():
 # ---- one network of any depth ----
 
 
-def deep():
-    rng = np.random.default_rng(2)
-    units = [3, 5, 5, 2]
-    weights = [rng.normal(size=pair) for pair in itertools.pairwise(units)]
-    return ensemble.Network(weights, [rng.normal(size=n) for n in units[1:]]), rng.normal(size=(50, 3))
-
-
 def test_a_deep_network_with_several_outputs_predicts():
-    network, x = deep()
-    (w1, w2, w3), (b1, b2, b3) = network.weights, network.biases
+    (w1, w2, w3), (b1, b2, b3), x = naive.deep_network()
+    network = ensemble.Network((w1, w2, w3), (b1, b2, b3))
     expected = np.maximum(np.maximum(x @ w1 + b1, 0) @ w2 + b2, 0) @ w3 + b3
     np.testing.assert_allclose(network.predict(x), expected, rtol=1e-12, atol=1e-14)
     assert repr(network) == "<Network 3 - 5 - 5 - 2>"
