@@ -64,7 +64,7 @@ def four(network):
 
 
 def deep_network():
-    """Return weights and biases for three inputs, two hidden layers of five units and two outputs; and inputs (50, 3)."""
+    """Return weights and biases of units 3, 5, 5 and 2, and inputs (50, 3)."""
     rng = np.random.default_rng(2)
     units = [3, 5, 5, 2]
     weights = [rng.normal(size=pair) for pair in itertools.pairwise(units)]
