@@ -530,7 +530,8 @@ def test_number_of_threads():
 
 def test_importing_is_light():
     done = run_python(
-        "import sys, ensemble; ensemble.train, ensemble.load_result, ensemble.Result; print(sorted({'numba', 'matplotlib', 'scipy', 'pandas'} & set(sys.modules)))"
+        "import sys, ensemble; ensemble.train, ensemble.load_result, ensemble.Result\n"
+        "print(sorted({'numba', 'matplotlib', 'scipy', 'pandas'} & set(sys.modules)))"
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
