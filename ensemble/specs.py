@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ensemble.rules.optimizers import OPTIMIZERS, SCHEDULES
 from ensemble.system import html
 
 __all__ = ["CHOICES", "COLUMNS", "Specs", "grid"]
@@ -31,8 +32,8 @@ class Column(NamedTuple):
 
 # Settings chosen by name are stored as their place in these lists: a byte per model, and what kernels branch on.
 CHOICES: dict[str, tuple[str, ...]] = {
-    "optimizer": ("gd", "momentum", "adam"),
-    "schedule": ("constant", "cosine"),
+    "optimizer": tuple(OPTIMIZERS),
+    "schedule": SCHEDULES,
     "init": ("normal", "he", "uniform", "fan_in"),
     "parametrization": ("standard", "mup"),
 }

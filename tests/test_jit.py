@@ -111,3 +111,15 @@ def test_two_cold_processes_at_once(package):
 def test_the_kernel_files_are_what_the_stamp_covers():
     names = {path.name for path in Path(jit.__file__).parent.glob("*.py")}
     assert {"jit.py", "updates.py", "spline.py", "dense.py"} <= names
+
+
+def test_the_target_is_what_numba_compiles_for():
+    run = "from ensemble.kernels.jit import target; t = target(); print(t['cpu'], '+' in t['features'])"
+    names = []
+    for environment in ({}, {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse2"}):
+        done = subprocess.run(
+            [sys.executable, "-c", run], env={**os.environ, **environment}, capture_output=True, text=True, check=True
+        )
+        names.append(done.stdout.split())
+    assert names[0][0] == jit.target()["cpu"]
+    assert names[1] == ["x86-64", "True"]

@@ -2,7 +2,7 @@ import naive
 import numpy as np
 import pytest
 
-from ensemble.rules import layers
+from ensemble.rules import layers, losses
 from ensemble.rules.layers import Matmul, Relu, mse
 
 BIASES = [(True, True), (True, False), (False, True), (False, False)]
@@ -126,3 +126,9 @@ def test_messages_name_the_shapes():
         Matmul(np.zeros((3, 16)), np.zeros(4))
     with pytest.raises(ValueError, match=r"b has shape \(16,\), but w has shape \(2, 3, 16\)"):
         Matmul(np.zeros((2, 3, 16)), np.zeros(16))
+
+
+def test_an_unknown_loss_is_named_with_what_is_allowed():
+    assert losses.check_loss("mse") == "mse"
+    with pytest.raises(ValueError, match="loss 'mae' is unknown; allowed are mse"):
+        losses.check_loss("mae")

@@ -73,11 +73,15 @@ def test_schedules():
     assert optimizers.rate_factors(0).shape == (2, 0)
 
 
-def test_kernels_and_rules_share_their_constants():
-    assert updates.EPSILON == optimizers.EPSILON
-    assert updates.WEIGHT_LIMIT == optimizers.WEIGHT_LIMIT
+def test_an_optimizer_is_one_row_of_one_table():
+    assert CHOICES["optimizer"] == tuple(optimizers.OPTIMIZERS)
+    assert set(naive.OPTIMIZERS) == set(optimizers.OPTIMIZERS)
     codes = (updates.GD, updates.MOMENTUM, updates.ADAM)
     assert [CHOICES["optimizer"][code] for code in codes] == ["gd", "momentum", "adam"]
+    assert updates.EPSILON == optimizers.EPSILON
+    assert updates.WEIGHT_LIMIT == optimizers.WEIGHT_LIMIT
+    costs = optimizers.step_seconds(np.array(["adam", "gd", "adam"]))
+    assert costs.tolist() == [optimizers.OPTIMIZERS[name].seconds for name in ("adam", "gd", "adam")]
 
 
 SETTINGS = [

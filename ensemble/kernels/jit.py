@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.registry import cpu_target
 
-__all__ = ["jit"]
+__all__ = ["jit", "target"]
 
 _NOT_KEPT = "compiled kernels cannot be cached: no folder is writable; NUMBA_CACHE_DIR names another"
 
@@ -38,7 +39,7 @@ def jit(function: Kernel) -> Kernel:
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]  # numba ships no types
-    """Numba's cache, with two faults of it mended.
+    """Numba's cache, with fixes for two bugs.
 
     Its stamp is that of the function's own file: an edited helper in another file would leave its callers stale. Here
     it is the content of all kernel files. And a damaged cache file is a reason to compile, not to fail.
@@ -60,7 +61,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]  # numba ships no types
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
             super().save_overload(sig, data)
-        except Exception:  # a damaged index, which saving reads first: start it anew
+        except Exception:  # a damaged index, which saving reads first: start it again
             try:
                 self._cache_file.flush()
                 super().save_overload(sig, data)
@@ -75,6 +76,16 @@ def _stamp() -> tuple[str, bool]:
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest(), bool(numba.config.BOUNDSCHECK)
+
+
+@cache
+def target() -> dict[str, str]:
+    """Return what kernels are compiled for, as "cpu" and "features": results of equal targets have equal bits.
+
+    Numba's own choice, so that NUMBA_CPU_NAME and NUMBA_CPU_FEATURES count.
+    """
+    _, cpu, features = cpu_target.target_context.codegen().magic_tuple()
+    return {"cpu": str(cpu), "features": ",".join(name for name in str(features).split(",") if name.startswith("+"))}
 
 
 @cache

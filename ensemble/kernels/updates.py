@@ -14,9 +14,9 @@ from ensemble.kernels.jit import jit
 
 Array = NDArray[np.float64]
 
-GD, MOMENTUM, ADAM = 0, 1, 2  # places in specs.CHOICES["optimizer"]
+GD, MOMENTUM, ADAM = 0, 1, 2  # places in OPTIMIZERS of rules/optimizers.py
 
-# The same numbers as in optimizers.py, which says what they are for.
+# The same numbers as there, which says what they are for.
 EPSILON = 1e-8
 WEIGHT_LIMIT = 1e75
 

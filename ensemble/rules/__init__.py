@@ -1,1 +1,1 @@
-"""Room."""
+"""Rules: layers, losses and optimizers in plain NumPy, the definition that every compiled kernel is tested against."""

@@ -1,4 +1,4 @@
-"""The rules: a two-layer ReLU network's layers and loss with their gradients, written out in NumPy.
+"""The rules: a two-layer ReLU network's layers with their gradients, written out in NumPy.
 
 They are the definition that every compiled kernel is tested against; `engine="numpy"` trains with them as they stand.
 All of them take one model, or a stack of models of one width as a leading axis M.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ensemble.rules.losses import mse
 
 __all__ = ["Matmul", "Relu", "backward", "forward", "mse"]
 
@@ -68,27 +70,6 @@ class Relu:
     def backward(self, dy: Array) -> Array:
         """Return dL/dx: dy where x > 0, else 0."""
         return np.where(self.active, dy, 0.0)
-
-
-def mse(p: Array, y: Array) -> tuple[Array, Array]:
-    """Return the mean squared error and its gradient.
-
-    Parameters
-    ----------
-    p : (N,) or (M, N) float64
-        Predictions.
-    y : (N,) float64
-        Targets.
-
-    Returns
-    -------
-    loss : () or (M,) float64
-        sum_n (p_n - y_n)^2 / N.
-    dp : array like `p`
-        d loss / d p_n = 2 (p_n - y_n) / N.
-    """
-    r = p - y
-    return (r * r).mean(axis=-1), 2.0 * r / r.shape[-1]
 
 
 def forward(x: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Array:

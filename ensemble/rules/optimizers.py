@@ -1,16 +1,21 @@
 """The update rules: gd, momentum and adam, with a learning-rate schedule and weight decay, written out in NumPy.
 
-The definition that `kernels/updates.py` is tested against; `engine="numpy"` trains with them as they stand.
+One row of `OPTIMIZERS` is one optimizer: the choices of `specs` and the costs of the compiled engines come from there,
+and `kernels/updates.py` is tested against it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EPSILON", "WEIGHT_LIMIT", "Moments", "init", "layer_factors", "rate_factors", "update"]
+__all__ = [
+    "EPSILON", "OPTIMIZERS", "SCHEDULES", "WEIGHT_LIMIT", "Moments", "Optimizer", "init", "layer_factors",
+    "rate_factors", "step_seconds", "update",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 
@@ -18,6 +23,8 @@ EPSILON = 1e-8  # adam's, added to the root of the second moment
 
 # A weight beyond this counts as not finite: the square of a product of two such weights overflows.
 WEIGHT_LIMIT = 1e75
+
+SCHEDULES = ("constant", "cosine")
 
 
 class Moments(NamedTuple):
@@ -28,18 +35,66 @@ class Moments(NamedTuple):
     powers: Array  # (M, 2): beta1^t and beta2^t after t steps, adam only
 
 
+class Optimizer(NamedTuple):
+    """One optimizer: how a gradient becomes a direction, and what follows from the rule."""
+
+    summary: str  # the rule in one line
+    direction: Callable[[Array, Moments, Array, Array], tuple[Array, Moments]]  # of (g, moments, momentum, beta2)
+    is_linear: bool  # whether twice the gradient makes twice the direction: then layer factors multiply the gradient
+    remembers: bool  # whether it uses `Moments`
+    hidden_power: int  # mu-P multiplies the hidden layer's learning rate with H to this power
+    seconds: float  # of a step of a compiled engine, for each parameter, more than gd takes
+
+
+def _gd(g: Array, moments: Moments, momentum: Array, beta2: Array) -> tuple[Array, Moments]:
+    return g, moments
+
+
+def _momentum(g: Array, moments: Moments, momentum: Array, beta2: Array) -> tuple[Array, Moments]:
+    first = momentum * moments.first + g
+    return first, moments._replace(first=first)
+
+
+def _adam(g: Array, moments: Moments, momentum: Array, beta2: Array) -> tuple[Array, Moments]:
+    first = momentum * moments.first + (1.0 - momentum) * g
+    second = beta2 * moments.second + (1.0 - beta2) * g * g
+    powers = moments.powers * np.concatenate([momentum, beta2], axis=1)
+    scale = 1.0 / (1.0 - powers)
+    return (first * scale[:, :1]) / (np.sqrt(second * scale[:, 1:]) + EPSILON), Moments(first, second, powers)
+
+
+# Polyak 1964, as in PyTorch; Kingma and Ba 2015. The order is that of the codes in files and kernels: add at the end.
+OPTIMIZERS: dict[str, Optimizer] = {
+    "gd": Optimizer("d = g", _gd, True, False, 1, 0.0),
+    "momentum": Optimizer("m <- momentum m + g, d = m", _momentum, True, True, 1, 0.5e-9),
+    "adam": Optimizer(
+        "m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g^2, "
+        "d = (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + EPSILON)",
+        _adam, False, True, 0, 1.5e-9,
+    ),
+}  # fmt: skip
+
+
 def init(n_models: int, n_parameters: int) -> Moments:
     """Return the state before the first step."""
     return Moments(np.zeros((n_models, n_parameters)), np.zeros((n_models, n_parameters)), np.ones((n_models, 2)))
 
 
 def rate_factors(epochs: int) -> Array:
-    """Return what each schedule multiplies the learning rate with, shape (2, epochs), rows as `CHOICES["schedule"]`.
+    """Return what each schedule multiplies the learning rate with, shape (2, epochs), rows as `SCHEDULES`.
 
     "cosine" is (1 + cos(pi t / epochs)) / 2 at step t (Loshchilov and Hutter 2017, without restarts).
     """
     t = np.arange(epochs)
     return np.stack([np.ones(epochs), 0.5 * (1.0 + np.cos(np.pi * t / max(epochs, 1)))])
+
+
+def step_seconds(optimizer: NDArray[np.str_]) -> Array:
+    """Return what a step costs for each parameter more than gd's, in seconds, shape (M,); an estimate."""
+    seconds = np.zeros(len(optimizer))
+    for name, rule in OPTIMIZERS.items():
+        seconds[optimizer == name] = rule.seconds
+    return seconds
 
 
 def layer_factors(optimizer: NDArray[np.str_], width: NDArray[np.int64], mup: NDArray[np.bool_]) -> Array:
@@ -63,7 +118,10 @@ def layer_factors(optimizer: NDArray[np.str_], width: NDArray[np.int64], mup: ND
     Source: Yang et al. 2021, "Tensor Programs V", table 3 (input weights and biases; output weights).
     """
     h = width.astype(np.float64)
-    hidden = np.where(mup & (optimizer != "adam"), h, 1.0)
+    hidden = np.ones(len(h))
+    for name, rule in OPTIMIZERS.items():
+        some = mup & (optimizer == name)
+        hidden[some] = h[some] ** rule.hidden_power
     return np.stack([hidden, np.where(mup, 1.0 / h, 1.0)], axis=1)
 
 
@@ -80,36 +138,29 @@ def update(
 ) -> tuple[Array, Moments]:
     """Return parameters and state after one step.
 
-    gd:        d = g
-    momentum:  m <- momentum m + g,  d = m                                          (Polyak 1964, as PyTorch's SGD)
-    adam:      m <- beta1 m + (1 - beta1) g,  v <- beta2 v + (1 - beta2) g^2,
-               d = (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + EPSILON)        (Kingma and Ba 2015)
+    With d the direction that the optimizer's row of `OPTIMIZERS` makes of the gradient,
+
     theta <- theta - rate (factors d + weight_decay theta)         (decoupled decay: Loshchilov and Hutter 2019)
 
     Parameters
     ----------
-    optimizer : {"gd", "momentum", "adam"}
+    optimizer : str
+        A name in `OPTIMIZERS`.
     theta, gradient : (M, P)
     moments : Moments
     rate, weight_decay, momentum, beta2 : (M, 1)
         `rate` is the learning rate times the schedule's factor; `momentum` is adam's beta1.
     factors : (M, P) or 1
         Of each parameter's learning rate, from `layer_factors`.
+
+    Raises
+    ------
+    ValueError
+        An unknown optimizer.
     """
-    first, second, powers = moments
-    if optimizer != "adam":
-        gradient = factors * gradient  # the direction is linear in it
-    if optimizer == "gd":
-        direction = gradient
-    elif optimizer == "momentum":
-        first = momentum * first + gradient
-        direction = first
-    elif optimizer == "adam":
-        first = momentum * first + (1.0 - momentum) * gradient
-        second = beta2 * second + (1.0 - beta2) * gradient * gradient
-        powers = powers * np.concatenate([momentum, beta2], axis=1)
-        scale = 1.0 / (1.0 - powers)
-        direction = factors * (first * scale[:, :1]) / (np.sqrt(second * scale[:, 1:]) + EPSILON)
-    else:
-        raise ValueError(f"optimizer {optimizer!r} is unknown; allowed are gd, momentum, adam")
-    return theta - rate * (direction + weight_decay * theta), Moments(first, second, powers)
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer {optimizer!r} is unknown; allowed are {', '.join(OPTIMIZERS)}")
+    rule = OPTIMIZERS[optimizer]
+    direction, moments = rule.direction(factors * gradient if rule.is_linear else gradient, moments, momentum, beta2)
+    direction = direction if rule.is_linear else factors * direction
+    return theta - rate * (direction + weight_decay * theta), moments
