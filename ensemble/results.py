@@ -1,6 +1,6 @@
-"""What training leaves: the error of every model at the recorded epochs, its status, and the networks.
+"""What training leaves: the loss of every model at the recorded epochs, its status, and the networks.
 
-Made by `training.train`; the studies, statistics and plots read it.
+Made by `training.train`; the studies, statistics and plots read it, and pandas and xarray take it from here.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from ensemble.data import Scale
 from ensemble.engines import Rows
 from ensemble.networks import NetworkStack, weight_bytes
-from ensemble.specs import Specs
+from ensemble.specs import COLUMNS, Specs
 from ensemble.system import html
+from ensemble.system.extras import load_extra
 
 __all__ = ["Result", "empty_result", "result_bytes"]
 
@@ -25,7 +26,9 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """Histories and networks of M models, rows in the order of the specs.
+    """Losses and networks of M models, rows in the order of the specs.
+
+    A mask, a slice or an integer array gives the `Result` of those models.
 
     Attributes
     ----------
@@ -33,48 +36,99 @@ class Result:
         The settings of the models.
     epochs : (E,) int64
         Recorded epochs, ascending; 0 and the last are always among them. "Epoch e" means after e updates.
-    train_loss : (M, E) float64
-        Mean squared error on the training data, in squared units of y as given; +inf from where a model diverged.
-    test_loss, val_loss : (M, E) float64, or None
-        Likewise on test and validation data; None where no dataset has such a part, and NaN for the models whose own
-        dataset has none.
+    losses : dict of (M, E) float64 by part
+        The loss on each part of the data that there is, "train" among them: the mean squared error in squared units of
+        y as given. +inf from where a model diverged; NaN for models whose own dataset has no such part.
     diverged_at : (M,) int64
         First epoch at which a weight or the training error was not finite (a weight beyond 1e75 counts as such), or
         -1.
-    networks : NetworkStack or None
-        The trained networks; None with ``keep_networks=False``. A diverged model's are as they were when it was
-        stopped.
+    fresh : (M,) bool
+        Whether the call that returned this result trained the model; False where it came from a run folder.
+    stack : NetworkStack or None
+        What `networks` returns, None where they were not kept.
     snapshots : dict of NetworkStack by epoch
         The networks at the epochs asked for.
     """
 
     specs: Specs
     epochs: NDArray[np.int64]
-    train_loss: Array
-    test_loss: Array | None
-    val_loss: Array | None
+    losses: Mapping[str, Array]
     diverged_at: NDArray[np.int64]
-    networks: NetworkStack | None = None
+    fresh: NDArray[np.bool_]
+    stack: NetworkStack | None = None
     snapshots: Mapping[int, NetworkStack] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the data that there are losses on: "train", and "val" and "test" where there is such data."""
+        return tuple(self.losses)
+
+    @property
+    def train_loss(self) -> Array:
+        """The loss on the training data, shape (M, E)."""
+        return self._loss("train")
+
+    @property
+    def val_loss(self) -> Array:
+        """The loss on the validation data, shape (M, E); an AttributeError where no dataset has such a part."""
+        return self._loss("val")
+
+    @property
+    def test_loss(self) -> Array:
+        """The loss on the test data, shape (M, E); an AttributeError where no dataset has such a part."""
+        return self._loss("test")
+
+    def _loss(self, part: str) -> Array:
+        if part not in self.losses:
+            raise AttributeError(f"this result has no {part}_loss; the data have the parts: {', '.join(self.parts)}")
+        return self.losses[part]
+
+    @property
+    def networks(self) -> NetworkStack:
+        """The trained networks; an AttributeError with ``keep_networks=False``.
+
+        A diverged model's network is as it was when it was stopped.
+        """
+        if self.stack is None:
+            raise AttributeError("this result has no networks: it was trained with keep_networks=False")
+        return self.stack
 
     @property
     def status(self) -> NDArray[np.str_]:
         """Whether each model is "ok" or has "diverged", shape (M,)."""
         return np.where(self.diverged_at >= 0, "diverged", "ok")
 
+    @property
+    def trained(self) -> int:
+        """How many models were trained, and not taken from a run folder, by the call that returned this result."""
+        return int(self.fresh.sum())
+
     def assemble(self, index: NDArray[np.int64], rows: Rows, part: NDArray[np.int64] | None = None) -> None:
         """Write a chunk's rows, all or a `part` of them, to the models at `index`."""
         every = part is None or (len(part) == len(rows.train_loss) and bool((part == np.arange(len(part))).all()))
         pick: Any = slice(None) if every else part
-        self.train_loss[index] = rows.train_loss[pick]
-        for target, values in ((self.test_loss, rows.test_loss), (self.val_loss, rows.val_loss)):
-            if target is not None and values is not None:
-                target[index] = values[pick]
+        for name, values in (("train", rows.train_loss), ("val", rows.val_loss), ("test", rows.test_loss)):
+            if name in self.losses and values is not None:
+                self.losses[name][index] = values[pick]
         self.diverged_at[index] = rows.diverged_at[pick]
-        if self.networks is not None and rows.networks is not None:
-            self.networks.put(index, rows.networks if every else rows.networks.take(np.asarray(part)))
+        if self.stack is not None and rows.networks is not None:
+            self.stack.put(index, rows.networks if every else rows.networks.take(np.asarray(part)))
         for epoch, networks in rows.snapshots.items():
             self.snapshots[epoch].put(index, networks if every else networks.take(np.asarray(part)))
+
+    def __getitem__(self, index: slice | NDArray[Any] | Iterable[int] | Iterable[bool]) -> Result:
+        if isinstance(index, (int, np.integer)):
+            raise IndexError(f"a result of one model is result[{index}:{index + 1}]; its network is networks[{index}]")
+        models = self.specs.places(index)
+        return Result(
+            self.specs[models],
+            self.epochs,
+            {part: values[models] for part, values in self.losses.items()},
+            self.diverged_at[models],
+            self.fresh[models],
+            None if self.stack is None else self.stack.take(models),
+            {epoch: networks.take(models) for epoch, networks in self.snapshots.items()},
+        )
 
     def to_pandas(self, epochs: bool = False) -> Any:
         """Return a tidy ``pandas.DataFrame`` (extra ``pandas``).
@@ -87,11 +141,19 @@ class Result:
         Returns
         -------
         DataFrame
-            Columns: model, every column of the specs, the MSEs that there are, and epoch or status and diverged_at.
+            Columns: model, every column of the specs, the losses that there are, and epoch or status and diverged_at.
+            `Specs.from_rows` takes it, one row per model, and leads back to the specs.
         """
-        from ensemble.tables import to_pandas
-
-        return to_pandas(self, epochs)
+        pandas = load_extra("pandas", "pandas", "DataFrames")
+        columns: dict[str, Any] = {"model": np.arange(len(self)), **self.specs.columns()}
+        if epochs:
+            count = len(self.epochs)
+            columns = {name: np.repeat(values, count) for name, values in columns.items()}
+            columns["epoch"] = np.tile(self.epochs, len(self))
+            columns |= {f"{part}_loss": values.ravel() for part, values in self.losses.items()}
+            return pandas.DataFrame(columns)
+        columns |= {f"{part}_loss": values[:, -1] for part, values in self.losses.items()}
+        return pandas.DataFrame(columns | {"status": self.status, "diverged_at": self.diverged_at})
 
     def to_xarray(self) -> Any:
         """Return an ``xarray.Dataset`` (extra ``xarray``) whose dimensions are the grid's own axes, and epoch.
@@ -99,18 +161,39 @@ class Result:
         Specs that are no full grid have one dimension, "model", with the columns that vary as coordinates. Settings
         that are the same for all models are attributes.
         """
-        from ensemble.tables import to_xarray
+        xarray = load_extra("xarray", "xarray", "Datasets")
+        axes, order = _axes(self.specs)
+        shape = tuple(len(values) for values in axes.values())
 
-        return to_xarray(self)
+        def cube(values: NDArray[Any]) -> NDArray[Any]:
+            return values[order].reshape(shape + values.shape[1:])
+
+        dimensions = tuple(axes)
+        variables: dict[str, Any] = {
+            f"{part}_loss": ((*dimensions, "epoch"), cube(values), {"long_name": "mean squared error"})
+            for part, values in self.losses.items()
+        }
+        variables["diverged_at"] = (dimensions, cube(self.diverged_at), {"long_name": "epoch of divergence, or -1"})
+        coordinates: dict[str, Any] = {**axes, "epoch": self.epochs}
+        attributes = {}
+        for name, values in self.specs.columns().items():
+            if name in axes:
+                continue
+            if (values == values[0]).all():  # the same for all models; bool as a number, which every file format knows
+                value = values[0].item()
+                attributes[name] = int(value) if isinstance(value, bool) else value
+            else:
+                coordinates[name] = (dimensions, cube(values))
+        return xarray.Dataset(variables, coordinates, attributes)
 
     def _repr_html_(self) -> str:
         rows = []
         for width in np.unique(self.specs.width).tolist():
             of_width = self.specs.width == width
-            finals = [self.train_loss, self.val_loss, self.test_loss]
-            medians = ["" if mse is None else f"{np.median(mse[of_width, -1]):.3g}" for mse in finals]
+            medians = [f"{np.median(values[of_width, -1]):.3g}" for values in self.losses.values()]
             rows.append((width, int(of_width.sum()), int((self.diverged_at[of_width] >= 0).sum()), *medians))
-        heads = ("width", "models", "diverged", "median train MSE", "median validation MSE", "median test MSE")
+        words = {"train": "train", "val": "validation", "test": "test"}
+        heads = ("width", "models", "diverged", *(f"median {words[part]} MSE" for part in self.parts))
         return html.table(repr(self)[1:-1], heads, rows)
 
     def __len__(self) -> int:
@@ -122,8 +205,25 @@ class Result:
         return f"<Result of {len(self):,} model{'s' * (len(self) != 1)} after {self.epochs[-1]:,} epochs{ended}>"
 
 
+def _axes(specs: Specs) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
+    """Return the axes of the grid that the specs are, in order of the columns, and the models in order of its cells.
+
+    Specs that are no full grid have one axis, "model".
+    """
+    columns = specs.columns()
+    found = {name: np.unique(columns[name], return_inverse=True) for name in COLUMNS if name in specs.varying()}
+    cells = int(np.prod([len(values) for values, _ in found.values()], dtype=np.float64))
+    if found and cells == len(specs):
+        place = np.zeros(len(specs), dtype=np.int64)
+        for values, which in found.values():
+            place = place * len(values) + which
+        if len(np.unique(place)) == len(specs):
+            return {name: values for name, (values, _) in found.items()}, np.argsort(place)
+    return {"model": np.arange(len(specs))}, np.arange(len(specs))
+
+
 def result_bytes(specs: Specs, n_epochs: int, n_inputs: int, n_parts: int, n_stacks: int) -> int:
-    """Return the memory in bytes that a result takes: the MSE of so many parts of the data, and stacks of networks."""
+    """Return the memory in bytes of a result: losses on so many parts of the data, and so many stacks of networks."""
     weights = int(weight_bytes(specs.width, n_inputs).sum())
     return weights * n_stacks + 8 * len(specs) * (n_parts * n_epochs + 2)
 
@@ -133,18 +233,17 @@ def empty_result(
     keep_networks: bool, snapshots: Iterable[int],
 ) -> Result:  # fmt: skip
     """Return a result with room for all models, still empty; `test` and `val` say whether there is such data."""
-    shape = (len(specs), len(record))
+    parts = [part for part, there in (("train", True), ("val", val), ("test", test)) if there]
 
     def networks() -> NetworkStack:
         return NetworkStack(specs, n_inputs, scales)
 
     return Result(
-        specs=specs,
-        epochs=record,
-        train_loss=np.empty(shape),
-        test_loss=np.full(shape, np.nan) if test else None,
-        val_loss=np.full(shape, np.nan) if val else None,
-        diverged_at=np.empty(len(specs), dtype=np.int64),
-        networks=networks() if keep_networks else None,
-        snapshots={epoch: networks() for epoch in snapshots},
+        specs,
+        record,
+        {part: np.full((len(specs), len(record)), np.nan) for part in parts},
+        np.empty(len(specs), dtype=np.int64),
+        np.zeros(len(specs), dtype=np.bool_),
+        networks() if keep_networks else None,
+        {epoch: networks() for epoch in snapshots},
     )

@@ -59,7 +59,7 @@ class Victim:
         run_chunk = engines.run_chunk
 
         def counted(specs, *rest):
-            self.trained += [specs.row(i) for i in range(len(specs))]
+            self.trained += [specs[i]._asdict() for i in range(len(specs))]
             return run_chunk(specs, *rest)
 
         patch.setattr(training, "run_chunk", counted)
@@ -613,7 +613,7 @@ def train_as_plain_loops_do(data):
     for engine in ("numpy", "dense", "spline")[: 3 if d == 1 else 2]:
         result = ensemble.train(specs, dataset, epochs=epochs, engine=engine, progress=False)
         for i in range(len(specs)):
-            expected = naive.train(inputs, outputs, start[i][:4], epochs, specs.row(i))
+            expected = naive.train(inputs, outputs, start[i][:4], epochs, specs[i]._asdict())
             for found, right in zip(result.networks[i][:4], expected, strict=True):
                 np.testing.assert_allclose(found, right, rtol=1e-6, atol=1e-8, err_msg=engine)
             error = naive.mse(naive.forward(inputs, *expected), outputs)

@@ -105,7 +105,7 @@ def test_training_is_the_plain_reimplementation(engine, d):
     result = ensemble.train(specs, ensemble.Dataset(x, y), epochs=EPOCHS, engine=engine)
     assert (result.status == "ok").all()
     for i in range(len(specs)):
-        expected = naive.train(x, y, start[i][:4], EPOCHS, specs.row(i))
+        expected = naive.train(x, y, start[i][:4], EPOCHS, specs[i]._asdict())
         assert np.abs(expected[0] - start[i].w1).max() > 1e-3  # it did move
         assert_close(result.networks[i][:4], expected, 1e-10)
         final = naive.mse(naive.forward(x, *expected), y)

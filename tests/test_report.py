@@ -150,7 +150,7 @@ def test_the_slider_moves_the_fits_through_the_epochs(browser, study):
     first = wait_for(lambda: (y := data_of(browser, "fit 8", "y")) != last and y)
     from ensemble import initialize
 
-    start = initialize(study.specs[model])[0]
+    start = initialize(study.specs[[model]])[0]
     np.testing.assert_allclose(first, start.predict(x), rtol=1e-4, atol=1e-5)
     assert browser.execute_script("return Bokeh.documents[0].get_model_by_name('epoch').title") == "epoch 0"
 

@@ -40,7 +40,7 @@ def small_data(name="data", shift=0.0):
 def rows_of(result, specs):
     """Return all that a result says of each model, by spec."""
     return {
-        json.dumps(specs.row(i)): (result.train_loss[i].tobytes(), result.networks[i].w1.tobytes())
+        json.dumps(specs[i]._asdict()): (result.train_loss[i].tobytes(), result.networks[i].w1.tobytes())
         for i in range(len(specs))
     }
 

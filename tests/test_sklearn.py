@@ -108,7 +108,7 @@ def test_early_stopping_keeps_each_network_at_its_best_epoch_on_the_samples_set_
         errors = {}
         for epoch in model.loss_epochs_.tolist():
             result = ensemble.train(
-                model.networks_.specs[i], data, epochs=200, snapshots=[epoch], record=[epoch], progress=False
+                model.networks_.specs[[i]], data, epochs=200, snapshots=[epoch], record=[epoch], progress=False
             )
             errors[epoch] = mean_squared_error(data.y_val, result.snapshots[epoch][0].predict(data.x_val))
         best = min(errors, key=errors.get)

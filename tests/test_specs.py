@@ -5,7 +5,7 @@ import pytest
 
 import ensemble
 from ensemble import Specs, grid
-from ensemble.specs import CHOICES, COLUMNS
+from ensemble.specs import CHOICES, COLUMNS, Spec
 
 DEFAULTS = {
     "seed": 0, "lr": 0.1, "optimizer": "gd", "momentum": 0.9, "beta2": 0.999, "schedule": "constant",
@@ -30,7 +30,7 @@ def test_the_last_axis_runs_fastest():
 
 
 def test_defaults_are_the_originals():
-    assert grid(width=640).row(0) == {"width": 640, **DEFAULTS}
+    assert grid(width=640)[0]._asdict() == {"width": 640, **DEFAULTS}
     assert set(COLUMNS) == {"width", *DEFAULTS}
 
 
@@ -198,10 +198,11 @@ def test_indexing_is_numpys(index):
 
 @pytest.mark.parametrize("index", [0, 5, 11, -1, -12, np.int64(3), np.uint8(4)])
 def test_an_integer_gives_one_row(index):
-    one = some()[index]
-    assert len(one) == 1
-    assert one.row(0) == some().row(index)
-    assert one.seed[0] == some().seed[index]
+    specs, one = some(), some()[index]
+    assert isinstance(one, Spec)
+    assert {name: getattr(one, name) for name in COLUMNS} == {
+        name: values[index].item() for name, values in specs.columns().items()
+    }
 
 
 def test_indices_out_of_range():
@@ -223,10 +224,8 @@ def test_iteration_gives_rows():
     specs = some()
     rows = list(specs)
     assert len(rows) == 12
-    joined = rows[0]
-    for row in rows[1:]:
-        joined = joined + row
-    assert joined == specs
+    assert rows == [specs[i] for i in range(12)]
+    assert Specs.from_rows(rows) == specs
 
 
 def test_joining():
@@ -249,27 +248,27 @@ def test_equality():
         other = CHOICES[name][1] if name in CHOICES else {"data": "b"}.get(name, 0.5)
         other = {"seed": 1, "hidden_bias": False, "output_bias": True}.get(name, other)
         assert grid(width=4, **{name: other}) != grid(width=4), name
-        assert grid(width=4, **{name: other}).digest() != grid(width=4).digest(), name
+        assert grid(width=4, **{name: other}).digest != grid(width=4).digest, name
     with pytest.raises(TypeError, match="unhashable"):
         hash(some())
 
 
 def test_digest_is_of_the_rows_in_order():
     specs = some()
-    assert len(specs.digest()) == 64
-    assert specs.digest() == some().digest() == specs[np.arange(12)].digest() == specs[::-1][::-1].digest()
-    assert specs.digest() != specs[::-1].digest()
-    assert specs.digest() != specs[:-1].digest()
+    assert len(specs.digest) == 64
+    assert specs.digest == some().digest == specs[np.arange(12)].digest == specs[::-1][::-1].digest
+    assert specs.digest != specs[::-1].digest
+    assert specs.digest != specs[:-1].digest
     # The room that NumPy keeps for a longer name elsewhere is no part of it.
     longer = specs + grid(width=1, data="a long name of a dataset")
-    assert longer[:12].digest() == specs.digest()
-    assert grid(width=1, data="á").digest() != grid(width=1, data="a").digest()
+    assert longer[:12].digest == specs.digest
+    assert grid(width=1, data="á").digest != grid(width=1, data="a").digest
 
 
 def test_pickling():
     specs = pickle.loads(pickle.dumps(some()))
     assert specs == some()
-    assert specs.digest() == some().digest()
+    assert specs.digest == some().digest
     with pytest.raises(ValueError, match="read-only"):
         specs.lr[0] = 1.0
 
@@ -305,7 +304,7 @@ def test_what_varies():
 
 
 def test_rows_are_plain_values():
-    row = some().row(-1)
+    row = some()[-1]._asdict()
     assert row == {"width": 16, **DEFAULTS, "seed": 2, "lr": 0.03}
     assert {type(value) for value in row.values()} == {int, float, str, bool}
 

@@ -148,11 +148,12 @@ def test_several_datasets_in_one_pass():
         assert_same_networks(alone.networks, result.networks[index])
         assert_same_networks(alone.snapshots[3], result.snapshots[3][index])
         np.testing.assert_array_equal(result.train_loss[index], alone.train_loss)
-        for both, one in ((result.test_loss, alone.test_loss), (result.val_loss, alone.val_loss)):
-            if one is None:
-                assert np.isnan(both[index]).all()  # this dataset has no such part
+        assert alone.parts == tuple(dataset.parts())
+        for part, both in result.losses.items():
+            if part in alone.parts:
+                np.testing.assert_array_equal(both[index], alone.losses[part])
             else:
-                np.testing.assert_array_equal(both[index], one)
+                assert np.isnan(both[index]).all()
         np.testing.assert_array_equal(
             result.networks.predict([0.5, 1500.0])[index], alone.networks.predict([0.5, 1500.0])
         )
@@ -170,7 +171,9 @@ def test_one_dataset_takes_any_one_name():
 def test_results_without_networks(engine, d):
     kept = ensemble.train(some_specs(), make_data(d), epochs=4, engine=engine)
     result = ensemble.train(some_specs(), make_data(d), epochs=4, engine=engine, keep_networks=False, snapshots=[2])
-    assert result.networks is None
+    with pytest.raises(AttributeError, match="no networks: it was trained with keep_networks=False"):
+        result.networks  # noqa: B018
+    assert not hasattr(result, "networks")
     np.testing.assert_array_equal(result.train_loss, kept.train_loss)
     assert len(result.snapshots[2]) == 8
 
@@ -404,7 +407,7 @@ def test_odd_data(name, standardize):
         result = ensemble.train(specs, data, epochs=20, engine=engine)
         np.testing.assert_allclose(result.train_loss, result.test_loss, rtol=1e-13)
         for i in range(len(specs)):
-            expected = naive.train(inputs, outputs, start[i][:4], 20, specs.row(i))
+            expected = naive.train(inputs, outputs, start[i][:4], 20, specs[i]._asdict())
             for ours, theirs in zip(result.networks[i][:4], expected, strict=True):
                 np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 

@@ -172,15 +172,16 @@ def choose(specs: Specs, result: Result, label: str, data: str, **settings: Any)
     ValueError
         No model matches, some combination is missing or there twice, or the result has no validation or test MSE.
     """
-    if result.val_loss is None or result.test_loss is None:
+    if result.parts != ("train", "val", "test"):
         raise ValueError("a study needs validation and test data; the result has no MSE on one of them")
     match = np.asarray(specs.data == data)
     for name, value in settings.items():
         match &= getattr(specs, name) == value
     rows = np.flatnonzero(match)
     chosen = specs[rows]
-    axes = [np.unique(values, return_inverse=True) for values in (chosen.width, chosen.lr, chosen.seed)]
-    (width, at_width), (lr_grid, at_lr), (seeds, at_seed) = axes
+    width, at_width = np.unique(chosen.width, return_inverse=True)
+    lr_grid, at_lr = np.unique(chosen.lr, return_inverse=True)
+    seeds, at_seed = np.unique(chosen.seed, return_inverse=True)
     models = np.full((len(width), len(lr_grid), len(seeds)), -1, dtype=np.int64)
     models[at_width, at_lr, at_seed] = rows
     if models.size == 0 or len(rows) != models.size or (models < 0).any():

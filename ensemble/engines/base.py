@@ -82,7 +82,8 @@ def epoch_seconds(engine: str, specs: Specs, data: Dataset) -> Array:
 
     For cutting work into chunks of equal cost and for telling the user what to expect; results never depend on it.
     """
-    n, d, h = data.n_train, data.n_inputs, specs.width
+    n, d = data.n_train, data.n_inputs
+    h: NDArray[Any] = specs.width
     if engine == "spline":
         adam = np.where(specs.codes("optimizer") == CHOICES["optimizer"].index("adam"), 4.5e-9 * h, 0.0)
         return np.where(h <= n // 4, 5e-8 + 12e-9 * h, 1.2e-9 * n + 7e-9 * h) + adam

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ensemble.data import Dataset
 from ensemble.networks import NetworkStack, weight_bytes
-from ensemble.specs import Specs, grid
+from ensemble.specs import Init, Optimizer, Parametrization, Schedule, Specs, grid
 from ensemble.training import train
 
 try:
@@ -110,16 +110,16 @@ class ReluEnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         n_models: int = 16,
         width: int = 64,
         *,
-        optimizer: str = "adam",
+        optimizer: Optimizer = "adam",
         lr: float = 0.003,
         epochs: int = 500,
         momentum: float = 0.9,
         beta2: float = 0.999,
-        schedule: str = "cosine",
+        schedule: Schedule = "cosine",
         weight_decay: float = 0.0,
-        init: str = "uniform",
+        init: Init = "uniform",
         init_scale: float = 0.1,
-        parametrization: str = "standard",
+        parametrization: Parametrization = "standard",
         hidden_bias: bool = True,
         output_bias: bool = True,
         early_stopping: bool = False,
@@ -214,7 +214,7 @@ class ReluEnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         self.converged_ = converged
         self.loss_epochs_ = result.epochs
         self.loss_curve_ = _mean_curve(result.train_loss, converged)
-        self.validation_curve_ = None if result.val_loss is None else _mean_curve(result.val_loss, converged)
+        self.validation_curve_ = None if "val" not in result.parts else _mean_curve(result.val_loss, converged)
         self.best_epoch_ = best
         self.n_iter_ = int(self.epochs)
         return self
@@ -311,7 +311,7 @@ def width_curve(
     cv: Any = 5,
     *,
     n_seeds: int = 8,
-    optimizer: str = "adam",
+    optimizer: Optimizer = "adam",
     lr: float | Sequence[float] = 0.003,
     epochs: int = 500,
     scoring: str = "neg_mean_squared_error",
@@ -379,7 +379,7 @@ def width_curve(
             some, others = _held_out(len(fit_rows), validation_fraction, rng, "a choice among several lr")
             inner, val = fit_rows[some], fit_rows[others]
             datasets[f"inner {k}"] = Dataset(x[inner], y[inner], x_val=x[val], y_val=y[val], standardize=True)
-    defaults = {"schedule": "cosine", "init": "uniform", "output_bias": True}
+    defaults: dict[str, Any] = {"schedule": "cosine", "init": "uniform", "output_bias": True}
     specs = grid(width=widths, data=list(datasets), lr=rates, seed=seeds, optimizer=optimizer, **(defaults | settings))
     shape = (len(widths), len(folds), len(datasets) // len(folds), len(rates), len(seeds))
     if len(specs) != np.prod(shape):

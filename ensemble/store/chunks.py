@@ -44,10 +44,14 @@ class Chunk(NamedTuple):
         """Return what `asked` wants to know of the models at `part`, which have it."""
         at = np.searchsorted(self.request.record, asked.record)
         rows = self.rows
-        losses = (None if found is None else found[np.ix_(part, at)] for found in rows[:3])
+        train, test, val = (
+            None if found is None else found[np.ix_(part, at)]
+            for found in (rows.train_loss, rows.test_loss, rows.val_loss)
+        )
+        assert train is not None
         networks = None if rows.networks is None or not asked.keep_networks else rows.networks.take(part)
         kept = {epoch: rows.snapshots[epoch].take(part) for epoch in asked.snapshots}
-        return Rows(*losses, rows.diverged_at[part], networks, kept)  # type: ignore[arg-type]
+        return Rows(train, test, val, rows.diverged_at[part], networks, kept)
 
 
 class Finder:
@@ -96,7 +100,7 @@ def scan(
     """
     wanted = None if problems is None else {problem[:8] for problem in problems}
     for path in ours(folder, CHUNKS):
-        mark, _, content = path.stem.rpartition("-")
+        mark = path.stem.rpartition("-")[0]
         if wanted is not None and mark and mark not in wanted:
             continue
         try:
@@ -130,7 +134,7 @@ def _chunk(arrays: Mapping[str, NDArray[Any]], manifest: Manifest) -> Chunk | No
         raise ValueError("array 'diverged_at' has another length")
 
     def stack(name: str) -> NetworkStack:
-        return NetworkStack(asked.specs, asked.n_inputs, asked.scales, arrays[name])
+        return SHIM_in(asked, arrays[name])
 
     made = header["made"]
     if not all(isinstance(made[name], dict) for name in ("versions", "machine", "target")):
@@ -154,7 +158,7 @@ def write(folder: Path, chunk: Chunk) -> None:
                if values is not None}  # fmt: skip
     stacks = {} if rows.networks is None else {"networks": rows.networks}
     stacks |= {f"snapshot_{epoch}": kept for epoch, kept in rows.snapshots.items()}
-    arrays |= {name: stack.parameters for name, stack in stacks.items()}
+    arrays |= {name: SHIM_out(stack) for name, stack in stacks.items()}
     name, content = archive.named(arrays)
     problem = chunk.request.problem(next(iter(chunk.request.data)))
     archive.write(folder / CHUNKS / f"{problem[:8]}-{name[:24]}.npz", content)
@@ -182,3 +186,13 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
             return f"another set of instructions of the CPU {there.get('cpu')}"
         return f"kernels for the CPU {there.get('cpu')}, not {here.get('cpu')}"
     return ""
+
+
+def SHIM_out(stack):
+    return np.concatenate([stack.w1, stack.b1, stack.w2, stack.b2])
+
+
+def SHIM_in(asked, flat):
+    u = sum(asked.specs.width.tolist())
+    ends = np.cumsum([asked.n_inputs * u, u, u])
+    return NetworkStack.of_buffers(asked.specs, asked.n_inputs, asked.scales, *np.split(flat, ends))

@@ -34,7 +34,7 @@ _TEMPORARY = re.compile(r"\.(.+)\.\d+(-\d+)?\.tmp")  # of `archive.write`
 
 _MOST_BYTES = 2**24
 _MOST_BRACKETS = 10**5  # a manifest has few; text with millions takes seconds to parse
-_MOST_RUNS = 100
+MOST_RUNS = 100
 
 
 class Manifest(NamedTuple):
@@ -89,7 +89,7 @@ def save(folder: Path, asked: Request, before: Manifest | None) -> None:
     if old[-1:] == (name,):
         return
     archive.write(folder / name, content)
-    runs = [*(run for run in old if run != name), name][-_MOST_RUNS:]
+    runs = [*(run for run in old if run != name), name][-MOST_RUNS:]
     manifest = {"schema": SCHEMA, "runs": runs}
     archive.write(folder / MANIFEST, json.dumps({"sha256": _hash(manifest), **manifest}, indent=1))
     for path in ours(folder):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 from ensemble.specs import Specs
 from ensemble.store import chunks, manifest
 from ensemble.store.chunks import Chunk, Finder
+from ensemble.store.manifest import Manifest
 from ensemble.store.read import unfinished, verify
 from ensemble.store.request import Request
 from ensemble.store.run import OtherRunError, Run
@@ -63,6 +64,8 @@ def merge(folders: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str
             raise DamagedFileError(f"{found.problems[0]}; run its command again to replace it")
         if found.done < found.models:
             raise ValueError(unfinished(path, found.done, found.models, "run its command again"))
+        if found.mixed:
+            raise OtherRunError(found.mixed)
         one = next(chunk.made for chunk in _chunks(path, table, part))
         made = made or one
         differs = chunks.difference(made, one)
@@ -90,7 +93,8 @@ def merge(folders: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str
     return whole.specs
 
 
-def _chunks(path: Path, table: manifest.Manifest, asked: Request):  # noqa
+def _chunks(path: Path, table: Manifest, asked: Request) -> Iterator[Chunk]:
+    """Yield the chunks that hold a run's models."""
     finder = Finder(asked)
     for _, chunk in chunks.scan(path, table, {asked.problem(name) for name in asked.data}):
         if isinstance(chunk, DamagedFileError):  # since it was verified

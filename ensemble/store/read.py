@@ -88,7 +88,7 @@ class Mix:
             self._made = dict(chunk.made)
         differs = chunks.difference(chunk.made, self._made)
         if differs and not self.words:
-            self.words = f"{file} was made with {differs}, as others were: the last bits of their models may differ"
+            self.words = f"{file} was made with {differs}, as others: the last bits of their models may differ"
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class Verified:
     done: int
     files: int
     problems: tuple[str, ...]
+    mixed: str = ""  # which models were made with what may make other last bits than the others have
 
 
 def verify(folder: str | os.PathLike[str]) -> Verified:
@@ -140,6 +141,4 @@ def verify(folder: str | os.PathLike[str]) -> Verified:
             raise
         except DamagedFileError as error:
             problems.append(str(error))
-    if mixed.words:
-        problems.append(mixed.words)
-    return Verified(len(done), int(done.sum()), count, tuple(problems))
+    return Verified(len(done), int(done.sum()), count, tuple(problems), mixed.words)

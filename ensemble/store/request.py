@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ensemble.data import Dataset, Scale
 from ensemble.engines import ENGINES, Settings, choose_engine
 from ensemble.networks import NetworkStack
-from ensemble.specs import CHOICES, COLUMNS, Specs
+from ensemble.specs import COLUMNS, Specs
 from ensemble.system.checks import flag, text, whole
 
 __all__ = ["KINDS", "SCHEMA", "Request", "Source"]
@@ -160,7 +160,7 @@ class Request:
                 for name, source in sources
             ],
         }  # fmt: skip
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), np.uint8),
             "record": self.record,
             "snapshots": np.array(self.snapshots, dtype=np.int64),
@@ -233,7 +233,7 @@ def _digests(stack: NetworkStack) -> NDArray[np.str_]:
     """Return the SHA-256 of each network of a stack."""
     found = []
     for network in stack:
-        parts: Sequence[NDArray[np.float64]] = network[:4]  # type: ignore[assignment]
+        parts: Sequence[NDArray[np.float64]] = network[:4]
         found.append(_hash(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)))
     return np.array(found)
 

@@ -78,7 +78,7 @@ class Setup(Generic[AnyStudy]):
     def digest(self) -> str:
         """Hash of all that decides the result: specs, data and epochs. `study.json` and the plots' metadata hold it."""
         content = {
-            "study": self.study.name, "specs": self.specs.digest(), "epochs": self.epochs, "settings": self.settings,
+            "study": self.study.name, "specs": self.specs.digest, "epochs": self.epochs, "settings": self.settings,
             "data": {name: dataset.digest for name, dataset in self.datasets.items()},
         }  # fmt: skip
         return hashlib.sha256(files.json_text(content).encode()).hexdigest()
@@ -171,7 +171,7 @@ class Study(ABC):
         """Return every plotted fitted curve, point by point: what `fits.csv` holds."""
         rows = []
         for part, fit in self.all_fits():
-            spec = self.specs.row(fit.model)
+            spec = self.specs[fit.model]._asdict()
             head = {"part": part, "model": fit.model} | {
                 name: spec[name] for name in ("data", "optimizer", "hidden_bias", "output_bias", "width", "lr", "seed")
             }

@@ -21,7 +21,17 @@ from numpy.typing import NDArray
 
 from ensemble.system import memory
 
-__all__ = ["DamagedFileError", "RefusedFileError", "checked_path", "dump", "load", "named", "read", "read_bytes", "write"]
+__all__ = [
+    "DamagedFileError",
+    "RefusedFileError",
+    "checked_path",
+    "dump",
+    "load",
+    "named",
+    "read",
+    "read_bytes",
+    "write",
+]
 
 Arrays = dict[str, NDArray[Any]]
 Kinds = Mapping[str, tuple[str, int]]

@@ -40,7 +40,7 @@ REPORTED_WIDTHS = {  # which widths its words allow
     "reciprocal_sine": ("several hundred", 200, 999),
     "chirp": ("thousands", 1000, 9999),
 }
-RECIPE = {"optimizer": "gd", "lr": 0.1, "width": 640}
+RECIPE: dict[str, Any] = {"optimizer": "gd", "lr": 0.1, "width": 640}
 
 OTHER_SHARES = (0.01, 0.001)  # of the variance, beside the stated one
 EPOCHS, LONGER = 500, 4000

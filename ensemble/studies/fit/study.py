@@ -41,7 +41,7 @@ def fit_setup(
         "width": width, "seeds": seeds_of(seeds, fewest=1), "lr": lr, "optimizer": optimizer, "epochs": epochs,
         "noise": noise_of(data, noise),
     }  # fmt: skip
-    specs = grid(data=list(datasets), optimizer=optimizer, lr=lr, width=width, seed=settings["seeds"])
+    specs = grid(data=list(datasets), optimizer=settings["optimizer"], lr=lr, width=width, seed=settings["seeds"])
     moments = [epoch for epoch in MOMENTS if epoch < epochs] + [epochs]
     smooth = np.geomspace(1, max(epochs, 1), 60).astype(int).tolist()
     return Setup(

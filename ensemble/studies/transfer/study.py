@@ -39,7 +39,7 @@ Integers = NDArray[np.int64]
 
 WIDTHS = tuple(2**power for power in range(5, 11))
 OPTIMIZERS = ("gd", "adam")
-PARAMETRIZATIONS = {"standard": "standard", "mup": "mu-P"}  # with their names in plots
+PARAMETRIZATIONS: dict[Any, str] = {"standard": "standard", "mup": "mu-P"}  # with their names in plots
 
 
 def _powers(low: int, high: int) -> tuple[float, ...]:

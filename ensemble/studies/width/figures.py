@@ -159,7 +159,7 @@ class _Panels:
     def film(self, film: Film) -> Panel:
         def draw(ax: Axes) -> None:
             KinkFilmDisplay.from_study(self.study, film).plot(ax)
-            optimizer = self.study.specs.row(film.model)["optimizer"]
+            optimizer = self.study.specs[film.model].optimizer
             ax.set_title(f"{name_of(film.data)}, {optimizer}, width {film.width}")
 
         return draw

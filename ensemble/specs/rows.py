@@ -1,0 +1,250 @@
+"""Specs: which models to train, one row of settings per model, kept as columns.
+
+Made by `grid`; `training.train` takes them together with the data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.specs.columns import CHOICES, COLUMNS, RESULT_COLUMNS, Axes, check_column, check_names
+from ensemble.system import html
+
+__all__ = ["Spec", "Specs"]
+
+
+class Spec(NamedTuple):
+    """One model's settings as plain values: what ``specs[0]`` gives. The meaning of each is told at `Specs`."""
+
+    width: int
+    seed: int
+    lr: float
+    optimizer: str
+    momentum: float
+    beta2: float
+    schedule: str
+    weight_decay: float
+    init: str
+    init_scale: float
+    parametrization: str
+    hidden_bias: bool
+    output_bias: bool
+    data: str
+
+
+class Specs:
+    """Settings of M models, one row each; columns are attributes of shape (M,).
+
+    Made by `grid`; indexed like an array (a mask, a slice or an integer array gives `Specs`, an integer one row as a
+    `Spec`) and joined with ``+``.
+
+    Parameters
+    ----------
+    **columns
+        One value for all models, or one per model; columns left out take their defaults. ``width`` has no default.
+
+    Raises
+    ------
+    ValueError
+        An unknown column, columns of different lengths, or a value that the column does not allow.
+
+    Attributes
+    ----------
+    width, seed : (M,) int64
+        Number of hidden units H >= 1; seed of the initial weights >= 0.
+    lr : (M,) float64
+        Learning rate > 0, a step's length per unit of gradient.
+    optimizer : (M,) str
+        "gd", "momentum" or "adam".
+    momentum, beta2 : (M,) float64
+        In [0, 1). `momentum` is the decay of the first moment (of "momentum", and of "adam", where it is called
+        beta1); `beta2` that of adam's second moment. Other optimizers ignore them.
+    schedule : (M,) str
+        "constant", or "cosine": the rate falls from lr to 0 along half a cosine over the run.
+    weight_decay : (M,) float64
+        >= 0, decoupled: every step also subtracts rate * weight_decay * weight.
+    init : (M,) str
+        "normal": all weights and biases N(0, init_scale^2); "he": weights N(0, 2 / fan_in), biases 0;
+        "uniform": all U(-1, 1) / sqrt(fan_in); "fan_in": all N(0, 1 / fan_in). `init_scale` belongs to "normal" only.
+    init_scale : (M,) float64
+        >= 0.
+    parametrization : (M,) str
+        "standard", or "mup": initial weights and learning rates that depend on the width such that the best learning
+        rate does not (`optimizers.layer_factors` has the table).
+    hidden_bias, output_bias : (M,) bool
+        Whether b1 and b2 are there (initialized and trained) or held at 0.
+    data : (M,) str
+        Which of several named datasets the model learns.
+    """
+
+    __slots__ = ("_columns",)
+
+    _columns: dict[str, NDArray[Any]]
+
+    if TYPE_CHECKING:  # a name that is not here is refused by type checkers and by `__getattr__`
+        width: NDArray[np.int64]
+        seed: NDArray[np.int64]
+        lr: NDArray[np.float64]
+        optimizer: NDArray[np.str_]
+        momentum: NDArray[np.float64]
+        beta2: NDArray[np.float64]
+        schedule: NDArray[np.str_]
+        weight_decay: NDArray[np.float64]
+        init: NDArray[np.str_]
+        init_scale: NDArray[np.float64]
+        parametrization: NDArray[np.str_]
+        hidden_bias: NDArray[np.bool_]
+        output_bias: NDArray[np.bool_]
+        data: NDArray[np.str_]
+
+    def __init__(self, **columns: Unpack[Axes]) -> None:
+        check_names(columns)
+        checked = {name: check_column(name, values) for name, values in columns.items()}
+        lengths = {name: len(values) for name, values in checked.items()}
+        n_models = max(lengths.values())
+        for name, length in lengths.items():
+            if length not in (1, n_models):
+                raise ValueError(f"column {name!r} has {length} rows, but others have {n_models}")
+        self._columns = {}
+        for name, column in COLUMNS.items():
+            values = checked[name] if name in checked else check_column(name, [column.default])
+            full = np.broadcast_to(values, (n_models,)).copy() if len(values) != n_models else values
+            full.setflags(write=False)
+            self._columns[name] = full
+
+    @classmethod
+    def _of(cls, columns: dict[str, NDArray[Any]]) -> Specs:
+        """Wrap columns that are known to be valid."""
+        specs = cls.__new__(cls)
+        for values in columns.values():
+            values.setflags(write=False)
+        specs._columns = columns
+        return specs
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Mapping[str, Any] | Spec] | Any) -> Specs:
+        """Return specs from one row per model: the inverse of iterating over them, and of `Result.to_pandas`.
+
+        Parameters
+        ----------
+        rows : iterable of dict or of Spec, or DataFrame
+            A setting that a dict or the DataFrame leaves out takes its default; ``width`` has none. Columns that
+            `Result.to_pandas` adds to a row of settings (`RESULT_COLUMNS`) are passed over in a DataFrame.
+
+        Raises
+        ------
+        ValueError
+            An unknown or a missing column, or a value that the column does not allow.
+        """
+        if hasattr(rows, "columns") and hasattr(rows, "to_numpy"):  # a DataFrame, without importing pandas
+            frame: Any = rows
+            return cls(**{name: np.asarray(frame[name]) for name in frame.columns if name not in RESULT_COLUMNS})
+        listed = [row._asdict() if isinstance(row, Spec) else row for row in rows]
+        for place, row in enumerate(listed):
+            if not isinstance(row, Mapping):
+                raise ValueError(f"row {place} is a {type(row).__name__}; a dict of settings or a Spec is needed")
+            check_names(row)
+        if not listed:
+            return cls(width=[])
+        named = [name for name in COLUMNS if any(name in row for row in listed)]
+        return cls(**{name: [row.get(name, COLUMNS[name].default) for row in listed] for name in named})
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NDArray[Any]:
+            if name.startswith("_") or name not in COLUMNS:
+                raise AttributeError(f"Specs has no column {name!r}; the columns are {', '.join(COLUMNS)}")
+            values = self._columns[name]
+            return np.array(CHOICES[name])[values] if name in CHOICES else values
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *COLUMNS]
+
+    def codes(self, name: str) -> NDArray[np.int8]:
+        """Return a column of choices as places in ``CHOICES[name]``, shape (M,)."""
+        return self._columns[name]
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return every column by name, shape (M,) each, in the order of ``COLUMNS``."""
+        return {name: getattr(self, name) for name in COLUMNS}
+
+    def __len__(self) -> int:
+        return len(self._columns["width"])
+
+    @overload
+    def __getitem__(self, index: int | np.integer[Any]) -> Spec: ...
+    @overload
+    def __getitem__(self, index: slice | NDArray[Any] | Iterable[int] | Iterable[bool]) -> Specs: ...
+    def __getitem__(self, index: Any) -> Spec | Specs:
+        if isinstance(index, (int, np.integer)):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"model {index} of {len(self)}")
+            return Spec(**{name: getattr(self, name)[index].item() for name in COLUMNS})
+        places = self.places(index)
+        return Specs._of({name: values[places] for name, values in self._columns.items()})
+
+    def places(self, index: slice | NDArray[Any] | Iterable[int] | Iterable[bool]) -> NDArray[np.int64]:
+        """Return which models a mask, a slice or an integer array picks, in its order."""
+        found: Any = index if isinstance(index, slice) else np.asarray(index)
+        if isinstance(found, np.ndarray):
+            if found.ndim != 1:
+                raise IndexError(f"an index of {found.ndim} dimensions; a mask or integers in one are needed")
+            found = found.astype(np.int64) if found.size == 0 else found
+        places: NDArray[np.int64] = np.arange(len(self), dtype=np.int64)[found]
+        return places
+
+    def __iter__(self) -> Iterator[Spec]:
+        return map(Spec._make, zip(*(getattr(self, name).tolist() for name in COLUMNS), strict=True))
+
+    def __add__(self, other: object) -> Specs:
+        if not isinstance(other, Specs):
+            return NotImplemented
+        return Specs._of(
+            {name: np.concatenate([values, other._columns[name]]) for name, values in self._columns.items()}
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Specs):
+            return NotImplemented
+        return all(np.array_equal(values, other._columns[name]) for name, values in self._columns.items())
+
+    __hash__ = None  # type: ignore[assignment]  # holds arrays
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Specs._of, (self._columns,))
+
+    @property
+    def digest(self) -> str:
+        """The sha256, as hex, of all rows in order."""
+        sha = hashlib.sha256()
+        for name, values in self._columns.items():
+            plain = np.char.encode(values, "utf-8") if values.dtype.kind == "U" else values
+            sha.update(f"{name}:{plain.dtype.str}:{len(plain)};".encode())
+            sha.update(np.ascontiguousarray(plain).tobytes())
+        return sha.hexdigest()
+
+    def varying(self) -> list[str]:
+        """Return the names of the columns that hold more than one value."""
+        return [name for name, values in self._columns.items() if len(values) and (values != values[0]).any()]
+
+    def _repr_html_(self) -> str:
+        varying = self.varying()
+        rows = []
+        for name in COLUMNS:
+            values = np.unique(getattr(self, name))
+            shown = ", ".join(str(value) for value in values[:8]) + (", ..." if len(values) > 8 else "")
+            rows.append((name, len(values), shown) if name in varying else (name, "", shown))
+        return html.table(f"Specs of {len(self):,} models", ("column", "different values", "values"), rows)
+
+    def __repr__(self) -> str:
+        parts = []
+        for name in self.varying():
+            values = np.unique(getattr(self, name))
+            shown = ", ".join(str(value) for value in values[:4]) + (", ..." if len(values) > 4 else "")
+            parts.append(f"{name}: {shown}")
+        return f"<Specs of {len(self):,} model{'s' * (len(self) != 1)}{'; ' * bool(parts)}{'; '.join(parts)}>"
