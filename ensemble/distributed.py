@@ -320,9 +320,9 @@ def _address(client: Any) -> str:
 
 
 def _cores() -> int:
-    from ensemble.training.running import _n_threads
+    from ensemble.training.request import n_threads
 
-    return _n_threads(None)
+    return n_threads(None)
 
 
 # ---- shards ----

@@ -13,6 +13,7 @@ import ensemble
 from ensemble.engines import Checkpoint
 from ensemble.store import run as store
 from ensemble.training import running as training
+from ensemble.training.request import make_settings
 
 pytestmark = pytest.mark.jit_heavy
 
@@ -114,12 +115,12 @@ def test_what_came_back_beside_an_error_is_kept(tmp_path):
 
 
 def _chunks():
-    return training.plan(some_specs(), small_data(), epochs=EPOCHS).chunks
+    return ensemble.plan(some_specs(), small_data(), epochs=EPOCHS).chunks
 
 
 def test_elsewhere_a_state_is_kept_only_where_the_folder_is_shared(tmp_path):
     specs, data = some_specs(), small_data()
-    settings = training._settings(EPOCHS, None, None, "auto", True)
+    settings = make_settings(EPOCHS, None, None, "auto", True)
     (tmp_path / "there").mkdir()
     for folder in ("there", "not"):
         state = Checkpoint(tmp_path / folder / "state.npz", -1.0)  # save whenever it can be

@@ -28,6 +28,7 @@ from ensemble.engines import base as engines
 from ensemble.store import run as store
 from ensemble.system import archive
 from ensemble.system.archive import DamagedFileError
+from ensemble.training import planning
 from ensemble.training import running as training
 
 slow = pytest.mark.slow
@@ -44,7 +45,7 @@ class Victim:
     def __init__(self, folder, patch):
         self.folder, self.trained = folder, []
         self.specs, self.data = ensemble.grid(width=[3, 4], optimizer=["gd", "adam"], lr=0.02), make_data()
-        patch.setattr(training, "_CHUNK_SECONDS", 1e-12)
+        patch.setattr(planning, "_CHUNK_SECONDS", 1e-12)
         patch.setattr(engines, "CALL_SECONDS", 0.0)
         self.expected = content(train(self.specs, self.data))
         with patch.context() as all_states:

@@ -10,7 +10,8 @@ from conftest import JIT_DISABLED
 import ensemble
 from ensemble.engines import base as engines
 from ensemble.rules import optimizers
-from ensemble.training import running as training
+from ensemble.training import planning, running
+from ensemble.training.request import make_settings
 
 EPOCHS = 12
 ENGINES = [("spline", 1), ("dense", 1), ("numpy", 1), ("dense", 3), ("numpy", 3)]
@@ -122,7 +123,7 @@ def test_any_number_of_threads(engine, d, threads):
 )
 def test_any_chunks(engine, d, constants, fewest, most, monkeypatch):
     for name, value in constants.items():
-        monkeypatch.setattr(training, name, value)
+        monkeypatch.setattr(running if name == "_WINDOW" else planning, name, value)
     planned = ensemble.plan(mixed_specs(), make_data(d), epochs=EPOCHS, engine=engine)
     assert fewest <= len(planned.chunks) <= most
     result = ensemble.train(mixed_specs(), make_data(d), epochs=EPOCHS, engine=engine, snapshots=[EPOCHS])
@@ -134,7 +135,7 @@ def test_any_chunks(engine, d, constants, fewest, most, monkeypatch):
 @every_engine
 def test_a_chunk_keeps_the_order_of_its_specs(engine, d):
     """`train` hands over chunks sorted by width, but whoever calls `run_chunk` need not."""
-    settings = training._settings(EPOCHS, None, [EPOCHS], engine, True)
+    settings = make_settings(EPOCHS, None, [EPOCHS], engine, True)
     rows = engines.run_chunk(mixed_specs(), make_data(d), settings)
     assert all_bits(rows) == alone(engine, d)
     np.testing.assert_array_equal(rows.snapshots[EPOCHS].w1, rows.networks.w1)
@@ -146,7 +147,7 @@ def test_any_cut_into_kernel_calls(engine, d, share, monkeypatch):
     """Calls of one epoch, of a few epochs of one model, and of some models."""
     specs, data = mixed_specs(), make_data(d)
     epoch = engines.epoch_seconds(engine, specs, data)
-    monkeypatch.setattr(training, "_CHUNKS_PER_RUN", 1)
+    monkeypatch.setattr(planning, "_CHUNKS_PER_RUN", 1)
     monkeypatch.setattr(engines, "CALL_SECONDS", share * float(np.median(epoch)))
     spans = list(engines._spans(epoch, EPOCHS, ()))
     assert max(len(spans), 1) > (1 if share else EPOCHS * len(specs) - 1)

@@ -228,6 +228,11 @@ class Specs:
             sha.update(np.ascontiguousarray(plain).tobytes())
         return sha.hexdigest()
 
+    @property
+    def nbytes(self) -> int:
+        """The memory of all columns, in bytes."""
+        return sum(values.nbytes for values in self._columns.values())
+
     def varying(self) -> list[str]:
         """Return the names of the columns that hold more than one value."""
         return [name for name, values in self._columns.items() if len(values) and (values != values[0]).any()]

@@ -1,9 +1,7 @@
-"""Training: plan chunks, run them on an executor, assemble the result."""
+"""Training: check what is asked for, plan chunks, run them on an executor, assemble the result."""
 
-from ensemble.training.running import Plan, plan, train
+from ensemble.training.planning import Plan, plan
+from ensemble.training.request import Engine, Loss
+from ensemble.training.running import train
 
-__all__ = [
-    "Plan",
-    "plan",
-    "train",
-]
+__all__ = ["Engine", "Loss", "Plan", "plan", "train"]

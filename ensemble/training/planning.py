@@ -1,0 +1,160 @@
+"""The plan of a run: which models are trained together, in which order, and what it all costs.
+
+`train` follows it, and `plan` shows it to the user before anything is done.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.data import Dataset
+from ensemble.engines import Settings, choose_engine, epoch_seconds
+from ensemble.networks import NetworkStack, weight_bytes
+from ensemble.results import result_bytes
+from ensemble.specs import Specs
+from ensemble.system import html, memory
+from ensemble.training.request import Datasets, Engine, Loss, check_initial, make_settings, named_datasets
+
+__all__ = ["Plan", "make_plan", "plan"]
+
+# Chunks of about a second amortize every per-chunk cost and still let the bar move and Ctrl-C lose little; a run
+# shorter than that is cut finer, so that every thread has several.
+_CHUNK_SECONDS = 1.0
+_CHUNKS_PER_RUN = 32
+_CHUNK_BYTES = 64 * 2**20
+_INITIALIZE_SECONDS = 2e-5  # a model's seeding
+
+
+@dataclass(frozen=True, repr=False)
+class Plan:
+    """What a run will do and take, before anything is allocated; it prints as a summary.
+
+    Attributes
+    ----------
+    models, epochs : int
+        Number of models; updates of each.
+    cost : float
+        Estimated time on one core, in seconds.
+    memory : int
+        Estimated peak memory of specs, results, initial networks and the chunks at work, in bytes.
+    kept : int
+        What of it is the result: specs, losses and networks, and so about what a store takes on disk.
+    engines : dict of str by dataset name
+        Which engine trains the models of each dataset.
+    chunks : tuple of (m,) int64
+        Rows of the specs that are trained together.
+    """
+
+    models: int
+    epochs: int
+    cost: float
+    memory: int
+    kept: int
+    engines: dict[str, str]
+    chunks: tuple[NDArray[np.int64], ...]
+
+    def __repr__(self) -> str:
+        engines = ", ".join(sorted(set(self.engines.values())))
+        return (
+            f"{_count(self.models, 'model')} x {_count(self.epochs, 'epoch')} on "
+            f"{_count(len(self.engines), 'dataset')} ({engines} engine), {_count(len(self.chunks), 'chunk')}, "
+            f"about {_duration(self.cost)} of one core, {memory.in_words(self.memory)} of memory"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [(name, engine) for name, engine in self.engines.items()]
+        return html.table(repr(self), ("dataset", "engine"), rows)
+
+
+def plan(
+    specs: Specs,
+    data: Dataset | Datasets,
+    *,
+    epochs: int,
+    record: Iterable[int] | None = None,
+    snapshots: Iterable[int] | None = None,
+    engine: Engine = "auto",
+    keep_networks: bool = True,
+    initial: NetworkStack | None = None,
+    loss: Loss = "mse",
+) -> Plan:
+    """Return what `train` would do with the same arguments, without doing it.
+
+    Raises
+    ------
+    ValueError
+        As `train`, except that memory is estimated and not checked.
+    """
+    settings = make_settings(epochs, record, snapshots, engine, keep_networks, loss)
+    datasets = named_datasets(specs, data)
+    check_initial(initial, specs, next(iter(datasets.values())).n_inputs)
+    return make_plan(specs, datasets, settings, initial)
+
+
+def make_plan(specs: Specs, datasets: Datasets, settings: Settings, initial: NetworkStack | None = None) -> Plan:
+    """Return the plan of a request that is checked."""
+    engines = {name: choose_engine(settings.engine, data.n_inputs) for name, data in datasets.items()}
+    chunks: list[NDArray[np.int64]] = []
+    costs, largest = [], 0
+    n_inputs = next(iter(datasets.values())).n_inputs
+    seconds = np.empty(len(specs))
+    members = {name: np.flatnonzero(specs.data == name) for name in datasets}
+    for name, index in members.items():
+        estimate = epoch_seconds(engines[name], specs[index], datasets[name])
+        seconds[index] = estimate * settings.epochs + _INITIALIZE_SECONDS
+    target = min(_CHUNK_SECONDS, float(seconds.sum()) / _CHUNKS_PER_RUN)
+    work_bytes = 4 * weight_bytes(specs.width, n_inputs)
+    for name, index in members.items():
+        if not len(index):  # all its models are done: a run is gone on with
+            continue
+        if engines[name] == "numpy":  # its hidden activations and their gradients are arrays (m, N, H)
+            samples = max(len(y) for _, y in datasets[name].parts().values())
+            work_bytes[index] += 40 * samples * specs.width[index]
+        index = index[np.argsort(specs.width[index], kind="stable")]
+        for chunk in _cut(index, np.maximum(seconds[index] / target, work_bytes[index] / _CHUNK_BYTES)):
+            chunks.append(chunk)
+            costs.append(float(seconds[chunk].sum()))
+            largest = max(largest, int(work_bytes[chunk].sum()))
+    test, val = (any(getattr(d, f"x_{part}") is not None for d in datasets.values()) for part in ("test", "val"))
+    stacks = settings.keep_networks + len(settings.snapshots)
+    kept = specs.nbytes + result_bytes(specs, len(settings.record), n_inputs, 1 + test + val, stacks)
+    given = 0 if initial is None else int(weight_bytes(specs.width, n_inputs).sum())
+    samples = max(data.n_train for data in datasets.values())
+    per_epoch = 24 * settings.epochs  # both schedules' factors, and where the epoch is recorded
+    work = (os.cpu_count() or 1) * (2 * largest + 64 * samples + per_epoch)
+    biggest_first = np.argsort(costs, kind="stable")[::-1]  # so that no thread starts the longest chunk last
+    return Plan(
+        len(specs),
+        settings.epochs,
+        float(seconds.sum()),
+        kept + given + work,
+        kept,
+        engines,
+        tuple(chunks[i] for i in biggest_first),
+    )
+
+
+def _cut(index: NDArray[np.int64], shares: NDArray[np.float64]) -> Iterator[NDArray[np.int64]]:
+    """Cut models into runs whose shares of a chunk sum to about one."""
+    ends = np.cumsum(shares)
+    which = np.floor(ends - shares / 2).astype(np.int64)
+    yield from np.split(index, np.flatnonzero(np.diff(which)) + 1)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.2g} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.0f} h"
+    )

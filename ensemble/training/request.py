@@ -1,0 +1,105 @@
+"""What `train` and `plan` are asked for: every argument checked once, before anything is allocated.
+
+The first step of training; `planning` and `running` take what these functions return.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sized
+from typing import Literal
+
+import numpy as np
+
+from ensemble.data import Dataset
+from ensemble.engines import Settings, choose_engine
+from ensemble.networks import NetworkStack
+from ensemble.rules.losses import check_loss
+from ensemble.specs import Spec, Specs
+from ensemble.system import memory
+from ensemble.system.checks import flag, whole
+
+__all__ = ["Datasets", "Engine", "Loss", "check_initial", "make_settings", "n_threads", "named_datasets"]
+
+Datasets = Mapping[str, Dataset]
+
+# For type checkers, who cannot read a table; `engines.ENGINES` and `rules.losses.LOSSES` hold the same names.
+Engine = Literal["auto", "numpy", "dense", "spline"]
+Loss = Literal["mse"]
+
+_MOST_EPOCHS = 10**9
+_EPOCH_BYTES = 100  # of an epoch in a list and a set of Python's
+
+
+def make_settings(
+    epochs: int,
+    record: Iterable[int] | None = None,
+    snapshots: Iterable[int] | None = None,
+    engine: str = "auto",
+    keep_networks: bool = True,
+    loss: str = "mse",
+) -> Settings:
+    """Return what is the same for all models of a run, from the arguments of `train`."""
+    epochs = whole(epochs, "epochs", 0, _MOST_EPOCHS)
+    if record is None:
+        geometric = np.round(np.geomspace(1, max(epochs, 1), 50)).astype(np.int64)
+        recorded = {0, epochs, *geometric[geometric <= epochs].tolist()}
+    else:
+        recorded = {0, epochs, *_epoch_set("record", record, epochs)}
+    kept = () if snapshots is None else tuple(sorted(_epoch_set("snapshots", snapshots, epochs)))
+    choose_engine(engine, 1)
+    check_loss(loss)
+    return Settings(epochs, np.array(sorted(recorded)), kept, engine, flag(keep_networks, "keep_networks"))
+
+
+def _epoch_set(name: str, values: Iterable[int], epochs: int) -> set[int]:
+    if isinstance(values, Sized):
+        memory.require(_EPOCH_BYTES * len(values), f"{name} of {len(values):,} epochs", "name fewer epochs")
+    return {whole(value, f"every epoch of {name}", 0, epochs) for value in values}
+
+
+def named_datasets(specs: Specs, data: Dataset | Datasets) -> dict[str, Dataset]:
+    """Return the datasets that the specs name."""
+    if not isinstance(specs, Specs):
+        such = "specs[:1] is for the first model" if isinstance(specs, Spec) else "ensemble.grid(width=...) makes"
+        raise ValueError(f"specs is a {type(specs).__name__}; Specs are needed, as {such}")
+    if not len(specs):
+        raise ValueError("specs is empty; at least one model is needed")
+    names = np.unique(specs.data).tolist()
+    if isinstance(data, Dataset):
+        if len(names) > 1:
+            raise ValueError(f"specs name the datasets {names}, but data is a single one; give a dict by name")
+        return {names[0]: data}
+    if not isinstance(data, Mapping):
+        raise ValueError(f"data is a {type(data).__name__}; a Dataset or a dict of them by name is needed")
+    for name in names:
+        if not isinstance(data.get(name), Dataset):
+            raise ValueError(f"specs name the dataset {name!r}, but data holds {sorted(map(str, data))}")
+    used = {name: data[name] for name in names}
+    inputs = {name: dataset.n_inputs for name, dataset in used.items()}
+    if len(set(inputs.values())) > 1:
+        raise ValueError(f"datasets have different numbers of inputs, {inputs}; train them in separate passes")
+    return used
+
+
+def n_threads(threads: int | None) -> int:
+    """Return the number of threads asked for, or one per core that this process may use."""
+    if threads is not None:
+        return whole(threads, "threads", 1)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_initial(initial: NetworkStack | None, specs: Specs, n_inputs: int) -> None:
+    """Raise a ValueError where the networks to start from do not fit the specs."""
+    if initial is None:
+        return
+    if not isinstance(initial, NetworkStack):
+        raise ValueError(f"initial is a {type(initial).__name__}; a NetworkStack is needed")
+    if len(initial) != len(specs) or initial.n_inputs != n_inputs or (initial.specs.width != specs.width).any():
+        raise ValueError(
+            f"initial holds {len(initial)} networks of {initial.n_inputs} inputs, widths {initial.specs.width[:4]}...; "
+            f"the specs need {len(specs)} of {n_inputs} inputs, widths {specs.width[:4]}..., in this order"
+        )
+    for i, network in enumerate(initial):
+        if (not specs.hidden_bias[i] and network.b1.any()) or (not specs.output_bias[i] and network.b2):
+            raise ValueError(f"initial network {i} has a bias that its spec switches off")
