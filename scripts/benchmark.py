@@ -447,7 +447,7 @@ def profile(data) -> list[dict[str, float]]:
     found = []
     for width in (16, 64, 640):
         network = ensemble.train(ensemble.grid(width=width, seed=1), data, epochs=300).networks[0]
-        theta = np.concatenate([network.w1[0], network.b1, network.w2, [0.0]])
+        theta = np.concatenate([network.weights[0][0], network.biases[0], network.weights[1][:, 0], [0.0]])
         samples = ensemble.engines._prepared(data, "spline")
         part, h = samples.train, width
         k, low, high = spline.new_places(h)

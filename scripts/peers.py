@@ -27,7 +27,8 @@ class Task(NamedTuple):
     def weights(self):
         """Return fresh copies of the initial w1 (M, D, H), b1 (M, H), w2 (M, H), b2 (M,)."""
         stack = ensemble.initialize(self.specs, self.data.n_inputs).stack(int(self.specs.width[0]))
-        return tuple(values.copy() for values in stack[1:])
+        (w1, w2), (b1, b2) = stack.weights, stack.biases
+        return w1.copy(), b1.copy(), w2[..., 0].copy(), b2[:, 0].copy()
 
 
 def engine(name: str, threads: int) -> Callable[[Task], Run]:

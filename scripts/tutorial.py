@@ -43,7 +43,7 @@ print("a network of width 16 that exists:", np.mean((built.predict(x) - y) ** 2)
 # %% One network, and all of one width as stacked tensors
 network = result.networks[int(np.flatnonzero(with_bias)[0])]
 print("predictions:", network.predict([-1.0, 0.0, 1.0]))
-print("w1 of all networks of width 16:", result.networks.stack(width=16).w1.shape)
+print("first weights of all networks of width 16:", result.networks.stack(width=16).weights[0].shape)
 
 # %% A whole study, with the learning rate chosen for each width on validation data, and its plot
 study = width_study("quadratic", widths=[2, 4, 8, 16, 32], seeds=8, epochs=300)

@@ -56,6 +56,12 @@ def original(x, y, weights, epochs, lr=0.1):
 # ---- forward and backward, scalar by scalar ----
 
 
+def four(network):
+    """Return the arrays of a network with one hidden layer and one output as (w1, b1, w2 (H,), b2 ()), views."""
+    (w1, w2), (b1, b2) = network.weights, network.biases
+    return w1, b1, w2[:, 0], b2[0:1].reshape(())
+
+
 def forward(x, w1, b1, w2, b2):
     """Return the predictions as a list."""
     x, w1, b1, w2 = (np.asarray(a).tolist() for a in (x, w1, b1, w2))

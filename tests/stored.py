@@ -43,7 +43,7 @@ def content(result):
         stacks["networks"] = result.stack
     for name, stack in stacks.items():
         for i, network in enumerate(stack):
-            arrays[f"{name} {i}"] = np.concatenate([part.ravel() for part in network[:4]])
+            arrays[f"{name} {i}"] = np.concatenate([part.ravel() for part in (*network.weights, *network.biases)])
     return {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
 
 

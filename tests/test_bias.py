@@ -51,7 +51,7 @@ def test_the_default_study_is_as_documented():
 
 def test_arms_start_from_the_same_weights_seed_by_seed():
     start = bias_ablation(TARGETS[:1], widths=[8], seeds=3, lrs=[0.1], epochs=0, progress=False)
-    arms = [start.result.networks[curve.chosen[0]].stack(8).w1 for curve in start.curves()]
+    arms = [start.result.networks[curve.chosen[0]].stack(8).weights[0] for curve in start.curves()]
     for arm in arms[1:]:
         np.testing.assert_array_equal(arm, arms[0])
 

@@ -105,7 +105,7 @@ def test_a_cluster_gives_the_same_bits_as_threads(two_workers, tmp_path):
         assert executor.window >= 64
     expected = ensemble.train(some_specs(), data, epochs=50, snapshots=[7])
     same(result, expected)
-    assert np.array_equal(result.snapshots[7].w1, expected.snapshots[7].w1)
+    assert np.array_equal(result.snapshots[7].parameters, expected.snapshots[7].parameters)
     same(store.load_result(tmp_path), expected)
     assert kept_models(tmp_path) == len(some_specs())
 

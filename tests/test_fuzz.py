@@ -609,13 +609,13 @@ def train_as_plain_loops_do(data):
     inputs, outputs = np.asarray(x, float).reshape(n, d), np.asarray(y, float)
     # A sample exactly on a unit's kink is on either side after rounding: both gradients are right.
     for network in start:
-        z = inputs @ network.w1 + network.b1
+        z = inputs @ network.weights[0] + network.biases[0]
         assume(not np.any((np.abs(z) < 1e-9) & (np.abs(z) > 0)))
     for engine in ("numpy", "dense", "spline")[: 3 if d == 1 else 2]:
         result = ensemble.train(specs, dataset, epochs=epochs, engine=engine, progress=False)
         for i in range(len(specs)):
-            expected = naive.train(inputs, outputs, start[i][:4], epochs, specs[i]._asdict())
-            for found, right in zip(result.networks[i][:4], expected, strict=True):
+            expected = naive.train(inputs, outputs, naive.four(start[i]), epochs, specs[i]._asdict())
+            for found, right in zip(naive.four(result.networks[i]), expected, strict=True):
                 np.testing.assert_allclose(found, right, rtol=1e-6, atol=1e-8, err_msg=engine)
             error = naive.mse(naive.forward(inputs, *expected), outputs)
             np.testing.assert_allclose(result.train_loss[i, -1], error, rtol=1e-6, atol=1e-10, err_msg=engine)

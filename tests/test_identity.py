@@ -3,6 +3,7 @@
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
+import naive
 import numpy as np
 import pytest
 from conftest import JIT_DISABLED
@@ -45,7 +46,7 @@ def bits(result, i):
     """Return all that a result says about model i as bytes."""
     network = result.networks[i]
     histories = [h[i] for h in (result.train_loss, result.test_loss, result.val_loss)]
-    return [a.tobytes() for a in (*histories, result.diverged_at[i], *network[:4])]
+    return [a.tobytes() for a in (*histories, result.diverged_at[i], *naive.four(network))]
 
 
 def all_bits(result):
@@ -129,7 +130,7 @@ def test_any_chunks(engine, d, constants, fewest, most, monkeypatch):
     result = ensemble.train(mixed_specs(), make_data(d), epochs=EPOCHS, engine=engine, snapshots=[EPOCHS])
     assert all_bits(result) == alone(engine, d)
     for kept, network in zip(result.snapshots[EPOCHS], result.networks, strict=True):
-        assert [a.tobytes() for a in kept[:4]] == [a.tobytes() for a in network[:4]]
+        assert [a.tobytes() for a in naive.four(kept)] == [a.tobytes() for a in naive.four(network)]
 
 
 @every_engine
@@ -138,7 +139,7 @@ def test_a_chunk_keeps_the_order_of_its_specs(engine, d):
     settings = make_settings(EPOCHS, None, [EPOCHS], engine, True)
     rows = engines.run_chunk(mixed_specs(), make_data(d), settings)
     assert all_bits(rows) == alone(engine, d)
-    np.testing.assert_array_equal(rows.snapshots[EPOCHS].w1, rows.networks.w1)
+    np.testing.assert_array_equal(rows.snapshots[EPOCHS].parameters, rows.networks.parameters)
 
 
 @pytest.mark.parametrize(("engine", "d"), [e for e in ENGINES if e[0] != "numpy"])
@@ -200,7 +201,7 @@ def test_test_and_validation_data_do_not_change_the_weights(engine, d):
     result = ensemble.train(mixed_specs(), ensemble.Dataset(data.x_train, data.y_train), epochs=EPOCHS, engine=engine)
     assert result.parts == ("train",)
     for i, expected in enumerate(alone(engine, d)):
-        assert [a.tobytes() for a in result.networks[i][:4]] == expected[4:]
+        assert [a.tobytes() for a in naive.four(result.networks[i])] == expected[4:]
 
 
 @every_engine
@@ -266,16 +267,16 @@ def test_weights_that_are_not_finite_or_near_it(engine, d, weight, epoch):
     """The squared error overflows at once; or the first step leaves the limit; or the error is a NaN."""
     specs, data = ensemble.grid(width=3, lr=0.1, seed=[1, 2, 3]), make_data(d)
     start = ensemble.initialize(specs, d)
-    start[1].w1[:] = 1.0
-    start[1].w2[:] = weight
+    start[1].weights[0][:] = 1.0
+    start[1].weights[1][:] = weight
     result = ensemble.train(specs, data, epochs=3, engine=engine, initial=start)
     assert result.status.tolist() == ["ok", "diverged", "ok"]
     assert result.diverged_at[1] == epoch
     assert not np.isnan(result.train_loss).any()
     assert (result.train_loss[1, epoch:] == np.inf).all()
     if epoch == 0:  # not trained at all
-        np.testing.assert_array_equal(result.networks[1].w1, start[1].w1)
-        np.testing.assert_array_equal(result.networks[1].w2, start[1].w2)
+        np.testing.assert_array_equal(result.networks[1].weights[0], start[1].weights[0])
+        np.testing.assert_array_equal(result.networks[1].weights[1], start[1].weights[1])
     others = ensemble.train(specs[[0, 2]], data, epochs=3, engine=engine)
     assert [bits(result, 0), bits(result, 2)] == all_bits(others)
 
@@ -289,7 +290,9 @@ def test_a_diverged_model_stays_so_through_later_calls(engine, d, monkeypatch):
     cut = ensemble.train(specs, make_data(d), epochs=EPOCHS, engine=engine, snapshots=[1, 8])
     assert cut.status[4] == "diverged"
     assert all_bits(cut) == all_bits(whole)
-    np.testing.assert_array_equal(cut.snapshots[8][4].w1, cut.networks[4].w1)  # as it was when it was stopped
+    np.testing.assert_array_equal(
+        cut.snapshots[8][4].weights[0], cut.networks[4].weights[0]
+    )  # as it was when it was stopped
 
 
 @overflow_allowed

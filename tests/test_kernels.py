@@ -31,11 +31,9 @@ def one_step(kernel, samples, w1, b1, w2, b2):
     first = np.full(p, np.nan)
     first[:] = 0.0
     models = updates.Models(
-        np.array([0, h]),
-        w1.ravel().copy(),
-        b1.copy(),
-        w2.copy(),
-        np.array([float(b2)]),
+        np.array([h]),
+        np.array([0, p]),
+        _theta(w1, b1, w2, b2),
         first,
         np.zeros(p),
         np.ones((1, 2)),
@@ -272,11 +270,11 @@ def test_500_epochs_are_the_originals_loop(engine, seeds):
     start = ensemble.initialize(specs)
     result = ensemble.train(specs, data, epochs=500, record=range(0, 501, 50), engine=engine)
     for i in range(seeds):
-        expected, losses = naive.original(data.x_train, data.y_train, start[i][:4], 500)
-        for name, ours, theirs in zip(("w1", "b1", "w2"), result.networks[i], expected, strict=False):
+        expected, losses = naive.original(data.x_train, data.y_train, naive.four(start[i]), 500)
+        for name, ours, theirs in zip(("w1", "b1", "w2"), naive.four(result.networks[i]), expected, strict=False):
             worst = np.abs(ours - theirs).max() / np.abs(theirs).max()
             assert worst <= 1e-9, f"{name} of seed {i} is off by {worst:.2e}"
-        assert result.networks[i].b2 == 0
+        assert result.networks[i].biases[1] == 0
         np.testing.assert_allclose(result.train_loss[i], losses[::50], rtol=1e-9)
 
 

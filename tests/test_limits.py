@@ -4,6 +4,7 @@ import subprocess
 import sys
 from itertools import combinations, pairwise, product
 
+import naive
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -153,9 +154,9 @@ def test_no_random_network_is_below_the_floor_it_attains(seed):
     rng = np.random.default_rng(seed)
     x = 1e4 + rng.uniform(-3, 3, 50)
     w1, w2 = rng.normal(size=(1, 3)), 1e3 * rng.normal(size=3)
-    network = ensemble.Network(w1, -w1[0] * (1e4 + rng.uniform(-2, 2, 3)), w2, np.asarray(0.0))
+    network = ensemble.Network((w1, w2[:, None]), (-w1[0] * (1e4 + rng.uniform(-2, 2, 3)), [0.0]))
     y = network.predict(x)
-    shifted = network._replace(b2=np.asarray(1e-9))
+    shifted = ensemble.Network(network.weights, (network.biases[0], [1e-9]))
     assert limits.width_floor(x, y, [3])[0] <= mse(shifted, x, y)
     noisy = y + 0.1 * rng.random(50)
     assert limits.width_floor(x, noisy, [3])[0] <= mse(network, x, noisy)
@@ -201,10 +202,10 @@ def test_no_bias_floor_of_the_original_data(original):
 
 
 def check(network, width, output_bias):
-    assert network.w1.shape == (1, width) and network.b1.shape == network.w2.shape == (width,)
-    assert network.b2.shape == ()
-    assert output_bias or network.b2 == 0.0
-    assert all(np.isfinite(part).all() for part in network[:4])
+    assert network.weights[0].shape == (1, width) and network.biases[0].shape == (width,)
+    assert network.weights[1].shape == (width, 1) and network.biases[1].shape == (1,)
+    assert output_bias or network.biases[1] == 0.0
+    assert all(np.isfinite(part).all() for part in naive.four(network))
 
 
 @pytest.mark.jit_heavy
@@ -244,7 +245,7 @@ def test_constructed_network_reproduces_the_search(monkeypatch, quick, width, ou
     assert_allclose(mse(network, x, y), found[0].cost / len(x) * unit**2, rtol=1e-9)
     assert mse(network, x, y) + 1e-15 >= limits.width_floor(x, y, [width])[0]
     again = limits.constructive_bound(x, y, width, output_bias)
-    for ours, theirs in zip(network[:4], again[:4], strict=True):
+    for ours, theirs in zip(naive.four(network), naive.four(again), strict=True):
         assert_array_equal(ours, theirs)
 
 

@@ -1,5 +1,6 @@
 """mu-P: the factors as the table has them, the same in every engine, and what they are for."""
 
+import naive
 import numpy as np
 import pytest
 
@@ -13,18 +14,20 @@ def test_initial_variances():
         mup = ensemble.initialize(
             ensemble.grid(width=64, seed=range(3), init=init, init_scale=scale, parametrization="mup")
         )
-        np.testing.assert_array_equal(standard.w1, mup.w1)
-        np.testing.assert_array_equal(standard.b1, mup.b1)
-        np.testing.assert_allclose(mup.w2, standard.w2 / (64 if init == "normal" else 8), rtol=1e-15)
-    wide = ensemble.initialize(ensemble.grid(width=10_000, init="fan_in"))
-    assert wide.w1.std() == pytest.approx(1, rel=0.05)
-    assert wide.b1.std() == pytest.approx(1, rel=0.05)
-    assert wide.w2.std() == pytest.approx(0.01, rel=0.05)
+        for a, b in zip(standard, mup, strict=True):
+            np.testing.assert_array_equal(a.weights[0], b.weights[0])
+            np.testing.assert_array_equal(a.biases[0], b.biases[0])
+            np.testing.assert_allclose(b.weights[1], a.weights[1] / (64 if init == "normal" else 8), rtol=1e-15)
+    wide = ensemble.initialize(ensemble.grid(width=10_000, init="fan_in"))[0]
+    assert wide.weights[0].std() == pytest.approx(1, rel=0.05)
+    assert wide.biases[0].std() == pytest.approx(1, rel=0.05)
+    assert wide.weights[1].std() == pytest.approx(0.01, rel=0.05)
     one, same = (
         ensemble.grid(width=100, init="fan_in", parametrization="mup"),
         ensemble.grid(width=100, init_scale=1.0, parametrization="mup"),
     )
-    np.testing.assert_allclose(ensemble.initialize(one).w2, ensemble.initialize(same).w2, rtol=1e-14)
+    one, same = (ensemble.initialize(specs)[0].weights[1] for specs in (one, same))
+    np.testing.assert_allclose(one, same, rtol=1e-14)
 
 
 def test_layer_factors():
@@ -55,8 +58,8 @@ def test_one_step_of_gd_by_hand():
     start = ensemble.initialize(specs)
     same = start.take(np.array([1, 1]))  # both from mu-P's weights
     end = ensemble.train(specs, data, epochs=1, initial=same, engine="numpy").networks
-    for name, factor in [("w1", 5), ("b1", 5), ("w2", 1 / 5), ("b2", 1)]:
-        moved = [getattr(end[i], name) - getattr(same[i], name) for i in (0, 1)]
+    for part, factor in enumerate([5, 5, 1 / 5, 1]):
+        moved = [naive.four(end[i])[part] - naive.four(same[i])[part] for i in (0, 1)]
         np.testing.assert_allclose(moved[1], factor * moved[0], rtol=1e-9, atol=1e-15)
 
 

@@ -40,7 +40,7 @@ def small_data(name="data", shift=0.0):
 def rows_of(result, specs):
     """Return all that a result says of each model, by spec."""
     return {
-        json.dumps(specs[i]._asdict()): (result.train_loss[i].tobytes(), result.networks[i].w1.tobytes())
+        json.dumps(specs[i]._asdict()): (result.train_loss[i].tobytes(), result.networks[i].weights[0].tobytes())
         for i in range(len(specs))
     }
 
@@ -121,7 +121,7 @@ def test_runs_on_different_datasets_become_one(two_runs):
     assert rows_of(merged, merged.specs) == rows_of(whole, specs)
     again = ensemble.train(specs, data, epochs=6, snapshots=[2], store=folder / "both")
     assert np.array_equal(again.train_loss, whole.train_loss)
-    assert np.array_equal(again.snapshots[2].w1, whole.snapshots[2].w1)
+    assert np.array_equal(again.snapshots[2].parameters, whole.snapshots[2].parameters)
     assert store.verify(folder / "both").problems == ()
 
 

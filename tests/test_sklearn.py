@@ -76,8 +76,7 @@ def test_networks_are_those_that_train_makes_with_the_same_settings(diabetes):
     assert len(set(specs.seed.tolist())) == 3
     data = ensemble.Dataset(X, y, standardize=True)
     result = ensemble.train(specs, data, epochs=60, record=model.loss_epochs_)
-    for buffer in ("w1", "b1", "w2", "b2"):
-        np.testing.assert_array_equal(getattr(result.networks, buffer), getattr(model.networks_, buffer))
+    np.testing.assert_array_equal(result.networks.parameters, model.networks_.parameters)
     np.testing.assert_array_equal(model.loss_curve_, result.train_loss.mean(axis=0))
     assert model.n_iter_ == 60 and model.loss_epochs_[-1] == 60 and model.validation_curve_ is None
     assert specs.optimizer[0] == "momentum" and not specs.hidden_bias.any() and specs.weight_decay[0] == 0.01
@@ -169,7 +168,7 @@ def test_networks_that_diverge_are_left_out(diabetes, monkeypatch):
         result = original(specs, data, **options)
         result.diverged_at[1] = 5
         result.train_loss[1, 5:] = np.inf
-        result.networks[1].w2[:] = np.nan
+        result.networks[1].weights[1][:] = np.nan
         return result
 
     monkeypatch.setattr("ensemble.sklearn.regressor.train", train)

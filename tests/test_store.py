@@ -103,7 +103,7 @@ def test_a_model_that_is_there_twice_is_kept_and_found(tmp_path, trained):
 def test_networks_to_start_from_are_told_apart(tmp_path, trained):
     specs = make_specs()
     start, other = ensemble.initialize(specs), ensemble.initialize(specs)
-    other[3].w1[:] *= 2
+    other[3].weights[0][:] *= 2
     expected = content(train(specs, initial=start))
     for _ in range(2):
         assert content(train(specs, initial=start, store=tmp_path)) == expected
@@ -680,7 +680,7 @@ def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
     rows = engines.run_chunk(specs, data, settings, checkpoint=replace(place))
     assert pauses[0] == 4
     np.testing.assert_array_equal(rows.train_loss, expected.train_loss)
-    np.testing.assert_array_equal(rows.networks.w1, expected.networks.w1)
+    np.testing.assert_array_equal(rows.networks.parameters, expected.networks.parameters)
 
 
 # ---- R13: files of past releases ----
@@ -708,7 +708,7 @@ def test_the_run_of_the_first_release_loads(tmp_path):
     assert loaded.diverged_at.tolist() == fresh.diverged_at.tolist() == [-1] * 8 + [3]
     for kept, new in ((loaded.networks, fresh.networks), (loaded.snapshots[7], fresh.snapshots[7])):
         for one, other in zip(list(kept)[:8], list(new)[:8], strict=True):
-            for a, b in zip(one[:4], other[:4], strict=True):
+            for a, b in zip((*one.weights, *one.biases), (*other.weights, *other.biases), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
             np.testing.assert_allclose(one.predict([9.0, 11.0]), other.predict([9.0, 11.0]), rtol=1e-9)
     np.testing.assert_allclose(loaded.train_loss[:8, -1], GOLDEN_ERRORS, rtol=1e-9)

@@ -244,10 +244,10 @@ def test_arms_start_from_the_same_weights():
     for seed in range(2):
         networks = [study.result.networks[int(curve.models[0, 0, seed])] for curve in arms]
         for net in networks:
-            np.testing.assert_array_equal(net.w1, networks[0].w1)
-            np.testing.assert_array_equal(net.w2, networks[0].w2)
-        assert [bool(net.b1.any()) for net in networks] == [True, True, False, False]
-        assert [bool(net.b2.any()) for net in networks] == [True, False, True, False]
+            np.testing.assert_array_equal(net.weights[0], networks[0].weights[0])
+            np.testing.assert_array_equal(net.weights[1], networks[0].weights[1])
+        assert [bool(net.biases[0].any()) for net in networks] == [True, True, False, False]
+        assert [bool(net.biases[1].any()) for net in networks] == [True, False, True, False]
 
 
 def test_without_hidden_bias_no_model_beats_two_half_lines(bias):

@@ -36,7 +36,7 @@ def some_specs():
 
 def assert_same_networks(a, b):
     for one, other in zip(a, b, strict=True):
-        for x, y in zip(one[:4], other[:4], strict=True):
+        for x, y in zip(naive.four(one), naive.four(other), strict=True):
             np.testing.assert_array_equal(x, y)
 
 
@@ -55,7 +55,7 @@ def test_errors_are_those_of_the_networks(engine, d):
     for part, history in (("train", result.train_loss), ("test", result.test_loss), ("val", result.val_loss)):
         x, y = data.parts()[part]
         for i, network in enumerate(result.networks):
-            assert history[i, -1] == pytest.approx(naive.mse(naive.forward(x, *network[:4]), y), rel=1e-11)
+            assert history[i, -1] == pytest.approx(naive.mse(naive.forward(x, *naive.four(network)), y), rel=1e-11)
     assert (result.train_loss[:, -1] < result.train_loss[:, 0]).all()
     assert result.status.tolist() == ["ok"] * 8
     assert len(result) == 8
@@ -99,11 +99,11 @@ def test_snapshots_are_training_to_that_epoch(engine, d):
     assert sorted(result.snapshots) == [0, 4, 9]
     for epoch, networks in result.snapshots.items():
         assert_same_networks(networks, ensemble.train(specs, data, epochs=epoch, engine=engine).networks)
-    assert (result.snapshots[4].w1 != result.networks.w1).any()
+    assert (result.snapshots[4].parameters != result.networks.parameters).any()
     cosine = ensemble.grid(width=3, schedule="cosine")
     long = ensemble.train(cosine, data, epochs=9, snapshots=[4], engine=engine)
     short = ensemble.train(cosine, data, epochs=4, engine=engine)
-    assert (long.snapshots[4].w1 != short.networks.w1).any()  # its rate knows how long the run is
+    assert (long.snapshots[4].parameters != short.networks.parameters).any()  # its rate knows how long the run is
 
 
 @every_engine
@@ -111,11 +111,11 @@ def test_going_on_from_given_networks(engine, d):
     specs, data = ensemble.grid(width=[5, 2], seed=[0, 1], lr=0.02, output_bias=True), make_data(d)
     whole = ensemble.train(specs, data, epochs=200, engine=engine)
     half = ensemble.train(specs, data, epochs=100, engine=engine)
-    before = [a.tobytes() for n in half.networks for a in n[:4]]
+    before = [a.tobytes() for n in half.networks for a in naive.four(n)]
     rest = ensemble.train(specs, data, epochs=100, engine=engine, initial=half.networks)
     assert_same_networks(rest.networks, whole.networks)
     np.testing.assert_array_equal(rest.train_loss[:, -1], whole.train_loss[:, -1])
-    assert [a.tobytes() for n in half.networks for a in n[:4]] == before  # what was given stays as it was
+    assert [a.tobytes() for n in half.networks for a in naive.four(n)] == before  # what was given stays as it was
     order = [2, 0, 3]
     some = ensemble.train(specs[order], data, epochs=100, engine=engine, initial=half.networks[order])
     assert_same_networks(some.networks, whole.networks[order])
@@ -131,8 +131,8 @@ def test_biases_that_are_off_stay_zero(engine, d, optimizer):
     result = ensemble.train(specs, make_data(d), epochs=10, engine=engine)
     start = ensemble.initialize(specs, d)
     for i, network in enumerate(result.networks):
-        assert (network.b1 != start[i].b1).any() == specs.hidden_bias[i] == bool(network.b1.any())
-        assert (network.b2 != start[i].b2) == specs.output_bias[i] == bool(network.b2)
+        assert (network.biases[0] != start[i].biases[0]).any() == specs.hidden_bias[i] == bool(network.biases[0].any())
+        assert bool(network.biases[1] != start[i].biases[1]) == specs.output_bias[i] == bool(network.biases[1])
 
 
 def test_several_datasets_in_one_pass():
@@ -217,7 +217,7 @@ def test_engines_agree(d):
     ]
     for other in results[1:]:
         for i in range(len(specs)):
-            for a, b in zip(results[0].networks[i][:4], other.networks[i][:4], strict=True):
+            for a, b in zip(naive.four(results[0].networks[i]), naive.four(other.networks[i]), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10 * np.abs(b).max())
         np.testing.assert_allclose(results[0].train_loss, other.train_loss, rtol=1e-9)
         np.testing.assert_allclose(results[0].val_loss, other.val_loss, rtol=1e-9)
@@ -449,8 +449,8 @@ def test_odd_data(name, standardize):
         result = ensemble.train(specs, data, epochs=20, engine=engine)
         np.testing.assert_allclose(result.train_loss, result.test_loss, rtol=1e-13)
         for i in range(len(specs)):
-            expected = naive.train(inputs, outputs, start[i][:4], 20, specs[i]._asdict())
-            for ours, theirs in zip(result.networks[i][:4], expected, strict=True):
+            expected = naive.train(inputs, outputs, naive.four(start[i]), 20, specs[i]._asdict())
+            for ours, theirs in zip(naive.four(result.networks.network(i, units="training")), expected, strict=True):
                 np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
@@ -485,14 +485,14 @@ def test_extreme_widths(engine, width):
     data, specs = make_data(n=5, parts=1), ensemble.grid(width=[width, 2], lr=1e-6)
     result = ensemble.train(specs, data, epochs=3, engine=engine)
     start = ensemble.initialize(specs)
-    weights = [a.copy() for a in start[0][:3]]
+    weights = [a.copy() for a in naive.four(start[0])[:3]]
     for _ in range(3):  # the same three steps, vectorized over units
         z = data.x_train @ weights[0] + weights[1]
         r = 2 * (np.maximum(z, 0) @ weights[2] - data.y_train) / 5
         s = (r[:, None] * (z > 0)) * weights[2]
         step = (data.x_train.T @ s, s.sum(axis=0), np.maximum(z, 0).T @ r)
         weights = [a - 1e-6 * g for a, g in zip(weights, step, strict=True)]
-    for ours, theirs in zip(result.networks[0][:3], weights, strict=True):
+    for ours, theirs in zip(naive.four(result.networks[0])[:3], weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-13)
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import naive
 import numpy as np
 import pytest
 
@@ -73,8 +74,8 @@ def test_coordinate_check_against_plain_numpy(data):
                 width=width, seed=seed, optimizer=optimizer, parametrization=kind, init="fan_in", lr=0.0025, data="own"
             )
             ends = [ensemble.train(spec, {"own": dataset}, epochs=n, engine="numpy").networks[0] for n in (0, epoch)]
-            z = [inputs @ net.w1 + net.b1 for net in ends]
-            p = [layers.forward(inputs, net.w1, net.b1, net.w2, net.b2) for net in ends]
+            z = [inputs @ net.weights[0] + net.biases[0] for net in ends]
+            p = [layers.forward(inputs, *naive.four(net)) for net in ends]
             expected = [np.sqrt((v**2).mean()) for v in (z[1], z[1] - z[0], p[1] - p[0])]
             np.testing.assert_allclose(check.values[:, e, w, s], expected, rtol=1e-8)
 

@@ -24,7 +24,8 @@ def test_dead_units_are_those_active_on_no_training_sample(study):
     dead, x = study.dead_units(curve), study.datasets["half_sine"].x_train
     for place, model in np.ndenumerate(curve.chosen):
         network = study.result.networks[int(model)]
-        active = [(x @ network.w1[:, j] + network.b1[j] > 0).any() for j in range(len(network.b1))]
+        (hidden, _), (bias, _) = network.weights, network.biases
+        active = [(x @ hidden[:, j] + bias[j] > 0).any() for j in range(len(bias))]
         assert dead[place] == pytest.approx(1 - np.mean(active), abs=1e-15)
     display = DeadUnitDisplay.from_study(study).plot()
     np.testing.assert_array_equal(display.lines_[0].get_ydata(), np.median(dead, axis=1))
@@ -35,10 +36,9 @@ def test_dead_units_of_several_standardized_inputs():
     x = 5 + 100 * rng.standard_normal((50, 3))
     data = ensemble.Dataset(x, x @ [1.0, 2.0, 3.0], standardize=True)
     result = ensemble.train(ensemble.grid(width=[40], seed=range(3), data=data.name), data, epochs=3, progress=False)
-    z = (x - x.mean(axis=0)) / x.std(axis=0)
     found = dead_fraction(result.networks, np.arange(3), data)
     for network, fraction in zip(result.networks, found, strict=True):
-        assert fraction == pytest.approx(np.mean((z @ network.w1 + network.b1 <= 0).all(axis=0)), abs=1e-15)
+        assert fraction == pytest.approx(np.mean((x @ network.weights[0] + network.biases[0] <= 0).all(axis=0)))
 
 
 def test_mean_prediction_is_one_predictor_made_of_all_seeds(study):
@@ -63,8 +63,8 @@ def test_films_end_at_the_kinks_of_the_trained_networks(study):
     assert [film.width for film in study.films] == [2, 8, 32]
     for film in study.films:
         network = study.result.networks[film.model]
-        np.testing.assert_array_equal(film.kinks[-1], -network.b1 / network.w1[0])
-        np.testing.assert_array_equal(film.bend, np.abs(network.w1[0] * network.w2))
+        np.testing.assert_array_equal(film.kinks[-1], -network.biases[0] / network.weights[0][0])
+        np.testing.assert_array_equal(film.bend, np.abs(network.weights[0][0] * network.weights[1][:, 0]))
         assert film.epochs[0] == 0 and film.epochs[-1] == 40
         assert film.model in curve.chosen
         display = KinkFilmDisplay.from_study(study, film).plot()

@@ -54,8 +54,8 @@ def dead_fraction(networks: NetworkStack, models: NDArray[np.int64], dataset: Da
     found = np.empty(models.shape)
     with np.errstate(over="ignore", invalid="ignore"):  # the weights of a diverged model
         for place, model in np.ndenumerate(models):
-            network = networks[int(model)]
-            found[place] = 1.0 - np.mean((x @ network.w1 + network.b1 > 0).any(axis=0))
+            network = networks.network(int(model), units="training")
+            found[place] = 1.0 - np.mean((x @ network.weights[0] + network.biases[0] > 0).any(axis=0))
     return found
 
 
@@ -96,17 +96,14 @@ def films_of(models: NDArray[np.int64], result: Result, datasets: dict[str, Data
 def _kinks(network: Network) -> Floats:
     """Return where the units switch, (H,), in the units of x as given."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        kinks = -network.b1 / network.w1[0]
-        if network.scale is not None:
-            kinks = network.scale.x_mean[0] + network.scale.x_std[0] * kinks
+        kinks = -network.biases[0] / network.weights[0][0]
     return np.where(np.isfinite(kinks), kinks, np.nan)
 
 
 def _bend(network: Network) -> Floats:
     with np.errstate(over="ignore", invalid="ignore"):
-        bend = np.abs(network.w1[0] * network.w2)
-    if network.scale is not None:
-        bend = bend * (float(network.scale.y_std) / float(network.scale.x_std[0]))
+        hidden, output = network.weights
+        bend = np.abs(hidden[0] * output[:, 0])
     return np.asarray(np.nan_to_num(bend))
 
 

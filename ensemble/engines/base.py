@@ -32,7 +32,6 @@ Array = NDArray[np.float64]
 
 ENGINES = ("auto", "numpy", "dense", "spline")
 
-_BUFFERS = ("w1", "b1", "w2", "b2")  # of a NetworkStack
 _WORTH_SAVING = 5.0  # seconds of work that an interrupt should not lose
 
 # A kernel call delays Ctrl-C until it returns, so calls are cut to about this long.
@@ -167,20 +166,17 @@ class Run:
             if name != "place" and not name.startswith("snapshot_"):
                 value[...] = found.pop(name)
         for epoch in self.settings.snapshots:
-            if f"snapshot_{epoch}_w1" in found:
-                kept = self.networks.take(np.arange(len(self.specs)))
-                for part in _BUFFERS:
-                    getattr(kept, part)[:] = found.pop(f"snapshot_{epoch}_{part}")
-                self.snapshots[epoch] = kept
+            if f"snapshot_{epoch}" in found:
+                self.snapshots[epoch] = self.networks.take(np.arange(len(self.specs)))
+                self.snapshots[epoch].parameters[:] = found.pop(f"snapshot_{epoch}")
         return int(found.pop("place")[0]), found
 
     def _fits(self, found: dict[str, Array], more: dict[str, Array]) -> bool:
         """Return whether saved arrays are what this chunk saves: all there, of the same kinds and shapes."""
         expected = self._state(0) | more
         for epoch in self.settings.snapshots:
-            names = [f"snapshot_{epoch}_{part}" for part in _BUFFERS]
-            if any(name in found for name in names):
-                expected |= {name: getattr(self.networks, part) for name, part in zip(names, _BUFFERS, strict=True)}
+            if f"snapshot_{epoch}" in found:
+                expected[f"snapshot_{epoch}"] = self.networks.parameters
         if set(found) != set(expected) or found["place"].shape != (1,) or found["place"][0] < 0:
             return False
         return all(
@@ -191,10 +187,10 @@ class Run:
 
     def _state(self, place: int) -> dict[str, Array]:
         """Return all arrays that change in training, by name."""
-        arrays = {"place": np.array([place]), "diverged_at": self.diverged_at}
+        arrays: dict[str, Any] = {"place": np.array([place]), "diverged_at": self.diverged_at}
         arrays |= {"train": self.train, "test": self.test, "val": self.val}
-        stacks = {"": self.networks} | {f"snapshot_{epoch}_": kept for epoch, kept in self.snapshots.items()}
-        return arrays | {f"{name}{part}": getattr(s, part) for name, s in stacks.items() for part in _BUFFERS}
+        arrays |= {f"snapshot_{epoch}": kept.parameters for epoch, kept in self.snapshots.items()}
+        return arrays | {"parameters": self.networks.parameters}
 
     def snapshot(self, epoch: int) -> None:
         """Keep the networks as they are, if this epoch's were asked for."""
@@ -228,16 +224,13 @@ def _train_compiled(run: Run, engine: str) -> None:
     kernel = _kernel(engine)
     samples = _prepared(run.data, engine)
     order = np.argsort(networks.slots)  # kernels see the models as they lie in the buffers, sorted by width
-    n_parameters = (networks.n_inputs + 2) * int(networks.starts[-1]) + len(specs)
-    needs_moments = bool((specs.codes("optimizer") != updates.GD).any())
+    n_moments = networks.parameters.size if (specs.codes("optimizer") != updates.GD).any() else 0
     models = updates.Models(
+        specs.width[order],
         networks.starts,
-        networks.w1,
-        networks.b1,
-        networks.w2,
-        networks.b2,
-        np.zeros(n_parameters if needs_moments else 0),
-        np.zeros(n_parameters if needs_moments else 0),
+        networks.parameters,
+        np.zeros(n_moments),
+        np.zeros(n_moments),
         np.ones((len(specs), 2)),
     )
     by_width = specs[order]
@@ -257,7 +250,7 @@ def _train_compiled(run: Run, engine: str) -> None:
     column[settings.record] = np.arange(len(settings.record))
     history = updates.History(column, run.train, run.test, run.val, run.diverged_at)
     seconds = epoch_seconds(engine, specs, run.data)[order]
-    kept = {"moment_1": models[5], "moment_2": models[6], "powers": models[7]}
+    kept = {"moment_1": models.first, "moment_2": models.second, "powers": models.powers}
     first, saved = run.resume(kept)
     for name, values in saved.items():
         kept[name][...] = values
@@ -299,7 +292,7 @@ def _kernel(engine: str) -> Any:
     with slow_note("compiling the kernels, once; later runs take them from the cache", after=1.5):
         one = np.ones(1)
         samples = kernel.prepare(*(np.zeros((n, 1) if i % 2 == 0 else n) for i, n in enumerate((1, 1, 0, 0, 0, 0))))
-        models = updates.Models(np.array([0, 1]), one, one, one, one, np.empty(0), np.empty(0), np.ones((1, 2)))
+        models = updates.Models(np.array([1]), np.array([0, 4]), np.ones(4), np.empty(0), np.empty(0), np.ones((1, 2)))
         codes, flags = np.zeros(1, np.int8), np.zeros(1, np.bool_)
         rules = updates.Rules(codes, codes, one, one, one, one, flags, flags, np.ones((2, 1)), np.ones((1, 2)))
         none = np.empty((1, 0))
@@ -367,7 +360,7 @@ def _train_numpy(run: Run) -> None:
 
 
 class _Group:
-    """Models of one width and optimizer; rows of `theta` (m, P) are [w1 (D H) | b1 (H) | w2 (H) | b2]."""
+    """Models of one width and optimizer; rows of `theta` (m, P) are their parameters, as the stack has them."""
 
     def __init__(self, run: Run, models: NDArray[np.int64], optimizer: str) -> None:
         self.run, self.models, self.optimizer = run, models, optimizer
@@ -376,8 +369,7 @@ class _Group:
         self.parts = _prepared(run.data, "numpy")
         start = run.networks.take(models)
         self.stack = start
-        w1, b1, w2, b2 = start.stack(self.width)[1:]
-        self.theta = np.concatenate([w1.reshape(len(models), -1), b1, w2, b2[:, None]], axis=1)
+        self.theta: Array = start.parameters.reshape(len(models), -1)
         self.moments = optimizers.init(*self.theta.shape)
         self.factors = optimizers.rate_factors(run.settings.epochs)
         mup = run.specs.parametrization[models] == "mup"
@@ -385,7 +377,7 @@ class _Group:
         sizes = [(run.data.n_inputs + 1) * self.width, self.width, 1]
         self.scale = np.repeat(np.column_stack([by_layer, np.ones(len(models))]), sizes, axis=1)
 
-    def state(self, number: int) -> dict[str, Array]:
+    def state(self, number: int) -> dict[str, Any]:
         """Return what changes in training, by name; `number` is the group's."""
         moments = {f"group_{number}_moment_{i}": values for i, values in enumerate(self.moments)}
         return {f"group_{number}_theta": self.theta, f"group_{number}_alive": self.alive} | moments
@@ -407,9 +399,6 @@ class _Group:
         )
 
     def networks(self) -> NetworkStack:
-        target = self.stack.stack(self.width)
-        for to, values in zip(target[1:], self.weights(np.arange(len(self.models))), strict=True):
-            to[:] = values
         return self.stack
 
     @np.errstate(all="ignore")

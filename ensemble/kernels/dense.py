@@ -284,11 +284,11 @@ def train_one(samples: Samples, models: Models, rules: Rules, history: History, 
     x, y, x_test, y_test = samples.x, samples.y, samples.x_test, samples.y_test
     x_val, y_val = samples.x_val, samples.y_val
     d = samples.n_inputs + samples.n_inputs % 2
-    h = models.starts[m + 1] - models.starts[m]
+    h = models.width[m]
     strips = (h + LANES - 1) // LANES
     size = strips * (d + 2) * LANES + 1
     theta, g, first, second = np.zeros(size), np.zeros(size), np.zeros(size), np.zeros(size)
-    loaded = load_model(models, m, samples.n_inputs)
+    loaded = load_model(models, m)
     pack(loaded[0], samples.n_inputs, h, theta)
     if models.first.size:
         pack(loaded[2], samples.n_inputs, h, first)
@@ -331,4 +331,4 @@ def train_one(samples: Samples, models: Models, rules: Rules, history: History, 
     if models.first.size:
         unpack(first, samples.n_inputs, h, loaded[2])
         unpack(second, samples.n_inputs, h, loaded[3])
-    store_model(models, m, samples.n_inputs, loaded[0], loaded[2], loaded[3])
+    store_model(models, m, loaded[0], loaded[2], loaded[3])

@@ -478,8 +478,8 @@ def train_one(samples: Samples, models: Models, rules: Rules, history: History, 
     x, guide, points, table, frame = part.x, part.guide, part.points, part.table, part.frame
     n = x.size
     cells = np.zeros((max(n, samples.test.x.size, samples.val.x.size) + 1, 4))
-    h = models.starts[m + 1] - models.starts[m]
-    theta, g, first, second = load(models, m, 1)
+    h = models.width[m]
+    theta, g, first, second = load(models, m)
     k, low, high = new_places(h)
     k_test, low_test, high_test = new_places(h)
     k_val, low_val, high_val = new_places(h)
@@ -538,4 +538,4 @@ def train_one(samples: Samples, models: Models, rules: Rules, history: History, 
         if not descend(lr * factors[epoch], decay, theta, first if optimizer == MOMENTUM else g):
             history.diverged_at[m] = epoch + 1
             break
-    store(models, m, 1, theta, first, second)
+    store(models, m, theta, first, second)

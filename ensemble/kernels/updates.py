@@ -24,12 +24,10 @@ WEIGHT_LIMIT = 1e75
 class Models(NamedTuple):
     """A chunk's networks and their optimizers' state, packed model after model."""
 
-    starts: NDArray[np.int64]  # (M + 1,) first hidden unit of each model
-    w1: Array  # (sum D H,)
-    b1: Array  # (sum H,)
-    w2: Array  # (sum H,)
-    b2: Array  # (M,)
-    first: Array  # (sum P,) with P = (D + 2) H + 1 parameters: moments, as in optimizers.Moments
+    width: NDArray[np.int64]  # (M,)
+    starts: NDArray[np.int64]  # (M + 1,) first parameter of each model
+    parameters: Array  # (sum P,): weights[0] (D, H), biases[0] (H,), weights[1] (H, 1), biases[1] (1,) side by side
+    first: Array  # (sum P,): moments, as in optimizers.Moments
     second: Array  # (sum P,); both empty in a chunk of gd alone
     powers: Array  # (M, 2)
 
@@ -69,37 +67,24 @@ class Span(NamedTuple):
 
 
 @jit
-def load(models: Models, m: int, n_inputs: int) -> tuple[Array, Array, Array, Array]:
-    """Return working arrays for model m: its parameters [w1 (D H) | b1 (H) | w2 (H) | b2], g, and its moments."""
+def load(models: Models, m: int) -> tuple[Array, Array, Array, Array]:
+    """Return working arrays for model m: its parameters, g, and its moments."""
     a, b = models.starts[m], models.starts[m + 1]
-    h, d = b - a, n_inputs
-    p = (d + 2) * h + 1
-    theta, g, first, second = np.empty(p), np.empty(p), np.empty(p), np.empty(p)
-    theta[: d * h] = models.w1[d * a : d * b]
-    theta[d * h : d * h + h] = models.b1[a:b]
-    theta[d * h + h : d * h + 2 * h] = models.w2[a:b]
-    theta[d * h + 2 * h] = models.b2[m]
+    theta, g, first, second = models.parameters[a:b].copy(), np.empty(b - a), np.empty(b - a), np.empty(b - a)
     if models.first.size:
-        at = (d + 2) * a + m
-        first[:] = models.first[at : at + p]
-        second[:] = models.second[at : at + p]
+        first[:] = models.first[a:b]
+        second[:] = models.second[a:b]
     return theta, g, first, second
 
 
 @jit
-def store(models: Models, m: int, n_inputs: int, theta: Array, first: Array, second: Array) -> None:
+def store(models: Models, m: int, theta: Array, first: Array, second: Array) -> None:
     """Copy the working arrays back into model m."""
     a, b = models.starts[m], models.starts[m + 1]
-    h, d = b - a, n_inputs
-    models.w1[d * a : d * b] = theta[: d * h]
-    models.b1[a:b] = theta[d * h : d * h + h]
-    models.w2[a:b] = theta[d * h + h : d * h + 2 * h]
-    models.b2[m] = theta[d * h + 2 * h]
+    models.parameters[a:b] = theta
     if models.first.size:
-        p = (d + 2) * h + 1
-        at = (d + 2) * a + m
-        models.first[at : at + p] = first
-        models.second[at : at + p] = second
+        models.first[a:b] = first
+        models.second[a:b] = second
 
 
 @jit

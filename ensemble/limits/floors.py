@@ -499,17 +499,16 @@ def _network(problem: _Problem, units: _Units, width: int) -> Network:
     w1 = units.sign * size
     b1 = -w1 * kinks
     w2 = np.divide(c, problem.x_unit * size, out=np.zeros(width), where=size > 0.0)
-    return Network(w1[None, :], b1, w2, np.asarray(problem.y_mid + units.d * problem.y_unit))
+    return Network((w1[None, :], w2[:, None]), (b1, [problem.y_mid + units.d * problem.y_unit]))
 
 
 def _widened(network: Network, width: int) -> Network:
     """Return the same function with dead units added."""
-    spare = np.zeros(width - len(network.b1))
+    (hidden, output), (hidden_bias, output_bias) = network.weights, network.biases
+    spare = np.zeros(width - len(hidden_bias))
     return Network(
-        np.append(network.w1, spare[None, :], axis=1),
-        np.append(network.b1, spare),
-        np.append(network.w2, spare),
-        network.b2,
+        (np.append(hidden, spare[None, :], axis=1), np.append(output, spare[:, None], axis=0)),
+        (np.append(hidden_bias, spare), output_bias),
     )
 
 

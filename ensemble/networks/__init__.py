@@ -1,11 +1,16 @@
 """Networks: one, stacks of them, their initial weights, their files and other libraries' formats."""
 
-from ensemble.networks.stack import Network, NetworkStack, Stack, initialize, weight_bytes
+from ensemble.networks.initial import initialize
+from ensemble.networks.layout import joined, shapes, weight_bytes
+from ensemble.networks.network import Network
+from ensemble.networks.stack import NetworkStack, Stack
 
 __all__ = [
     "Network",
     "NetworkStack",
     "Stack",
     "initialize",
+    "joined",
+    "shapes",
     "weight_bytes",
 ]

@@ -134,7 +134,7 @@ def _chunk(arrays: Mapping[str, NDArray[Any]], manifest: Manifest) -> Chunk | No
         raise ValueError("array 'diverged_at' has another length")
 
     def stack(name: str) -> NetworkStack:
-        return SHIM_in(asked, arrays[name])
+        return NetworkStack(asked.specs, asked.n_inputs, asked.scales, arrays[name])
 
     made = header["made"]
     if not all(isinstance(made[name], dict) for name in ("versions", "machine", "target")):
@@ -158,7 +158,7 @@ def write(folder: Path, chunk: Chunk) -> None:
                if values is not None}  # fmt: skip
     stacks = {} if rows.networks is None else {"networks": rows.networks}
     stacks |= {f"snapshot_{epoch}": kept for epoch, kept in rows.snapshots.items()}
-    arrays |= {name: SHIM_out(stack) for name, stack in stacks.items()}
+    arrays |= {name: stack.parameters for name, stack in stacks.items()}
     name, content = archive.named(arrays)
     problem = chunk.request.problem(next(iter(chunk.request.data)))
     archive.write(folder / CHUNKS / f"{problem[:8]}-{name[:24]}.npz", content)
@@ -186,13 +186,3 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
             return f"another set of instructions of the CPU {there.get('cpu')}"
         return f"kernels for the CPU {there.get('cpu')}, not {here.get('cpu')}"
     return ""
-
-
-def SHIM_out(stack):
-    return np.concatenate([stack.w1, stack.b1, stack.w2, stack.b2])
-
-
-def SHIM_in(asked, flat):
-    u = sum(asked.specs.width.tolist())
-    ends = np.cumsum([asked.n_inputs * u, u, u])
-    return NetworkStack.of_buffers(asked.specs, asked.n_inputs, asked.scales, *np.split(flat, ends))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -231,11 +231,8 @@ def _scale(values: NDArray[np.float64], n_inputs: int) -> Scale:
 
 def _digests(stack: NetworkStack) -> NDArray[np.str_]:
     """Return the SHA-256 of each network of a stack."""
-    found = []
-    for network in stack:
-        parts: Sequence[NDArray[np.float64]] = network[:4]
-        found.append(_hash(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)))
-    return np.array(found)
+    parts = np.split(stack.parameters, stack.starts[1:-1])
+    return np.array([_hash(parts[slot].tobytes()) for slot in stack.slots.tolist()])
 
 
 def _marks(values: NDArray[np.str_], name: Any) -> list[NDArray[np.int64]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ensemble.data import Scale
 from ensemble.engines import Rows, choose_engine
-from ensemble.networks import NetworkStack
+from ensemble.networks import NetworkStack, joined
 from ensemble.specs import Specs
 from ensemble.store.request import Request, Source
 from ensemble.system.checks import flag, text, whole
@@ -117,7 +117,8 @@ def chunk(arrays: Mapping[str, NDArray[Any]], first: Run | None) -> tuple[Reques
 
     def stack(name: str) -> NetworkStack:
         buffers = [arrays[f"{name}_{part}"] for part in ("w1", "b1", "w2", "b2")]
-        return NetworkStack.of_buffers(asked.specs, asked.n_inputs, asked.scales, *buffers)
+        flat = joined(asked.specs.width, asked.n_inputs, buffers)
+        return NetworkStack(asked.specs, asked.n_inputs, asked.scales, flat)
 
     rows = Rows(
         losses["train"], losses["test"], losses["val"], arrays["diverged_at"],

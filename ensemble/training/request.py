@@ -100,6 +100,7 @@ def check_initial(initial: NetworkStack | None, specs: Specs, n_inputs: int) -> 
             f"initial holds {len(initial)} networks of {initial.n_inputs} inputs, widths {initial.specs.width[:4]}...; "
             f"the specs need {len(specs)} of {n_inputs} inputs, widths {specs.width[:4]}..., in this order"
         )
-    for i, network in enumerate(initial):
-        if (not specs.hidden_bias[i] and network.b1.any()) or (not specs.output_bias[i] and network.b2):
+    for i in range(len(specs)):
+        hidden, output = initial.network(i, units="training").biases
+        if (not specs.hidden_bias[i] and hidden.any()) or (not specs.output_bias[i] and output.any()):
             raise ValueError(f"initial network {i} has a bias that its spec switches off")

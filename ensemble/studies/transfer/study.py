@@ -333,7 +333,7 @@ def _preactivations(x: Floats, start: NetworkStack, end: NetworkStack) -> Floats
     moments = with_one.T @ with_one / len(x)
     found = np.empty((2, len(end)))
     for width in np.unique(end.specs.width).tolist():
-        before, after = start.stack(width), end.stack(width)
+        before, after = start.stack(width, units="training"), end.stack(width, units="training")
         weights = _hidden(after)
         for row, moved in enumerate((weights, weights - _hidden(before))):
             with np.errstate(over="ignore", invalid="ignore"):  # the weights of a diverged model
@@ -343,7 +343,7 @@ def _preactivations(x: Floats, start: NetworkStack, end: NetworkStack) -> Floats
 
 
 def _hidden(stack: Stack) -> Floats:
-    return np.concatenate([stack.w1, stack.b1[:, None, :]], axis=1)  # (M, D + 1, H)
+    return np.concatenate([stack.weights[0], stack.biases[0][:, None, :]], axis=1)  # (M, D + 1, H)
 
 
 def _at_edge(curve: Curve) -> NDArray[np.bool_]:

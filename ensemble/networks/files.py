@@ -1,0 +1,124 @@
+"""Files of stacks: the flat buffer with the specs and scales, as `.npz` or safetensors, read without trust.
+
+`NetworkStack.save` and `.load` end here. Files of releases before 1.0 held four buffers, and load as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.data import Scale
+from ensemble.networks import exchange, layout
+from ensemble.specs import COLUMNS, Specs
+from ensemble.system import archive
+
+__all__ = ["read", "write"]
+
+Array = NDArray[np.float64]
+Arrays = dict[str, NDArray[Any]]
+Made = TypeVar("Made")
+
+_FOUR = ("w1", "b1", "w2", "b2")  # the buffers of releases before 1.0
+_COUNTS = ("n_inputs", "n_outputs")
+_KINDS = {
+    "parameters": ("f", 1), **dict.fromkeys(_FOUR, ("f", 1)), "scale_*": ("f", 1), **dict.fromkeys(_COUNTS, ("i", 1)),
+    **{f"spec_{name}": ("ifbU", 1) for name in COLUMNS},
+}  # fmt: skip
+
+
+def write(
+    path: str | os.PathLike[str], specs: Specs, n_inputs: int, n_outputs: int, scales: Mapping[str, Scale],
+    parameters: Array,
+) -> None:  # fmt: skip
+    """Write a stack; see `NetworkStack.save`."""
+    _check_suffix(path)
+    arrays: Arrays = {"parameters": parameters}
+    for name, scale in scales.items():
+        arrays[f"scale_{name}"] = np.concatenate([scale.x_mean, scale.x_std, [scale.y_mean, scale.y_std]])
+    counts = {"n_inputs": n_inputs, "n_outputs": n_outputs}
+    if Path(path).suffix == ".npz":
+        columns = {f"spec_{name}": values for name, values in specs.columns().items()}
+        archive.write(path, archive.dump(arrays | columns | {name: np.array([n]) for name, n in counts.items()}))
+        return
+    words = {name: str(n) for name, n in counts.items()}
+    words["specs"] = json.dumps({name: values.tolist() for name, values in specs.columns().items()})
+    words["sha256"] = _digest(arrays, words)
+    archive.write(path, exchange.safetensors().save(arrays, words))
+
+
+def read(path: str | os.PathLike[str], make: Callable[[Specs, int, Mapping[str, Scale], Array, int], Made]) -> Made:
+    """Return what `make` builds from a file's specs, D, scales, parameters and O; see `NetworkStack.load`."""
+    _check_suffix(path)
+    try:
+        arrays, columns = _read_npz(path) if Path(path).suffix == ".npz" else _read_safetensors(path)
+        specs = Specs(**columns)
+        n_inputs, n_outputs = (_count(arrays.pop(name, np.ones(1, dtype=np.int64)), name) for name in _COUNTS)
+        scales = {
+            name.removeprefix("scale_"): _scale(arrays.pop(name), name, n_inputs)
+            for name in list(arrays) if name.startswith("scale_")
+        }  # fmt: skip
+        if set(arrays) == set(_FOUR):
+            parameters = layout.joined(specs.width, n_inputs, [arrays[name] for name in _FOUR])
+        elif set(arrays) == {"parameters"}:
+            parameters = arrays["parameters"].copy()  # of the file it is read-only
+        else:
+            raise ValueError(f"its arrays are {sorted(arrays)}")
+        return make(specs, n_inputs, scales, parameters, n_outputs)
+    except archive.DamagedFileError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise archive.DamagedFileError(f"{path} is damaged or no file of networks: {error}") from error
+
+
+def _check_suffix(path: str | os.PathLike[str]) -> None:
+    if Path(path).suffix not in (".npz", ".safetensors"):
+        raise ValueError(f"networks are kept in .npz or .safetensors files, not {str(path)!r}")
+
+
+def _count(values: NDArray[Any], name: str) -> int:
+    if values.shape != (1,) or values.dtype.kind not in "iu" or not 1 <= values[0] <= 10**6:
+        raise ValueError(f"{name} is {values[:4].tolist()}; one whole number from 1 to 10^6 is needed")
+    return int(values[0])
+
+
+def _scale(values: NDArray[Any], name: str, n_inputs: int) -> Scale:
+    if values.shape != (2 * n_inputs + 2,) or values.dtype != np.float64:
+        raise ValueError(f"{name} has shape {values.shape}")
+    mean, std, (y_mean, y_std) = np.split(values.copy(), [n_inputs, 2 * n_inputs])
+    if not np.isfinite(values).all() or not (std > 0).all() or not y_std > 0:
+        raise ValueError(f"{name} holds a mean that is not finite or a standard deviation that is not positive")
+    return Scale(mean, std, float(y_mean), float(y_std))
+
+
+def _read_npz(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
+    arrays = archive.read(path, _KINDS)
+    return arrays, {name: arrays.pop(f"spec_{name}") for name in COLUMNS}
+
+
+def _read_safetensors(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
+    arrays, words = exchange.read_safetensors(path)
+    try:
+        recorded = words.pop("sha256")
+        columns = {name: np.array(values) for name, values in json.loads(words["specs"]).items()}
+        counts = {name: np.array([int(words[name])]) for name in _COUNTS if name in words}
+    except Exception as error:  # a header may say anything
+        raise archive.DamagedFileError(f"{path} is damaged or no file of networks: {error}") from error
+    if recorded != _digest(arrays, words):
+        raise archive.DamagedFileError(f"{path} is damaged or no file of networks: its SHA-256 does not match")
+    return arrays | counts, columns
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]], words: Mapping[str, str]) -> str:
+    total = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
+    for name in sorted(arrays):
+        total.update(repr((name, arrays[name].dtype.str, arrays[name].shape)).encode())
+        total.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return total.hexdigest()
