@@ -1,51 +1,40 @@
-"""Beyond one machine: a Dask cluster as the executor of `training.train`, and shards for schedulers of jobs.
+"""Beyond one machine: a Dask cluster as the executor of `training.train`.
 
-`cli` calls `connected` for ``--scheduler`` and `shard` for ``--shard``. Dask (extra `dask`) is imported only where a
-cluster is asked for.
+`cli` calls `connected` for ``--scheduler``. Dask (extra `dask`) is imported only where a cluster is asked for.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
-import itertools
 import logging
 import signal
 import threading
-import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, InvalidStateError
 from contextlib import ExitStack, contextmanager, suppress
-from importlib import import_module, metadata
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from importlib import import_module
+from typing import Any
 
 from ensemble.data import Dataset
-from ensemble.engines import choose_engine, epoch_seconds
-from ensemble.specs import Specs
+from ensemble.kernels.jit import target
+from ensemble.system.extras import load_extra
 from ensemble.system.progress import note
 from ensemble.system.provenance import DECIDE_BITS, installed
 
-__all__ = [
-    "ClusterExecutor",
-    "OtherVersionError",
-    "SchedulerLostError",
-    "connected",
-    "executor",
-    "parse_shard",
-    "shard",
-]
+__all__ = ["ClusterExecutor", "OtherWorkerError", "SchedulerLostError", "connected", "executor"]
 
 _CONNECT_SECONDS = 4.0  # together below the ten seconds after which a user gives up
 _ANSWER_SECONDS = 5.0
+_WATCH_SECONDS = 0.5
 _RETRIES = 2  # of a chunk that raises; a chunk whose worker dies is Dask's `allowed-failures`
 _WINDOW = 64  # chunks on the cluster at once, or so many per thread:
 _WINDOW_PER_THREAD = 3
 
 
-class OtherVersionError(ValueError):
+class OtherWorkerError(ValueError):
     """A worker would compute other bits, or nothing."""
 
 
@@ -54,9 +43,10 @@ class SchedulerLostError(ConnectionError):
 
 
 def executor(client: Any) -> ClusterExecutor:
-    """Return an executor for ``train(executor=...)`` that runs chunks on a Dask cluster.
+    """Return an executor for ``train(executor=...)`` that runs chunks on a Dask cluster, to be used in a ``with``.
 
-    Each chunk is one serial task: workers need one thread per core, in one process or in several.
+    Each chunk is one serial task: workers need one thread per core, in one process or in several. Where the cluster
+    gives up, the ``with`` says why in one line: SchedulerLostError, or BrokenExecutor where a chunk ended its workers.
 
     Parameters
     ----------
@@ -65,8 +55,8 @@ def executor(client: Any) -> ClusterExecutor:
 
     Raises
     ------
-    OtherVersionError
-        A worker has another version of relu-ensemble, NumPy or numba.
+    OtherWorkerError
+        A worker has another version of relu-ensemble, NumPy or numba, or another kind of CPU.
     SchedulerLostError
         The cluster does not answer.
     """
@@ -74,155 +64,137 @@ def executor(client: Any) -> ClusterExecutor:
 
 
 class ClusterExecutor(Executor):
-    """Tasks on a Dask cluster as futures of `concurrent.futures`; made by `executor`.
+    """Dask's own executor for functions of datasets, each of which is sent once; made by `executor`.
 
-    A `Dataset` among a task's arguments is sent to the cluster once, as a task of its own: a worker that dies takes
-    no data with it that could not be made again.
+    `window` is how many tasks keep all workers busy.
     """
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._token = uuid.uuid4().hex[:12]  # two runs on one scheduler never share a key
-        self._numbers = itertools.count()
+        self._pool = client.get_executor(pure=False, retries=_RETRIES)
         self._sent: dict[str, Any] = {}
-        self._closed = False
-        threads = self._check_workers()
-        self.window = max(_WINDOW, _WINDOW_PER_THREAD * threads)
+        self._futures: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
+        self._closed = threading.Event()
+        self.window = max(_WINDOW, _WINDOW_PER_THREAD * _check_workers(client))
+        threading.Thread(target=self._watch, name="ensemble-watch", daemon=True).start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run ``fn(*args, **kwargs)`` on the cluster; a future that is cancelled is given up there too."""
-        if self._closed:
+        """Run ``fn(*args, **kwargs)`` on the cluster; a future that is cancelled is given up there too.
+
+        Raises
+        ------
+        RuntimeError
+            The executor is shut down.
+        SchedulerLostError
+            The scheduler is lost.
+        """
+        if self._closed.is_set():
             raise RuntimeError("the executor is shut down")
         if self._client.status != "running":
-            raise self._lost()
-        data = [one for one in args if isinstance(one, Dataset)]
-        call = _Call(fn, tuple(_HERE if isinstance(one, Dataset) else one for one in args), kwargs)
-        theirs = self._client.submit(
-            _execute, call, _versions(), *map(self._send, data),
-            key=(f"ensemble-chunk-{self._token}", next(self._numbers)), pure=False, retries=_RETRIES,
-        )  # fmt: skip
-        mine: Future[Any] = Future()
-
-        def give_up(future: Future[Any]) -> None:
-            if future.cancelled() and self._client.status == "running":
-                with suppress(Exception):  # the cluster may be gone by now
-                    theirs.cancel()
-
-        def hand_over(finished: Any) -> None:
-            if mine.set_running_or_notify_cancel():
-                try:
-                    mine.set_result(finished.result())
-                except BaseException as error:
-                    mine.set_exception(self._explained(error))
-
-        mine.add_done_callback(give_up)
-        theirs.add_done_callback(hand_over)
-        return mine
+            raise _lost(self._client)
+        # Datasets and networks in the graph are meant, so Dask need not advise against them.
+        with import_module("dask").config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+            sent = {i: self._send(one) for i, one in enumerate(args) if isinstance(one, Dataset)}
+            others = [None if i in sent else one for i, one in enumerate(args)]
+            # Dask looks for futures in lists and tuples, but not inside a partial.
+            task = functools.partial(_run_task, _decides_bits(), functools.partial(fn, **kwargs), others, list(sent))
+            future: Future[Any] = self._pool.submit(task, *sent.values())
+        self._futures.add(future)
+        return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Forget the data on the cluster; the client stays open."""
-        self._closed = True
+        self._closed.set()
         self._sent.clear()
 
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        self.shutdown()
+        if isinstance(error, import_module("distributed").scheduler.KilledWorker):
+            died = f"every worker that took up the chunk {error.args[0]} died; see the workers' logs"
+            raise BrokenExecutor(f"{died}; what a store holds stays valid") from error
+        if isinstance(error, CancelledError):
+            if self._client.status != "running":
+                raise _lost(self._client) from error
+            raise BrokenExecutor(f"the cluster cancelled a chunk: {error}") from error
+
     def _send(self, data: Dataset) -> Any:
-        """Return the cluster's future of a dataset."""
+        """Return the cluster's future of a dataset.
+
+        It is a task and not scattered: what is scattered is lost with its worker, a task is done again elsewhere.
+        """
         if data.digest not in self._sent:
-            # A dataset in the graph is what is meant here, so Dask need not advise against it.
-            with import_module("dask").config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
-                self._sent[data.digest] = self._client.submit(
-                    _same, _Sealed(data), key=(f"ensemble-data-{self._token}", len(self._sent)), pure=False
-                )
+            self._sent[data.digest] = self._client.submit(functools.partial(_same, data), pure=False)
         return self._sent[data.digest]
 
-    def _check_workers(self) -> int:
-        """Compare the workers' versions with those here and return how many threads they have."""
-        here = _versions()
-        answers: dict[str, Any] = {}
-
-        def ask() -> None:
-            # A function of the standard library: a worker without this package can run it too.
-            for name in DECIDE_BITS:
-                answers[name] = self._client.run(metadata.version, name, on_error="return")
-            answers["threads"] = self._client.nthreads()
-
-        thread = threading.Thread(target=_quietly, args=(ask,), name="ensemble-versions", daemon=True)
-        thread.start()
-        thread.join(_ANSWER_SECONDS)
-        if "threads" not in answers:
-            raise SchedulerLostError(f"the workers of {_address(self._client)} do not answer")
-        for name in DECIDE_BITS:
-            for worker, found in sorted(answers[name].items()):
-                there = found if isinstance(found, str) else "none"
-                if there != here[name] and (here[name] != "unknown" or there != "none"):
-                    raise OtherVersionError(_complaint(f"worker {worker}", name, there, here[name]))
-        if not answers["threads"]:
-            note(f"{_address(self._client)} has no workers yet; waiting for one")
-        return sum(answers["threads"].values())
-
-    def _lost(self) -> SchedulerLostError:
-        return SchedulerLostError(f"the scheduler at {_address(self._client)} is lost")
-
-    def _explained(self, error: BaseException) -> BaseException:
-        """Return what to tell a user about a task that failed."""
-        if isinstance(error, import_module("distributed.scheduler").KilledWorker):
-            return BrokenExecutor(f"every worker that took up the chunk {error.args[0]} died; see the workers' logs")
-        given_up = isinstance(error, CancelledError) or type(error).__name__ == "CancelledError"
-        if self._client.status != "running" and (given_up or isinstance(error, (OSError, TimeoutError))):
-            return self._lost()
-        if given_up or not isinstance(error, Exception):
-            return BrokenExecutor(f"the cluster cancelled a chunk: {error}")
-        return error
+    def _watch(self) -> None:
+        """End what waits for a lost scheduler: Dask's executor forgets a result that was on its way just then."""
+        while not self._closed.wait(_WATCH_SECONDS):
+            if self._client.status != "running":
+                for future in list(self._futures):
+                    with suppress(InvalidStateError):  # it is done
+                        future.set_exception(_lost(self._client))
 
 
-def _quietly(ask: Callable[[], None]) -> None:
-    with suppress(Exception):  # no answer: the caller sees it
-        ask()
+def _check_workers(client: Any) -> int:
+    """Require workers that compute the bits of this process, and return how many threads they have."""
+    try:  # Dask itself waits without end for a worker that was stopped
+        answers = client.sync(client.run, _decides_bits, on_error="return", callback_timeout=_ANSWER_SECONDS)
+    except OSError as error:
+        raise SchedulerLostError(f"the workers of {_address(client)} do not answer") from error
+    for worker, found in sorted(answers.items()):
+        _require_same(f"worker {worker}", found, _decides_bits())
+    if not answers:
+        note(f"{_address(client)} has no workers yet; waiting for one")
+    return sum(client.nthreads().values())
+
+
+def _require_same(worker: str, there: Mapping[str, str] | Exception, here: Mapping[str, str]) -> None:
+    """Require that a worker has the versions and the kind of CPU that are here."""
+    package, version = DECIDE_BITS[0], here[DECIDE_BITS[0]]
+    if isinstance(there, Exception):
+        raise OtherWorkerError(f"{worker} cannot run {package} {version} ({there}); install {package}=={version} there")
+    for name in DECIDE_BITS:
+        if there[name] != here[name]:
+            raise OtherWorkerError(
+                f"{worker} has {name} {there[name]}, this is {here[name]}: the last bits may differ; "
+                f"install {name}=={here[name]} there"
+            )
+    if there != here:
+        features = sorted(set(there["features"].split(",")) ^ set(here["features"].split(",")))
+        raise OtherWorkerError(
+            f"{worker} compiles for the CPU {there['cpu']}, this is {here['cpu']} ({len(features)} features differ): "
+            "the last bits may differ; set NUMBA_CPU_NAME=generic in both places"
+        )
+
+
+@functools.cache
+def _decides_bits() -> dict[str, str]:
+    """Return what the last bits of a result depend on: versions, and what the compiler compiles for."""
+    return installed(DECIDE_BITS) | target()
+
+
+def _lost(client: Any) -> SchedulerLostError:
+    return SchedulerLostError(f"the scheduler at {_address(client)} is lost")
+
+
+def _address(client: Any) -> str:
+    return str(getattr(client.scheduler, "address", "the cluster"))
 
 
 # ---- on a worker ----
 
 
-class _Here(NamedTuple):
-    """Where a dataset goes among the arguments."""
+def _same(data: Dataset) -> Dataset:
+    return data
 
 
-_HERE = _Here()
-
-
-class _Sealed:
-    """Something that Dask shall not look into for futures."""
-
-    def __init__(self, content: Any) -> None:
-        self.content = content
-
-
-class _Call:
-    """A function and its arguments, sealed likewise."""
-
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        self.fn, self.args, self.kwargs = fn, args, kwargs
-
-
-def _same(sealed: _Sealed) -> Any:
-    return sealed.content
-
-
-def _execute(call: _Call, versions: Mapping[str, str], *data: Dataset) -> Any:
-    """Run a call; a worker that came after the first check is checked here."""
-    for name, version in _versions().items():
-        if version != versions[name]:
-            raise OtherVersionError(_complaint("a worker", name, version, versions[name]))
-    datasets = iter(data)
-    return call.fn(*(next(datasets) if isinstance(one, _Here) else one for one in call.args), **call.kwargs)
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    return installed(DECIDE_BITS)
-
-
-def _complaint(worker: str, name: str, there: str, here: str) -> str:
-    return f"{worker} has {name} {there}, this is {here}: the last bits may differ; install {name}=={here} there"
+def _run_task(
+    expected: Mapping[str, str], fn: Callable[..., Any], others: list[Any], places: list[int], *data: Dataset
+) -> Any:
+    """Run a function with datasets at their places; a worker that came after the first check is checked here."""
+    _require_same(f"worker {import_module('distributed').get_worker().address}", _decides_bits(), expected)
+    datasets = dict(zip(places, data, strict=True))
+    return fn(*(datasets.get(i, one) for i, one in enumerate(others)))
 
 
 # ---- the command line's cluster ----
@@ -245,38 +217,33 @@ def connected(address: str, say: Callable[[str], None] | None = None) -> Iterato
         The extra is not installed.
     SchedulerLostError
         Nothing answers at the address.
-    OtherVersionError
+    ValueError
+        It is not an address that Dask knows.
+    OtherWorkerError
         As `executor`.
     """
-    try:
-        distributed = import_module("distributed")
-    except ImportError as error:
-        raise ImportError(
-            "a Dask cluster needs the extra 'dask', which is not installed: pip install 'relu-ensemble[dask]'"
-        ) from error
+    distributed = load_extra("distributed", "dask", "Dask clusters")
     with ExitStack() as held, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Dask's tables of versions; what matters is checked and said in one line
         for name in ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio"):
             held.callback(logging.getLogger(name).setLevel, logging.getLogger(name).level)
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         try:
+            where: Any = address
             if address == "local":
-                with _deaf_children():
-                    target: Any = held.enter_context(
+                with _children_ignoring_ctrl_c():
+                    where = held.enter_context(
                         distributed.LocalCluster(
-                            threads_per_worker=1, n_workers=_cores(), processes=True,
-                            dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
+                            threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL
                         )
-                    )  # fmt: skip
-            else:
-                target = address
-
-            def connect() -> Any:
-                return distributed.Client(target, timeout=_CONNECT_SECONDS, set_as_default=False)
-
-            client = held.enter_context(_in_time(connect))
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            reason = str(error) or type(error).__name__
+                    )
+            else:  # a client that cannot connect prints a traceback when it is deleted, so none is made before
+                asyncio.run(_reach(address))
+            client = held.enter_context(distributed.Client(where, timeout=_CONNECT_SECONDS, set_as_default=False))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{address!r} is no address of a scheduler: {error}") from error
+        except (OSError, KeyError, RuntimeError) as error:
+            reason = str(error) or f"no answer within {_CONNECT_SECONDS:g} s"
             raise SchedulerLostError(f"no scheduler answers at {address!r}: {reason}") from error
         tasks = held.enter_context(executor(client))
         if say is not None and client.dashboard_link:
@@ -284,9 +251,19 @@ def connected(address: str, say: Callable[[str], None] | None = None) -> Iterato
         yield tasks
 
 
+async def _reach(address: str) -> None:
+    """Require that a scheduler answers."""
+    distributed = import_module("distributed")
+    certificates = distributed.Security().get_connection_args("client")  # as Dask's settings name them
+    async with distributed.rpc(address, timeout=_CONNECT_SECONDS, connection_args=certificates) as there:
+        found = await asyncio.wait_for(there.identity(), _CONNECT_SECONDS)
+    if found["type"] != "Scheduler":
+        raise ValueError(f"a {found['type'].lower()} answers there")
+
+
 @contextmanager
-def _deaf_children() -> Iterator[None]:
-    """Start processes that do not hear Ctrl-C: a terminal sends it to all, and each would print its traceback."""
+def _children_ignoring_ctrl_c() -> Iterator[None]:
+    """Start processes that ignore Ctrl-C: a terminal sends it to all, and each would print its traceback."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -295,65 +272,3 @@ def _deaf_children() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _in_time(connect: Callable[[], Any]) -> Any:
-    """Return what `connect` returns; Dask waits without end for something that listens and never answers."""
-    outcome: Future[Any] = Future()
-
-    def attempt() -> None:
-        try:
-            outcome.set_result(connect())
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    threading.Thread(target=attempt, name="ensemble-connect", daemon=True).start()
-    try:
-        return outcome.result(_CONNECT_SECONDS + 1)
-    except TimeoutError as error:
-        raise OSError(f"no answer within {_CONNECT_SECONDS:g} s") from error
-
-
-def _address(client: Any) -> str:
-    scheduler = getattr(client, "scheduler", None)
-    return str(getattr(scheduler, "address", "the cluster"))
-
-
-def _cores() -> int:
-    from ensemble.training.request import n_threads
-
-    return n_threads(None)
-
-
-# ---- shards ----
-
-
-def shard(specs: Specs, datasets: Mapping[str, Dataset], number: int, count: int) -> NDArray[np.int64]:
-    """Return the rows of the specs that are shard `number` of `count`, counted from 1; all shards cost about the same.
-
-    Raises
-    ------
-    ValueError
-        The number is not among 1 ... count, or there are fewer models than shards.
-    """
-    if not 1 <= number <= count:
-        raise ValueError(f"shard {number}/{count} is not allowed; K/N with 1 <= K <= N is needed")
-    if count > len(specs):
-        raise ValueError(f"shard {number}/{count} is not allowed; there are only {len(specs)} models to share out")
-    cost = np.empty(len(specs))
-    for name in np.unique(specs.data).tolist():
-        index = np.flatnonzero(specs.data == name)
-        data = datasets[name]
-        cost[index] = epoch_seconds(choose_engine("auto", data.n_inputs), specs[index], data)
-    return np.sort(np.argsort(cost, kind="stable")[number - 1 :: count])
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """Return K and N of "K/N"."""
-    parts: Sequence[str] = text.split("/")
-    if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
-        raise ValueError(f"shard {text!r} is not allowed; K/N such as 1/8 is needed")
-    number, count = map(int, parts)
-    if not 1 <= number <= count:
-        raise ValueError(f"shard {text!r} is not allowed; K/N with 1 <= K <= N is needed")
-    return number, count

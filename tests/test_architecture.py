@@ -29,7 +29,7 @@ MAY_USE = {
         "plots",
     ),
     "sklearn": ("system", "data", "specs", "networks", "results", "training"),
-    "distributed": ("system", "engines", "kernels", "training"),
+    "distributed": ("system", "kernels", "data"),
     "cli": ("system", "data", "specs", "results", "store", "training", "studies", "distributed"),
     "__main__": ("system", "store", "cli"),
     "__init__": ("data", "networks", "results", "specs", "store", "training"),

@@ -7,10 +7,10 @@ import pytest
 
 import ensemble
 from ensemble import __main__ as command
-from ensemble import distributed
 from ensemble.cli import run as cli
 from ensemble.store import run as store
 from ensemble.studies import files, width_setup
+from ensemble.training import shards
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
 
@@ -52,10 +52,10 @@ def rows_of(result, specs):
 def test_shards_hold_every_model_once_and_cost_about_the_same(count):
     specs = ensemble.grid(width=[1, 8, 64, 500], seed=range(10), optimizer=["gd", "adam"])
     data = {"data": small_data()}
-    parts = [distributed.shard(specs, data, k, count) for k in range(1, count + 1)]
+    parts = [shards.shard(specs, data, k, count) for k in range(1, count + 1)]
     assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(len(specs)))
     for k, part in enumerate(parts, 1):
-        assert np.array_equal(part, distributed.shard(specs, data, k, count))
+        assert np.array_equal(part, shards.shard(specs, data, k, count))
     units = [specs[part].width.sum() for part in parts]
     assert max(units) - min(units) <= 500
 
@@ -63,7 +63,7 @@ def test_shards_hold_every_model_once_and_cost_about_the_same(count):
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "1/", "a/b", "1/2/3", "-1/4", "1/0", "1.0/2", "¹/2"])
 def test_a_shard_that_is_none(text):
     with pytest.raises(ValueError, match="K/N"):
-        distributed.parse_shard(text)
+        shards.parse_shard(text)
     status, out, errors = study("--shard", text)
     assert (status, out, errors.count("\n")) == (2, "", 1)
 

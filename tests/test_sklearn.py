@@ -188,17 +188,18 @@ def test_early_stopping_saves_networks_that_diverge_later(diabetes):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"n_models": 0}, "n_models 0 is not allowed; a whole number >= 1"),
-        ({"n_models": 2.5}, "n_models 2.5 is not allowed"),
+        ({"n_models": 0}, "n_models must be a whole number, 1 or more, not 0"),
+        ({"n_models": 2.5}, "n_models must be a whole number, 1 or more, not 2.5"),
         ({"width": 0}, "width 0 is not allowed"),
         ({"width": [4, 8]}, "width .4, 8. holds several values"),
         ({"lr": -1.0}, "lr -1.0 is not allowed"),
         ({"optimizer": "lbfgs"}, "optimizer 'lbfgs' is unknown"),
-        ({"epochs": -1}, "epochs -1 is not allowed"),
-        ({"epochs": "many", "early_stopping": True}, "epochs 'many' is not allowed"),
+        ({"epochs": -1}, "epochs must be a whole number, 0 or more, not -1"),
+        ({"epochs": "many", "early_stopping": True}, "epochs must be a whole number, 0 or more, not 'many'"),
         ({"early_stopping": True, "validation_fraction": 1.0}, "validation_fraction 1.0 is not allowed"),
-        ({"early_stopping": True, "validation_fraction": "0.1"}, "validation_fraction '0.1' is not allowed"),
+        ({"early_stopping": True, "validation_fraction": "0.1"}, "validation_fraction must be .* not '0.1'"),
         ({"n_jobs": 0}, "n_jobs 0 is not allowed"),
+        ({"n_jobs": 1.5}, "n_jobs must be a whole number"),
     ],
 )
 def test_parameters_that_are_not_allowed(diabetes, settings, message):
@@ -306,7 +307,7 @@ def test_width_curve_takes_any_splitter():
         ({"seed": 3}, "setting 'seed' is not allowed"),
         ({"init": ["he", "uniform"]}, "init .'he', 'uniform'. holds several values"),
         ({"depth": 3}, "unknown column 'depth'"),
-        ({"n_seeds": 0}, "n_seeds 0 is not allowed"),
+        ({"n_seeds": 0}, "n_seeds must be a whole number, 1 or more, not 0"),
         ({"lr": [0.1, 0.2], "validation_fraction": 0.0}, "validation_fraction 0.0 is not allowed"),
     ],
 )
@@ -321,4 +322,4 @@ def test_a_missing_extra_is_named_with_its_command(missing):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ.copy())
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last == "ImportError: ensemble.sklearn needs the extra 'sklearn': pip install 'relu-ensemble[sklearn]'"
+    assert last == "ImportError: the estimators need the extra 'sklearn': pip install 'relu-ensemble[sklearn]'"

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ensemble.results import Result
 from ensemble.specs import Specs
-from ensemble.statistics import FEW, Errorbar, Interval, ScalingFit, error_band, fit_scaling, summarize
+from ensemble.statistics import Errorbar, Interval, ScalingFit, error_band, few_note, fit_scaling, quartiles
 
 __all__ = [
     "Curve",
@@ -35,12 +35,6 @@ QUARTILES = ("lower_quartile", "median", "upper_quartile")
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-
-def quartiles(errors: ArrayLike) -> Floats:
-    """Return lower quartile, median and upper quartile over the last axis, shape (3, ...); +inf where diverged."""
-    summary = summarize(errors)
-    return np.stack([summary.lower_quartile, summary.median, summary.upper_quartile])
 
 
 @dataclass(frozen=True)
@@ -132,7 +126,7 @@ class Curve:
 
     @cached_property
     def scaling(self) -> ScalingFit:
-        """Line and power law of the median test MSE against width."""
+        """Slope of the median test MSE against width, on log axes."""
         return fit_scaling(self.width, self.errors)
 
     @property
@@ -237,22 +231,12 @@ def fixed_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
 
 
 def scaling_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
-    """Return the rows of `summary.csv` for the fits of error against width: slope, and a, b, c of a w^-b + c."""
+    """Return the rows of `summary.csv` for the slope of error against width: one, or none where there is no slope."""
     head = {"figure": figure, "data": curve.data, **curve.settings, "seeds": len(curve.seeds)}
     fit = curve.scaling
-    return [
-        head
-        | {"measure": f"scaling_{name}", "median": getattr(fit, name)}
-        | dict(zip(("ci_low", "ci_high"), getattr(fit, f"{name}_interval"), strict=True))
-        | {"note": " ".join(fit.warnings)}
-        for name in ("slope", "a", "b", "c")
-        if np.isfinite(getattr(fit, name))
-    ]
-
-
-def few_note(n_seeds: int) -> str:
-    """Return "few" where there are too few seeds to say much, else ""."""
-    return "few" if n_seeds < FEW else ""
+    low, high = fit.slope_interval
+    row = {"measure": "scaling_slope", "median": fit.slope, "ci_low": low, "ci_high": high}
+    return [head | row | {"note": " ".join(fit.warnings)}] if np.isfinite(fit.slope) else []
 
 
 def train_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:

@@ -20,11 +20,12 @@ from typing import Any, NamedTuple, NoReturn
 
 from ensemble import __version__
 from ensemble.data import TARGETS, load_csv
-from ensemble.distributed import connected, parse_shard, shard
+from ensemble.distributed import connected
 from ensemble.results import Result
 from ensemble.store import OtherRunError, clear
 from ensemble.studies import bias_setup, claims_setup, files, fit_setup, transfer_setup, width_setup
 from ensemble.studies.study import Setup, Study
+from ensemble.training.shards import parse_shard, shard
 
 __all__ = ["DONE", "FAILED", "INTERRUPTED", "STUDIES", "TERMINATED", "USAGE", "Parser", "build_parser", "main", "run"]
 

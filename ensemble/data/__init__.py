@@ -1,6 +1,9 @@
 """Data to learn from: targets, sampling, datasets, CSV files."""
 
-from ensemble.data.dataset import Dataset, Scale, load_csv, sample
+from ensemble.data.csv import load_csv
+from ensemble.data.dataset import Dataset
+from ensemble.data.sampling import sample
+from ensemble.data.scale import Scale
 from ensemble.data.targets import TARGETS, FloatArray, Function, Target, get_target
 
 __all__ = [

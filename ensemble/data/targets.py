@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ensemble.system.checks import text
+
 FloatArray = npt.NDArray[np.float64]
 Function = Callable[[FloatArray], npt.ArrayLike]
 
@@ -66,8 +68,7 @@ class Target:
     formula: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise ValueError(f"a target's name must be a non-empty string, not {self.name!r}")
+        text(self.name, "a target's name")
         if not callable(self.function):
             raise ValueError(f"target {self.name!r}: function must be callable, not {self.function!r}")
         low, high = _interval((self.low, self.high), f"target {self.name!r}")

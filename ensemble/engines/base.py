@@ -177,7 +177,9 @@ class Run:
         for epoch in self.settings.snapshots:
             if f"snapshot_{epoch}" in found:
                 expected[f"snapshot_{epoch}"] = self.networks.parameters
-        if set(found) != set(expected) or found["place"].shape != (1,) or found["place"][0] < 0:
+        if set(found) != set(expected) or found["place"].shape != (2,) or found["place"][0] < 0:
+            return False
+        if found["place"][1] != sum(name.startswith("snapshot_") for name in found):
             return False
         return all(
             found[name].dtype == value.dtype
@@ -187,7 +189,7 @@ class Run:
 
     def _state(self, place: int) -> dict[str, Array]:
         """Return all arrays that change in training, by name."""
-        arrays: dict[str, Any] = {"place": np.array([place]), "diverged_at": self.diverged_at}
+        arrays: dict[str, Any] = {"place": np.array([place, len(self.snapshots)]), "diverged_at": self.diverged_at}
         arrays |= {"train": self.train, "test": self.test, "val": self.val}
         arrays |= {f"snapshot_{epoch}": kept.parameters for epoch, kept in self.snapshots.items()}
         return arrays | {"parameters": self.networks.parameters}

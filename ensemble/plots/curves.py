@@ -52,7 +52,7 @@ class WidthCurveDisplay:
         Name or unit of the output, for the axis label.
     noise_variance : float, optional
         Drawn as a line: what no model can beat on test data in the mean.
-    errorbar : {"ci", "pi", "sd", "se"}, pair of that and a number, or None
+    errorbar : {"ci", "pi"}, pair of that and a number, or None
         What the band is, in seaborn's words; see `ensemble.statistics.error_band`. Default: the 95% interval of the
         median. None, or a single seed, draws no band.
     fixed : bool
@@ -207,7 +207,7 @@ class LimitDisplay:
         Which of the no-bias floors are drawn.
     y_name : str
         Name or unit of the output, for the axis label.
-    errorbar : {"ci", "pi", "sd", "se"}, pair of that and a number, or None
+    errorbar : {"ci", "pi"}, pair of that and a number, or None
         What the band is; see `ensemble.statistics.error_band`.
 
     Attributes

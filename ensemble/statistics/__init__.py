@@ -1,51 +1,26 @@
-"""Statistics."""
+"""What the seeds say: intervals, paired comparisons, the slope against width, the smallest width that suffices."""
 
-from ensemble.statistics.intervals import (
-    FEW,
-    FEWEST,
-    RESAMPLING_PURPOSE,
-    Booleans,
-    Comparison,
-    Errorbar,
-    Floats,
-    Integers,
-    Interval,
-    ScalingFit,
-    SmallestWidth,
-    Summary,
-    bootstrap_interval,
-    compare,
-    compare_over_widths,
-    error_band,
-    fit_scaling,
-    holm,
-    order_interval,
-    smallest_width,
-    summarize,
-    wilcoxon_exact,
-)
+from ensemble.statistics.intervals import Errorbar, bootstrap_interval, error_band, quartiles
+from ensemble.statistics.paired import FEWEST, Comparison, compare, compare_over_widths, holm, wilcoxon_exact
+from ensemble.statistics.resampling import FEW, Interval, few_note
+from ensemble.statistics.scaling import ScalingFit, SmallestWidth, fit_scaling, smallest_width
 
 __all__ = [
     "FEW",
     "FEWEST",
-    "RESAMPLING_PURPOSE",
-    "Booleans",
     "Comparison",
     "Errorbar",
-    "Floats",
-    "Integers",
     "Interval",
     "ScalingFit",
     "SmallestWidth",
-    "Summary",
     "bootstrap_interval",
     "compare",
     "compare_over_widths",
     "error_band",
+    "few_note",
     "fit_scaling",
     "holm",
-    "order_interval",
+    "quartiles",
     "smallest_width",
-    "summarize",
     "wilcoxon_exact",
 ]

@@ -1,0 +1,71 @@
+"""Shards: the models of a study cut into parts of equal cost, one for each job of a batch system.
+
+`cli` calls both functions for ``--shard``; `ensemble.store` joins the run folders that the jobs leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.data import Dataset
+from ensemble.engines import choose_engine, epoch_seconds
+from ensemble.specs import Specs
+
+__all__ = ["parse_shard", "shard"]
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return K and N of "K/N".
+
+    Raises
+    ------
+    ValueError
+        The text is anything else, or not 1 <= K <= N.
+    """
+    parts = text.split("/")
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError(f"shard {text!r} is not allowed; K/N such as 1/8 is needed")
+    number, count = map(int, parts)
+    _check(number, count)
+    return number, count
+
+
+def shard(specs: Specs, datasets: Mapping[str, Dataset], number: int, count: int) -> NDArray[np.int64]:
+    """Return the rows of the specs that belong to one shard; all shards cost about the same.
+
+    Parameters
+    ----------
+    specs : Specs
+        Every model of the study.
+    datasets : dict of Dataset by name
+        What they learn, which decides their cost.
+    number, count : int
+        Shard `number` of `count`, counted from 1.
+
+    Returns
+    -------
+    (m,) int64
+        Ascending.
+
+    Raises
+    ------
+    ValueError
+        Not 1 <= number <= count, or there are fewer models than shards.
+    """
+    _check(number, count)
+    if count > len(specs):
+        raise ValueError(f"shard {number}/{count} is not allowed; there are only {len(specs)} models to share out")
+    cost = np.empty(len(specs))
+    for name in np.unique(specs.data).tolist():
+        index = np.flatnonzero(specs.data == name)
+        data = datasets[name]
+        cost[index] = epoch_seconds(choose_engine("auto", data.n_inputs), specs[index], data)
+    return np.sort(np.argsort(cost, kind="stable")[number - 1 :: count])  # dealt out like cards, by cost
+
+
+def _check(number: int, count: int) -> None:
+    if not 1 <= number <= count:
+        raise ValueError(f"shard {number}/{count} is not allowed; K/N with 1 <= K <= N is needed")
