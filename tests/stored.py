@@ -14,6 +14,7 @@ from ensemble.store import chunks
 from ensemble.system import archive
 
 TESTS = Path(__file__).resolve().parent
+GOLDEN = TESTS / "data" / "run-v1"
 EPOCHS = 12
 
 

@@ -16,8 +16,8 @@ from conftest import same
 
 import ensemble
 from ensemble import distributed as clusters
+from ensemble import store
 from ensemble.cli import run as cli
-from ensemble.store import run as store
 
 distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
 pytestmark = [

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from stored import (
     EPOCHS,
-    TESTS,
+    GOLDEN,
     DeadError,
     assert_sound,
     chunk_files,
@@ -37,7 +37,6 @@ from ensemble.training.request import make_settings
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
 
-GOLDEN = TESTS / "data" / "run-v1"
 ENGINES = [("spline", 1), ("dense", 2), ("numpy", 2)]
 every_engine = pytest.mark.parametrize(("engine", "d"), ENGINES)
 

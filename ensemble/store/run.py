@@ -38,7 +38,7 @@ from ensemble.store.chunks import Chunk, Finder
 from ensemble.store.manifest import CHUNKS, LOCK, MANIFEST, STATES, Manifest
 from ensemble.store.request import Request
 from ensemble.system import archive, memory
-from ensemble.system.archive import DamagedFileError
+from ensemble.system.archive import DamagedFileError, RefusedFileError
 from ensemble.system.lock import RunLock
 from ensemble.system.progress import note
 
@@ -113,7 +113,7 @@ class Run:
         try:
             if os.path.lexists(self.folder / MANIFEST):
                 self._before = manifest.load(self.folder)
-                self._latest = manifest.load_request(self.folder, self._before)
+                self._latest = self._asked_last(self._before)
             else:
                 self._refuse_strangers()
             if self._lock is not None:
@@ -132,6 +132,16 @@ class Run:
     def _release(self) -> None:
         if self._lock is not None:
             self._lock.__exit__(None, None, None)
+
+    def _asked_last(self, before: Manifest) -> Request | None:
+        """Return the latest request, None where its file is damaged: the models say themselves what they are."""
+        try:
+            return manifest.load_request(self.folder, before)
+        except DamagedFileError as error:
+            if before.first is not None or isinstance(error, RefusedFileError):
+                raise
+            note(f"{error}; what this folder was last asked for is forgotten")
+            return None
 
     def _refuse_strangers(self) -> None:
         found = manifest.strangers(self.folder)

@@ -317,8 +317,6 @@ def _parse(content: bytes, name: str, kind: str, dimensions: int) -> NDArray[Any
     count = 1
     for size in shape:
         count *= size
-    if count * dtype.itemsize != len(content) - member.tell():
+    if count * dtype.itemsize != len(content) - member.tell() or (count and not dtype.itemsize):
         raise DamagedFileError(f"array {name!r} of shape {shape} does not fill its {len(content):,} bytes")
-    if not dtype.itemsize:
-        return np.empty(shape, dtype)
     return np.frombuffer(content, dtype, count, member.tell()).reshape(shape)
