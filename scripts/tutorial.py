@@ -1,5 +1,10 @@
 """A tour of the library in a minute, to read, run, or open as a notebook: each `# %%` begins a cell."""
 
+import argparse
+
+if __name__ == "__main__" and "__file__" in globals():  # a script, not a notebook
+    argparse.ArgumentParser(description=__doc__.replace("%", "%%")).parse_args()
+
 # %% What to learn: 420 noisy samples of f(x) = -2 / (2 + sin x) to train on, 180 to test
 import numpy as np
 
@@ -46,8 +51,8 @@ print("predictions:", network.predict([-1.0, 0.0, 1.0]))
 print("first weights of all networks of width 16:", result.networks.stack(width=16).weights[0].shape)
 
 # %% A whole study, with the learning rate chosen for each width on validation data, and its plot
-study = width_study("quadratic", widths=[2, 4, 8, 16, 32], seeds=8, epochs=300)
-display = WidthCurveDisplay.from_study(study).plot()
-print(study.report())
+study = width_study("quadratic", widths=[2, 4, 8, 16, 32], seeds=8, epochs=300).run()
+display = WidthCurveDisplay(study.curves(), noise_variance=study.datasets["quadratic"].noise_variance).plot()
+print(study.outcome())
 # display.figure_.savefig("quadratic.png"), or let a notebook show it:
 figure = display.figure_

@@ -10,10 +10,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import ensemble
 from ensemble import plots
-from ensemble.plots import BiasAblationDisplay, PairedDifferenceDisplay
+from ensemble.analysis import difference, difference_rows
+from ensemble.plots import PairedDifferenceDisplay
 from ensemble.statistics import compare_over_widths
-from ensemble.studies import bias_ablation, bias_setup
-from ensemble.studies.bias.study import LRS, TARGETS, WIDTHS, Difference, difference_rows
+from ensemble.studies import bias_ablation
+from ensemble.studies.bias.figures import ablation_display
+from ensemble.studies.bias.setup import LRS, TARGETS, WIDTHS
 
 pytestmark = pytest.mark.jit_heavy
 
@@ -23,12 +25,12 @@ ARMS = ["both biases", "hidden bias only", "output bias only", "no bias"]
 @pytest.fixture(scope="module")
 def study():
     """The default study with fewer seeds."""
-    return bias_ablation(seeds=6, progress=False)
+    return bias_ablation(seeds=6).run(progress=False)
 
 
 @pytest.fixture(scope="module")
 def tiny():
-    return bias_ablation(TARGETS[:1], widths=[4, 8], seeds=3, lrs=[0.05], epochs=50, progress=False)
+    return bias_ablation(TARGETS[:1], widths=[4, 8], seeds=3, lrs=[0.05], epochs=50).run(progress=False)
 
 
 def against(tiny, arm, both):
@@ -37,12 +39,11 @@ def against(tiny, arm, both):
     for errors, curve in zip((arm, both), tiny.curves()[2::-2], strict=True):
         errors = np.asarray(errors, dtype=float)
         curves.append(dataclasses.replace(curve, test_loss=errors[:, None, :], seeds=np.arange(errors.shape[1])))
-    a, b = curves
-    return Difference(a, b, compare_over_widths(a.errors, b.errors, a.seeds, b.seeds))
+    return difference(*curves)
 
 
 def test_the_default_study_is_as_documented():
-    setup = bias_setup()
+    setup = bias_ablation()
     assert list(setup.datasets) == ["reciprocal_sine", "chirp", "soft_absolute", "absolute"]
     assert set(setup.specs.width) == set(WIDTHS) and max(WIDTHS) == 640
     assert len(np.unique(setup.specs.seed)) == 16
@@ -50,8 +51,8 @@ def test_the_default_study_is_as_documented():
 
 
 def test_arms_start_from_the_same_weights_seed_by_seed():
-    start = bias_ablation(TARGETS[:1], widths=[8], seeds=3, lrs=[0.1], epochs=0, progress=False)
-    arms = [start.result.networks[curve.chosen[0]].stack(8).weights[0] for curve in start.curves()]
+    start = bias_ablation(TARGETS[:1], widths=[8], seeds=3, lrs=[0.1], epochs=0).run(progress=False)
+    arms = [start.result.networks[curve.chosen_models[0]].stack(8).weights[0] for curve in start.curves()]
     for arm in arms[1:]:
         np.testing.assert_array_equal(arm, arms[0])
 
@@ -72,10 +73,10 @@ def test_no_model_without_hidden_bias_is_below_its_floor_and_wide_ones_come_near
 def test_a_learning_rate_at_the_end_of_the_grid_is_chosen_only_at_a_floor(study):
     for data in TARGETS:
         for curve in study.curves(data):
-            assert not study.doubtful(curve)[curve.width >= 8].any(), (data, curve.label)
-    one_rate = bias_ablation(TARGETS[0], widths=[8], seeds=2, lrs=[1e-4, 2e-4], epochs=20, progress=False)
-    assert all(one_rate.doubtful(curve).all() for curve in one_rate.curves())
-    assert "* at the first or last learning rate" in one_rate.report()
+            assert not study.better_rate_possible(curve)[curve.width >= 8].any(), (data, curve.label)
+    one_rate = bias_ablation(TARGETS[0], widths=[8], seeds=2, lrs=[1e-4, 2e-4], epochs=20).run(progress=False)
+    assert all(one_rate.better_rate_possible(curve).all() for curve in one_rate.curves())
+    assert "* at the first or last learning rate" in one_rate.outcome()
 
 
 def test_the_absolute_value_needs_no_bias(study):
@@ -125,7 +126,7 @@ def test_differences_are_paired_and_stand_in_the_summary(study):
 
 @pytest.mark.parametrize("data", TARGETS)
 def test_every_drawn_point_and_both_ends_of_its_bar_are_in_the_summary(study, data):
-    display = PairedDifferenceDisplay.from_study(study, data).plot()
+    display = PairedDifferenceDisplay(study.differences(data)).plot()
     rows = [row for row in study.summary_rows() if row["figure"] == "differences" and row["data"] == data]
     for line, bars, each in zip(display.lines_, display.bars_, display.differences, strict=True):
         of_arm = [row for row in rows if row["arm"] == each.arm.label]
@@ -135,7 +136,7 @@ def test_every_drawn_point_and_both_ends_of_its_bar_are_in_the_summary(study, da
 
 
 def test_difference_display(study):
-    display = PairedDifferenceDisplay.from_study(study).plot()
+    display = PairedDifferenceDisplay(study.differences()).plot()
     assert [line.get_label() for line in display.lines_] == ARMS[1:]
     assert display.beyond_ == []
     title = display.ax_.get_legend().get_title().get_text()
@@ -148,11 +149,11 @@ def test_marks_stand_for_what_is_significant_after_holm(tiny):
     rng = np.random.default_rng(0)
     both = rng.lognormal(size=(2, 10))
     apart = both * np.array([[1.0], [50.0]]) * rng.lognormal(sigma=0.1, size=(2, 10))
-    difference = against(tiny, apart, both)
-    assert [found.significant for found in difference.comparisons] == [False, True]
-    display = PairedDifferenceDisplay([difference]).plot()
+    found = against(tiny, apart, both)
+    assert [each.significant for each in found.comparisons] == [False, True]
+    display = PairedDifferenceDisplay([found]).plot()
     (mark,) = display.marks_
-    assert mark.get_ydata().tolist() == [difference.ratio[1]]
+    assert mark.get_ydata().tolist() == [found.ratio[1]]
     assert "(few)" not in display.ax_.get_legend().get_title().get_text()
     few = against(tiny, apart[:, :5], both[:, :5])
     assert PairedDifferenceDisplay([few]).plot().marks_ == []
@@ -168,17 +169,17 @@ def test_infinite_and_zero_ratios_are_arrows_and_not_lost(tiny):
         ([one, exact], [one, one], [1, 0], 0.03),
         ([one, one], [one, exact], [1, np.inf], 0.97),
     ):
-        difference = against(tiny, arm, both)
-        assert difference.ratio.tolist() == ratios
-        display = PairedDifferenceDisplay([difference]).plot()
+        found = against(tiny, arm, both)
+        assert found.ratio.tolist() == ratios
+        display = PairedDifferenceDisplay([found]).plot()
         (arrow,) = display.beyond_
         assert arrow.get_ydata().tolist() == [height]
         plots.render(display.figure_, "png")
-        assert [row["median"] for row in difference_rows("differences", difference)] == ratios
+        assert [row["median"] for row in difference_rows("differences", found)] == ratios
     for both in (lost, exact):  # a tie
-        difference = against(tiny, [one, both], [one, both])
-        assert difference.ratio.tolist() == [1, 1]
-        assert PairedDifferenceDisplay([difference]).plot().beyond_ == []
+        found = against(tiny, [one, both], [one, both])
+        assert found.ratio.tolist() == [1, 1]
+        assert PairedDifferenceDisplay([found]).plot().beyond_ == []
     partly = np.where(np.arange(8) < 3, np.inf, 3 * one)
     display = PairedDifferenceDisplay([against(tiny, [one, partly], [one, one])]).plot()
     plots.render(display.figure_, "png")
@@ -195,7 +196,7 @@ def test_worth_in_words(tiny):
 
 
 def test_report_says_what_each_bias_is_worth(study):
-    report = study.report()
+    report = study.outcome()
     assert report.count("worth at width 640 (paired by seed, 95% interval, 6 seeds)") == len(TARGETS)
     for data in TARGETS:
         for each, bias in zip(study.differences(data), ("output bias", "hidden bias", "both biases"), strict=True):
@@ -207,7 +208,7 @@ def test_report_says_what_each_bias_is_worth(study):
 
 
 def test_the_noise_variance_is_a_line_in_the_legend(study):
-    display = BiasAblationDisplay.from_study(study, "absolute").plot()
+    display = ablation_display(study, "absolute").plot()
     assert display.floor_.get_ydata()[0] == study.datasets["absolute"].noise_variance
     words = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert words == [*ARMS, "noise variance: best in the mean"]
@@ -225,7 +226,7 @@ def test_the_figures_have_a_panel_per_target(study):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_the_words_of_the_summary_fit_whatever_the_number_of_targets(count):
-    study = bias_ablation(TARGETS[:count], widths=[2, 8], seeds=3, lrs=[0.05], epochs=5, progress=False)
+    study = bias_ablation(TARGETS[:count], widths=[2, 8], seeds=3, lrs=[0.05], epochs=5).run(progress=False)
     for name, figure in study.figures().items():
         with matplotlib.rc_context(plots.STYLE):
             canvas = FigureCanvasAgg(figure)
@@ -238,14 +239,14 @@ def test_the_words_of_the_summary_fit_whatever_the_number_of_targets(count):
 
 def test_with_few_seeds_nothing_is_marked(tiny):
     assert all(found.significant is None for each in tiny.differences() for found in each.comparisons)
-    assert PairedDifferenceDisplay.from_study(tiny).plot().marks_ == []
+    assert PairedDifferenceDisplay(tiny.differences()).plot().marks_ == []
 
 
 def test_diverged_arms_are_drawn(tmp_path):
-    study = bias_ablation(TARGETS[:1], widths=[64, 128], seeds=3, lrs=[50.0], epochs=60, progress=False)
+    study = bias_ablation(TARGETS[:1], widths=[64, 128], seeds=3, lrs=[50.0], epochs=60).run(progress=False)
     assert np.isinf(study.curves()[0].errors).all()
     study.save(tmp_path)
-    assert "worth at width 128" in study.report()
+    assert "worth at width 128" in study.outcome()
     with open(tmp_path / "summary.csv", newline="") as lines:
         rows = [row for row in csv.DictReader(lines) if row["figure"] == "differences"]
     assert len(rows) == 3 * 2
@@ -256,17 +257,17 @@ def test_own_data_of_several_inputs_has_differences_but_no_fits_or_limits():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((60, 2))
     data = ensemble.Dataset(x, x @ [1.0, -1.0], name="plane")
-    study = bias_ablation(data, widths=[2, 4], seeds=3, lrs=[0.05], epochs=5, progress=False)
+    study = bias_ablation(data, widths=[2, 4], seeds=3, lrs=[0.05], epochs=5).run(progress=False)
     figures = study.figures()
     assert set(figures) == {"summary", "error_by_arm", "differences"}
     assert [ax.get_title() for ax in figures["error_by_arm"].axes] == ["plane"]
-    assert BiasAblationDisplay.from_study(study).plot().floor_ is None
-    assert study.report()
+    assert ablation_display(study).plot().floor_ is None
+    assert study.outcome()
 
 
 def test_every_optimizer_has_its_own_figures():
-    study = bias_ablation(
-        "absolute", widths=[2], seeds=2, lrs=[0.05], optimizers=["gd", "adam"], epochs=3, progress=False
+    study = bias_ablation("absolute", widths=[2], seeds=2, lrs=[0.05], optimizers=["gd", "adam"], epochs=3).run(
+        progress=False
     )
     names = {"summary", "error_by_arm", "differences", "limits", "fits_by_arm"}
     assert set(study.figures()) == {f"{name}-{optimizer}" for name in names for optimizer in ("gd", "adam")}

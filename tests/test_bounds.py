@@ -13,7 +13,7 @@ from ensemble.studies.width.study import width_study
 
 @pytest.fixture(scope="module")
 def study():
-    return width_study("reciprocal_sine", widths=[1, 4, 300], seeds=3, lrs=[0.03, 0.1], epochs=40, progress=False)
+    return width_study("reciprocal_sine", widths=[1, 4, 300], seeds=3, lrs=[0.03, 0.1], epochs=40).run(progress=False)
 
 
 @pytest.mark.jit_heavy
@@ -37,7 +37,7 @@ def test_no_trained_model_is_below_its_floor(study):
 
 @pytest.mark.jit_heavy
 def test_networks_without_hidden_bias_approach_their_floor_and_never_cross_it():
-    study = bias_ablation("reciprocal_sine", widths=[2, 32], seeds=3, lrs=[0.05], epochs=400, progress=False)
+    study = bias_ablation("reciprocal_sine", widths=[2, 32], seeds=3, lrs=[0.05], epochs=400).run(progress=False)
     (bounds,) = study.bounds.values()
     for arm in ("no bias", "output bias only"):
         (curve,) = (c for c in study.curves() if c.label == arm)
@@ -69,7 +69,7 @@ def test_everything_drawn_is_in_the_rows(study):
 
 @pytest.mark.jit_heavy
 def test_the_ablation_draws_the_floors_of_its_arms():
-    study = bias_ablation("reciprocal_sine", widths=[4], seeds=2, lrs=[0.05], epochs=5, progress=False)
+    study = bias_ablation("reciprocal_sine", widths=[4], seeds=2, lrs=[0.05], epochs=5).run(progress=False)
     (bounds,) = study.bounds.values()
     display = LimitDisplay(study.curves(), bounds, arms=list(bounds.no_bias)).plot()
     assert [line.get_ydata()[0] for line in display.no_bias_] == list(bounds.no_bias.values())
@@ -81,7 +81,7 @@ def test_bounds_of_a_tiny_study():
     """Small enough for the run without compiling."""
     x = np.linspace(-1, 1, 12)
     data = ensemble.Dataset(x, x**2, x, x**2, x, x**2)
-    study = width_study(data, widths=[1, 2], seeds=2, lrs=[0.05], optimizers=["gd"], epochs=3, progress=False)
+    study = width_study(data, widths=[1, 2], seeds=2, lrs=[0.05], optimizers=["gd"], epochs=3).run(progress=False)
     (bounds,) = study.bounds.values()
     assert (bounds.built >= bounds.floor - 1e-15).all() and (bounds.floor > 0).all()
     display = LimitDisplay(study.curves(), bounds, y_name="y").plot()
@@ -90,7 +90,7 @@ def test_bounds_of_a_tiny_study():
     assert {row["measure"] for row in study.summary_rows() if row["figure"] == "limits"} == {
         "train_loss", "train_mse_floor", "train_mse_built",
     }  # fmt: skip
-    ablation = bias_ablation(data, widths=[2], seeds=2, lrs=[0.05], epochs=3, progress=False)
+    ablation = bias_ablation(data, widths=[2], seeds=2, lrs=[0.05], epochs=3).run(progress=False)
     assert "limits" in ablation.figures()
     assert {"no bias", "output bias only"} <= {row.get("arm") for row in ablation.summary_rows()}
 
@@ -108,7 +108,7 @@ def test_bounds_of_standardized_data_are_in_its_own_units():
 @pytest.mark.slow
 def test_no_model_of_the_default_studies_is_below_its_floor():
     """Every model, at every recorded epoch: 19,712 of the width study, 28,672 of the ablation."""
-    for study in (width_study(progress=False), bias_ablation(progress=False)):
+    for study in (width_study().run(progress=False), bias_ablation().run(progress=False)):
         specs, result = study.specs, study.result
         for data, bounds in study.bounds.items():
             floor = bounds.floor[np.searchsorted(bounds.width, specs.width)]

@@ -1,19 +1,17 @@
 """The claims of the original report: rules on made-up numbers, the study at full and small size, and its script."""
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ensemble import cli
 from ensemble.limits import floors as limits
 from ensemble.statistics import SmallestWidth
-from ensemble.studies import claims, claims_setup
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
-import fit_target
+from ensemble.studies import claims_study
+from ensemble.studies.claims import setup
+from ensemble.studies.claims import study as claims
 
 pytestmark = pytest.mark.jit_heavy
 
@@ -22,12 +20,11 @@ pytestmark = pytest.mark.jit_heavy
 def study():
     """Two seeds, few epochs and widths; everything else as it is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(claims, "WIDTHS", (4, 32, 640, 1024))
-        patch.setattr(claims, "LRS", {"gd": (0.05, 0.1), "adam": (0.02, 0.05)})
+        patch.setattr(setup, "WIDTHS", (4, 32, 640, 1024))
+        patch.setattr(setup, "LRS", {"gd": (0.05, 0.1), "adam": (0.02, 0.05)})
         patch.setattr(claims, "LONGER", 20)
         patch.setattr(claims, "BUILT", (1, 2, 4))
-        setup = claims_setup(seeds=3)
-        study = setup.run(progress=False)
+        study = claims_study(seeds=3).run(progress=False)
         assert study.claims and study.longer.shape == (3,)
         yield study
 
@@ -38,9 +35,9 @@ def by_text(study, text):
 
 
 def test_numbers_are_recomputed_from_the_models(study):
-    mine = study.specs[study.specs.data == "report"]
+    mine = study.specs[study.specs.data == "original"]
     assert len(mine) == 3 and set(mine.lr) == {0.1} and set(mine.width) == {640}
-    errors = study.result.train_loss[study.specs.data == "report"]
+    errors = study.result.train_loss[study.specs.data == "original"]
     assert by_text(study, "at epoch 200").number == f"{np.median(errors[:, 3]):.2g}"
     share = np.median(errors[:, 1] / errors[:, 0])
     assert by_text(study, "2% of the initial").number == f"{100 * share:.2g}%"
@@ -52,8 +49,8 @@ def test_numbers_are_recomputed_from_the_models(study):
 def test_report_epochs_meet_the_range_of_the_seeds(study):
     history = np.tile([1.7, 0.033, 0.016, 0.006, 0.001], (3, 1))
     history[:, 0] = [1.5, 1.65, 1.8]  # shares of 2.2%, 2% and 1.8% after 50 epochs
-    result = replace(study.result, train_loss=study.result.train_loss.copy())
-    rows = study.specs.data == "report"
+    result = replace(study.result, losses=study.result.losses | {"train": study.result.train_loss.copy()})
+    rows = study.specs.data == "original"
     result.train_loss[rows] = history
     assert [claim.verdict for claim in replace(study, result=result)._errors_by_epoch()] == ["holds"] * 4
     result.train_loss[rows] = 10 * history
@@ -100,20 +97,19 @@ def test_everything_is_written(study, tmp_path):
     assert all(line.count("|") == 6 for line in table)
     for claim in study.claims:
         assert claim.verdict in ("holds", "holds in part", "does not hold")
-        assert claim.claim in study.report()
+        assert claim.claim in study.outcome()
 
 
 def test_the_script_knows_the_claims(capsys):
-    assert fit_target.main(["--claims", "--dry-run", "--json", "--seeds", "2"]) == 0
+    assert cli.main("fit_target", ["--claims", "--dry-run", "--json", "--seeds", "2"]) == 0
     assert json.loads(capsys.readouterr().out)["study"] == "claims"
-    assert fit_target.main(["--claims", "--lrs", "0.1"]) == 2
+    assert cli.main("fit_target", ["--claims", "--lrs", "0.1"]) == 2
     assert capsys.readouterr().err == "fit_target: error: --lrs does not go with --claims\n"
-    assert fit_target.main(["--claims", "--target", "chirp"]) == 2
+    assert cli.main("fit_target", ["--claims", "--target", "chirp"]) == 2
     assert "does not go with --claims" in capsys.readouterr().err
-    assert fit_target.main(["--claims", "--seeds", "1"]) == 2
+    assert cli.main("fit_target", ["--claims", "--seeds", "1"]) == 2
     assert "at least 2 are needed" in capsys.readouterr().err
 
 
 def test_without_noise_there_is_no_floor_to_compare_with():
-    setup = claims_setup(seeds=2, noise=0.0)
-    assert setup.datasets["chirp"].noise_variance in (0.0, None)
+    assert claims_study(seeds=2, noise=0.0).datasets["chirp"].noise_variance in (0.0, None)

@@ -9,35 +9,38 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from ensemble import plots
+from ensemble.analysis import Curve, Fit, LearningCurve
 from ensemble.plots import (
-    BiasAblationDisplay,
     FitDisplay,
     LearningCurveDisplay,
     LearningRateMapDisplay,
     WidthCurveDisplay,
 )
-from ensemble.studies import Curve, Fit, LearningCurve, bias_ablation, fit_target, width_study
+from ensemble.statistics import error_band
+from ensemble.studies import bias_ablation, fit_target, width_study
+from ensemble.studies.bias.figures import ablation_display
+from ensemble.studies.width.figures import width_display
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
 
 SMALL = {
-    "data": "reciprocal_sine", "widths": [2, 8, 16], "seeds": 3, "lrs": [0.02, 0.1], "epochs": 30, "progress": False,
+    "data": "reciprocal_sine", "widths": [2, 8, 16], "seeds": 3, "lrs": [0.02, 0.1], "epochs": 30,
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def width():
-    return width_study(**SMALL)
+    return width_study(**SMALL).run(progress=False)
 
 
 @pytest.fixture(scope="module")
 def bias():
-    return bias_ablation(**SMALL)
+    return bias_ablation(**SMALL).run(progress=False)
 
 
 @pytest.fixture(scope="module")
 def fit():
-    return fit_target(width=16, seeds=4, epochs=60, progress=False)
+    return fit_target(width=16, seeds=4, epochs=60).run(progress=False)
 
 
 @pytest.fixture(autouse=True)
@@ -71,11 +74,11 @@ def area(band):
 
 
 def test_width_curves_show_median_band_and_single_seeds(width):
-    display = WidthCurveDisplay.from_study(width)
+    display = width_display(width)
     assert display.plot() is display
     assert len(display.lines_) == len(display.bands_) == len(display.seeds_) == 2
     for curve, line, band, seeds in zip(width.curves(), display.lines_, display.bands_, display.seeds_, strict=True):
-        median, (low, high) = curve.quartiles[1], curve.interval()
+        median, (low, high) = curve.quartiles[1], error_band(curve.errors)[0]
         np.testing.assert_array_equal(line.get_xdata(), [2, 8, 16])
         np.testing.assert_array_equal(line.get_ydata(), median)
         assert area(band) == {w: (a, b) for w, a, b in zip((2, 8, 16), low, high, strict=True)}
@@ -95,14 +98,14 @@ def test_width_curves_show_median_band_and_single_seeds(width):
 
 
 def test_the_noise_variance_is_a_named_line(width):
-    ax = WidthCurveDisplay.from_study(width).plot().ax_
+    ax = width_display(width).plot().ax_
     (floor,) = [line for line in ax.lines if line.get_linestyle() == ":"]
     assert floor.get_ydata()[0] == pytest.approx(0.01**2 / 12)
     assert ["noise variance" in text.get_text() for text in ax.texts] == [True]
 
 
 def test_curves_differ_in_colour_and_marker(bias):
-    lines = BiasAblationDisplay.from_study(bias).plot().lines_
+    lines = ablation_display(bias).plot().lines_
     assert len({to_hex(line.get_color()) for line in lines}) == 4
     assert len({line.get_marker() for line in lines}) == 4
 
@@ -136,7 +139,7 @@ def test_a_plot_without_one_positive_error_can_be_drawn(test):
 def test_a_display_draws_into_the_axes_it_is_given(width):
     figure = Figure()
     left, right = figure.subplots(1, 2)
-    display = WidthCurveDisplay.from_study(width).plot(ax=right)
+    display = width_display(width).plot(ax=right)
     assert display.ax_ is right
     assert display.figure_ is figure
     assert not left.has_data()
@@ -144,7 +147,7 @@ def test_a_display_draws_into_the_axes_it_is_given(width):
 
 def test_fits_lie_over_the_data(width):
     curve = width.curves()[1]
-    display = FitDisplay.from_study(width, curve).plot()
+    display = FitDisplay.over(width.fits(curve), width.datasets["reciprocal_sine"]).plot()
     data = width.datasets["reciprocal_sine"]
     np.testing.assert_array_equal(display.points_.get_offsets(), np.stack([data.x_train[:, 0], data.y_train], axis=1))
     assert labels(display) == ["training data", "width 2", "width 8", "width 16"]
@@ -165,7 +168,7 @@ def test_a_failed_fit_is_left_out_of_the_axes():
 
 def test_learning_curves_show_every_recorded_epoch(width):
     curve = width.curves()[0]
-    display = LearningCurveDisplay.from_study(width, curve).plot()
+    display = LearningCurveDisplay(width.learning_curves(curve)).plot()
     for learning, line in zip(width.learning_curves(curve), display.lines_, strict=True):
         np.testing.assert_array_equal(line.get_xdata(), width.result.epochs)
         np.testing.assert_array_equal(line.get_ydata(), learning.quartiles[1])
@@ -184,10 +187,10 @@ def test_a_learning_curve_that_diverges_ends():
 
 def test_the_map_holds_medians_and_its_ridge_the_chosen_rates(width):
     curve = width.curves()[1]
-    display = LearningRateMapDisplay.from_study(width, curve).plot()
+    display = LearningRateMapDisplay(curve).plot()
     np.testing.assert_array_equal(display.mesh_.get_array(), curve.validation_median.T)
     np.testing.assert_array_equal(display.ridge_.get_xdata(), np.arange(3) + 0.5)
-    np.testing.assert_array_equal(display.ridge_.get_ydata(), curve.best + 0.5)
+    np.testing.assert_array_equal(display.ridge_.get_ydata(), curve.lr_index + 0.5)
     assert [text.get_text() for text in display.ax_.get_xticklabels()] == ["2", "8", "16"]
     assert [text.get_text() for text in display.ax_.get_yticklabels()] == ["0.02", "0.1"]
     assert "median of 3 seeds" in display.colorbar_.ax.get_ylabel()
@@ -219,7 +222,7 @@ def test_maps_can_share_their_colours_and_one_bar():
 
 
 def test_the_ablation_shows_a_curve_and_a_fit_per_arm(bias):
-    display = BiasAblationDisplay.from_study(bias).plot()
+    display = ablation_display(bias).plot()
     assert labels(display)[:4] == ["both biases", "hidden bias only", "output bias only", "no bias"]
     for curve, line in zip(bias.curves(), display.lines_, strict=True):
         np.testing.assert_array_equal(line.get_ydata(), curve.quartiles[1])
@@ -233,8 +236,8 @@ def test_the_ablation_shows_a_curve_and_a_fit_per_arm(bias):
 
 
 def test_the_fit_report_has_the_mse_in_each_title(fit):
-    report = plots.fit_figures(fit, "reciprocal_sine")["report"]
-    model = int(fit.curve().typical[0])
+    report = fit.figures()["report"]
+    model = int(fit.curve().typical_models[0])
     titles = [ax.get_title() for ax in report.axes]
     expected = [f"epoch {e}: training MSE {fit.mse(model, e, 'train'):.3g}" for e in (0, 50, 60)]
     assert titles == [*expected, f"epoch 60: test MSE {fit.mse(model, 60, 'test'):.3g}"]
@@ -243,7 +246,7 @@ def test_the_fit_report_has_the_mse_in_each_title(fit):
 
 
 def test_no_panel_of_any_figure_is_empty_or_unlabelled(width, bias, fit):
-    one_optimizer = width_study(**SMALL | {"optimizers": ["gd"]})
+    one_optimizer = width_study(**SMALL | {"optimizers": ["gd"]}).run(progress=False)
     for study in (width, bias, fit, one_optimizer):
         for name, figure in study.figures().items():
             assert figure.axes, name
@@ -282,7 +285,7 @@ def test_no_two_texts_of_a_summary_overlap(width, bias, fit):
 
 
 def test_rendering_is_repeatable_and_knows_three_formats(width):
-    figure = WidthCurveDisplay.from_study(width).plot().figure_
+    figure = width_display(width).plot().figure_
     starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
     for suffix, start in starts.items():
         content = plots.render(figure, suffix)
@@ -300,7 +303,7 @@ def test_show_hands_every_figure_to_a_window(width, monkeypatch):
     backend = matplotlib.get_backend()
     try:
         pyplot.switch_backend("agg")
-        plots.show(width)
+        width.show()
         assert shown == list(width.figures())
         assert pyplot.figure("summary").canvas.figure.axes
     finally:

@@ -8,26 +8,26 @@ import time
 import numpy as np
 import pytest
 
-from ensemble.studies import bias_ablation, claims_setup, fit_target, width_study
+from ensemble.studies import bias_ablation, claims_study, fit_target, width_study
 
 pytest.importorskip("bokeh", reason="the extra 'report' is not installed")
 
-from ensemble.studies import page as report
+from ensemble.studies import page as pages
 
 pytestmark = pytest.mark.jit_heavy
 
-SMALL = {"widths": [2, 8, 32], "seeds": 4, "lrs": [0.02, 0.1], "epochs": 40, "progress": False}
+SMALL = {"widths": [2, 8, 32], "seeds": 4, "lrs": [0.02, 0.1], "epochs": 40}
 
 
 @pytest.fixture(scope="module")
 def study():
-    return width_study(["quadratic", "half_sine"], **SMALL)
+    return width_study(["quadratic", "half_sine"], **SMALL).run(progress=False)
 
 
 @pytest.fixture(scope="module")
 def page(study, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(report.page(study), encoding="utf-8")
+    path.write_text(study.page(), encoding="utf-8")
     return path
 
 
@@ -40,34 +40,34 @@ def test_the_page_is_one_file_that_loads_nothing(page):
 
 
 def test_what_users_name_is_escaped():
-    study = fit_target(width=2, seeds=2, epochs=2, progress=False)
+    study = fit_target(width=2, seeds=2, epochs=2).run(progress=False)
     study.settings["note"] = "<script>alert(1)</script>"
-    assert "<script>alert" not in report.page(study)
+    assert "<script>alert" not in study.page()
 
 
-@pytest.mark.parametrize("make", [
+@pytest.mark.parametrize("setup", [
     lambda: bias_ablation(["absolute", "quadratic"], **SMALL),
     lambda: bias_ablation("absolute", **SMALL | {"optimizers": ["gd", "adam"], "widths": [2]}),
     lambda: width_study("quadratic", **SMALL | {"epochs": 0}),
     lambda: width_study("reciprocal_sine", **SMALL | {"lrs": [50.0], "widths": [64], "optimizers": ["gd"]}),
-    lambda: fit_target(width=4, seeds=2, epochs=5, progress=False),
+    lambda: fit_target(width=4, seeds=2, epochs=5),
 ])  # fmt: skip
-def test_every_study_has_a_page(make, tmp_path):
-    study = make()
+def test_every_study_has_a_page(setup, tmp_path):
+    study = setup().run(progress=False)
     assert "report.html" in {path.name for path in study.save(tmp_path)}
     assert (tmp_path / "report.html").stat().st_size < 6e6
 
 
 def test_studies_without_curves_have_their_table():
-    assert report._groups(claims_setup(seeds=2).study.__new__(claims_setup(seeds=2).study)) == {}
+    assert claims_study(seeds=2).study.__new__(claims_study(seeds=2).study).panels() == {}
 
 
 def test_a_missing_extra_is_named(study, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "bokeh", None)
     monkeypatch.setitem(sys.modules, "bokeh.embed", None)
     with pytest.raises(ImportError, match=r"pip install 'relu-ensemble\[report\]'"):
-        report.page(study)
-    assert not report.available()
+        study.page()
+    assert not pages.available()
     assert "report.html" not in {path.name for path in study.save(tmp_path)}
 
 
@@ -140,7 +140,7 @@ def test_another_target_and_another_error_are_shown(browser, study):
 
 def test_the_slider_moves_the_fits_through_the_epochs(browser, study):
     curve = study.curves("quadratic")[0]
-    model = int(curve.typical[1])
+    model = int(curve.typical_models[1])
     x = np.array(data_of(browser, "fit 8", "x"))
     np.testing.assert_allclose(
         data_of(browser, "fit 8", "y"), study.result.networks[model].predict(x), rtol=1e-4, atol=1e-5

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 import ensemble
-from ensemble import __main__ as command
-from ensemble import store
-from ensemble.cli import run as cli
+from ensemble import cli, store
 from ensemble.store import chunks, manifest
-from ensemble.studies import files, width_setup
+from ensemble.studies import files, width_study
 from ensemble.training import shards
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
@@ -29,7 +27,7 @@ def study(*arguments):
 def merge(*arguments):
     errors = io.StringIO()
     with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
-        status = command.main(["merge", *map(str, arguments)])
+        status = cli.module(["merge", *map(str, arguments)])
     return status, errors.getvalue()
 
 
@@ -87,7 +85,7 @@ def test_shards_are_trained_merged_and_drawn(tmp_path):
     chunks = {path.name for path in (out / "run" / "chunks").iterdir()}
     assert study("--out", out, "--quiet") == (0, "", "")
     assert {path.name for path in (out / "run" / "chunks").iterdir()} == chunks  # nothing was trained
-    whole = width_setup(widths=[2, 4, 9], seeds=2, lrs=[0.05, 0.1], epochs=10, optimizers=["gd"]).run()
+    whole = width_study(widths=[2, 4, 9], seeds=2, lrs=[0.05, 0.1], epochs=10, optimizers=["gd"]).run()
     assert (out / "models.csv").read_text() == files.csv_text(whole.model_rows())
 
 

@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 import os
 from collections import defaultdict
@@ -9,16 +10,16 @@ import numpy as np
 import pytest
 
 import ensemble
-from ensemble.analysis import choose, learning_curves, quartiles
-from ensemble.studies import bias_ablation, fit_target, width_setup, width_study
-from ensemble.studies.files import csv_text, json_text, prepare_folder, safe_name, write
-from ensemble.studies.inputs import as_datasets, few, noise_of, seeds_of, values_of
+from ensemble.analysis import choose, few, learning_curves, quartiles
+from ensemble.studies import bias_ablation, fit_target, width_study
+from ensemble.studies.files import csv_text, json_text, prepare_folder, safe_name
+from ensemble.studies.inputs import as_datasets, noise_of, seeds_of, values_of
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
 
 CO2 = Path(__file__).parent / "data" / "mauna_loa_co2.csv"
 SMALL = {
-    "data": "reciprocal_sine", "widths": [2, 8, 16], "seeds": 3, "lrs": [0.02, 0.1], "epochs": 30, "progress": False,
+    "data": "reciprocal_sine", "widths": [2, 8, 16], "seeds": 3, "lrs": [0.02, 0.1], "epochs": 30,
 }  # fmt: skip
 
 
@@ -29,17 +30,17 @@ def rows_of(path):
 
 @pytest.fixture(scope="module")
 def width():
-    return width_study(**SMALL)
+    return width_study(**SMALL).run(progress=False)
 
 
 @pytest.fixture(scope="module")
 def bias():
-    return bias_ablation(**SMALL)
+    return bias_ablation(**SMALL).run(progress=False)
 
 
 @pytest.fixture(scope="module")
 def fit():
-    return fit_target(width=16, seeds=4, epochs=60, progress=False)
+    return fit_target(width=16, seeds=4, epochs=60).run(progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +75,11 @@ def test_diverged_models_count_as_infinite_in_quartiles(errors, expected):
 
 def test_learning_rate_is_chosen_on_validation_and_the_error_reported_on_test():
     """Every rate but one is best on test; the one that is best on validation is taken all the same."""
-    study = width_study(**SMALL, optimizers=["gd"])
+    study = width_study(**SMALL, optimizers=["gd"]).run(progress=False)
     val, test = np.full_like(study.result.val_loss, 2.0), np.full_like(study.result.test_loss, 0.25)
     slow = study.specs.lr == 0.02
     val[slow], test[slow] = 1.0, 0.5
-    curve = replace(study, result=replace(study.result, val_loss=val, test_loss=test)).curves()[0]
+    curve = replace(study, result=replace(study.result, losses={"train": val, "val": val, "test": test})).curves()[0]
     np.testing.assert_array_equal(curve.lr, [0.02, 0.02, 0.02])
     np.testing.assert_array_equal(curve.errors, np.full((3, 3), 0.5))
 
@@ -95,11 +96,13 @@ def test_curve_equals_a_plain_recomputation(width):
             assert curve.lr[i] == best
             np.testing.assert_array_equal(np.sort(curve.errors[i]), np.sort(errors))
             assert curve.quartiles[1, i] == np.median(errors)
-            assert result.test_loss[curve.typical[i], -1] == np.median(errors)  # odd number of seeds
+            assert result.test_loss[curve.typical_models[i], -1] == np.median(errors)  # odd number of seeds
 
 
 def test_a_rate_at_which_the_median_diverges_is_never_chosen():
-    study = width_study(**SMALL | {"widths": [64], "lrs": [0.05, 50.0], "optimizers": ["gd"], "epochs": 60})
+    study = width_study(**SMALL | {"widths": [64], "lrs": [0.05, 50.0], "optimizers": ["gd"], "epochs": 60}).run(
+        progress=False
+    )
     (curve,) = study.curves()
     assert curve.lr == [0.05]
     assert np.isinf(curve.validation_median[0, 1])
@@ -109,10 +112,10 @@ def test_a_rate_at_which_the_median_diverges_is_never_chosen():
 
 def test_all_diverged_is_reported_and_drawn(tmp_path):
     changes = {"widths": [64, 128], "seeds": 2, "lrs": [50.0, 80.0], "optimizers": ["gd"], "epochs": 60}
-    study = width_study(**SMALL | changes)
+    study = width_study(**SMALL | changes).run(progress=False)
     (curve,) = study.curves()
     assert curve.diverged.tolist() == [2, 2]
-    assert "inf" in study.report()
+    assert "inf" in study.outcome()
     study.save(tmp_path)
     assert rows_of(tmp_path / "models.csv")[0]["status"] == "diverged"
     rows = [row for row in rows_of(tmp_path / "summary.csv") if row["figure"] == "width_curves"]
@@ -124,14 +127,15 @@ def test_choose_wants_a_full_grid_and_test_data(width):
         choose(width.specs, width.result, "unknown", "no such data")
     with pytest.raises(ValueError, match="no full grid"):
         choose(width.specs, width.result, "both optimizers", "reciprocal_sine")
+    bare = replace(width.result, losses={"train": width.result.train_loss})
     with pytest.raises(ValueError, match="validation and test"):
-        choose(width.specs, replace(width.result, val_loss=None), "gd", "reciprocal_sine", optimizer="gd")
+        choose(width.specs, bare, "gd", "reciprocal_sine", optimizer="gd")
 
 
 def test_learning_curves_are_medians_of_histories(width):
     curve = width.curves()[0]
     (learning,) = learning_curves(curve, width.result, [8])
-    histories = width.result.test_loss[curve.chosen[1]]
+    histories = width.result.test_loss[curve.chosen_models[1]]
     np.testing.assert_array_equal(learning.epochs, width.result.epochs)
     np.testing.assert_array_equal(learning.quartiles[1], np.median(histories, axis=0))
 
@@ -238,7 +242,7 @@ def test_an_unknown_format_writes_nothing(width, tmp_path):
 
 def test_arms_start_from_the_same_weights():
     """With zero epochs the result is the initial networks."""
-    study = bias_ablation(widths=[8], seeds=2, lrs=[0.1], epochs=0, progress=False)
+    study = bias_ablation(widths=[8], seeds=2, lrs=[0.1], epochs=0).run(progress=False)
     arms = study.curves()
     assert [curve.label for curve in arms] == ["both biases", "hidden bias only", "output bias only", "no bias"]
     for seed in range(2):
@@ -266,7 +270,7 @@ def test_without_hidden_bias_no_model_beats_two_half_lines(bias):
 
 def test_bias_summary_names_the_arm(bias, tmp_path):
     bias.save(tmp_path)
-    assert all(f"{curve.quartiles[1, -1]:.2e}" in bias.report() for curve in bias.curves())
+    assert all(f"{curve.quartiles[1, -1]:.2e}" in bias.outcome() for curve in bias.curves())
     every = rows_of(tmp_path / "summary.csv")
     rows = [row for row in every if row["figure"] == "error_by_arm"]
     assert len(rows) == 4 * 3
@@ -283,14 +287,14 @@ def test_bias_summary_names_the_arm(bias, tmp_path):
 
 
 def test_fit_report_has_the_originals_epochs():
-    setup = fit_target(width=4, seeds=1, epochs=500, progress=False).setup
+    setup = fit_target(width=4, seeds=1, epochs=500)
     assert list(setup.snapshots) == [0, 50, 100, 200, 500]
     assert set(setup.snapshots) <= set(setup.record)
 
 
 def test_fit_table_is_the_median_over_seeds(fit):
     assert fit.moments == [0, 50, 60]
-    table = {(row["epoch"], row["measure"]): row for row in fit.table()}
+    table = {(row["epoch"], row["measure"]): row for row in fit.mse_rows()}
     for epoch in fit.moments:
         at = fit.result.epochs.tolist().index(epoch)
         for part in ("train", "val", "test"):
@@ -298,7 +302,7 @@ def test_fit_table_is_the_median_over_seeds(fit):
             row = table[epoch, f"{part}_loss"]
             assert row["median"] == pytest.approx(np.median(history[:, at]), rel=1e-14)
             assert row["shown"] == history[row["shown_seed"], at]
-    assert f"{table[50, 'train_loss']['median']:.3g}" in fit.report()
+    assert f"{table[50, 'train_loss']['median']:.3g}" in fit.outcome()
 
 
 def test_fits_are_those_of_the_snapshots(fit):
@@ -313,7 +317,7 @@ def test_fit_saves_its_report(fit, tmp_path):
     fit.save(tmp_path)
     assert {"report.png", "learning_curves.png", "summary.csv"} <= {path.name for path in tmp_path.iterdir()}
     table = [row for row in rows_of(tmp_path / "summary.csv") if row["figure"] == "mse_table"]
-    assert [float(row["median"]) for row in table] == [row["median"] for row in fit.table()]
+    assert [float(row["median"]) for row in table] == [row["median"] for row in fit.mse_rows()]
 
 
 # Data
@@ -322,7 +326,7 @@ def test_fit_saves_its_report(fit, tmp_path):
 def test_mauna_loa_width_study(tmp_path):
     """Real measurements in their own units: wider is better, and a straight line is beaten."""
     data = ensemble.load_csv(CO2, x="decimal_year", y="co2_ppm")
-    study = width_study(data, widths=[1, 16, 64], seeds=4, lrs=[0.1, 0.3], optimizers=["gd"], progress=False)
+    study = width_study(data, widths=[1, 16, 64], seeds=4, lrs=[0.1, 0.3], optimizers=["gd"]).run(progress=False)
     (curve,) = study.curves()
     errors = curve.quartiles[1]
     line = np.polyval(np.polyfit(data.x_train[:, 0] - 1980, data.y_train, 1), data.x_test[:, 0] - 1980)
@@ -343,11 +347,11 @@ def test_several_inputs_have_no_fits_but_all_else(tmp_path):
     data = ensemble.Dataset(x, x @ [1.0, -1.0], name="plane")
     of_width = {"summary", "width_curves", "learning_curves", "learning_rate_map", "dead_units"}
     for run, figures in ((width_study, of_width), (bias_ablation, {"summary", "error_by_arm", "differences"})):
-        study = run(**SMALL | {"data": data, "widths": [2, 3]})
+        study = run(**SMALL | {"data": data, "widths": [2, 3]}).run(progress=False)
         assert "parts that were missing drawn at random" in study.setup.notes[0]
         assert set(study.figures()) == figures
-        assert study.all_fits() == []
-    study = fit_target(data, width=3, seeds=2, epochs=5, progress=False)
+        assert study.fitted() == []
+    study = fit_target(data, width=3, seeds=2, epochs=5).run(progress=False)
     study.save(tmp_path)
     assert not (tmp_path / "fits.csv").exists()
     assert {"x0", "x1", "y"} <= set(rows_of(tmp_path / "points.csv")[0])
@@ -355,20 +359,22 @@ def test_several_inputs_have_no_fits_but_all_else(tmp_path):
 
 def test_several_targets_in_one_pass():
     targets = ["quadratic", "half_sine"]
-    study = width_study(**SMALL | {"data": targets})
+    study = width_study(**SMALL | {"data": targets}).run(progress=False)
     assert set(study.specs.data) == set(targets)
     assert len(study.figures()["summary"].axes) >= 2 * len(targets)  # and a third row where bounds are known
-    alone = width_study(**SMALL | {"data": "half_sine"})
+    alone = width_study(**SMALL | {"data": "half_sine"}).run(progress=False)
     np.testing.assert_array_equal(study.curves("half_sine")[1].errors, alone.curves()[1].errors)
-    assert "quadratic: median" in study.report()
+    assert "quadratic: median" in study.outcome()
     assert {row["data"] for row in study.summary_rows()} == set(targets)
-    several = bias_ablation(**SMALL | {"data": targets, "optimizers": ["gd", "adam"], "widths": [2]})
+    several = bias_ablation(**SMALL | {"data": targets, "optimizers": ["gd", "adam"], "widths": [2]}).run(
+        progress=False
+    )
     assert {f"summary-{optimizer}" for optimizer in ("gd", "adam")} <= set(several.figures())
 
 
 def test_no_epochs_at_all_still_makes_every_figure():
-    assert width_study(**SMALL | {"epochs": 0}).figures()
-    assert fit_target(width=4, seeds=1, epochs=0, progress=False).figures()
+    assert width_study(**SMALL | {"epochs": 0}).run(progress=False).figures()
+    assert fit_target(width=4, seeds=1, epochs=0).run(progress=False).figures()
 
 
 @pytest.mark.parametrize(
@@ -388,7 +394,7 @@ def test_no_epochs_at_all_still_makes_every_figure():
 )
 def test_bad_input_is_named_before_anything_is_trained(arguments, message):
     with pytest.raises(ValueError, match=message):
-        width_setup(**arguments)
+        width_study(**arguments)
 
 
 def test_inputs_made_ready():
@@ -415,23 +421,26 @@ def test_few_widths_are_distinct_and_hold_the_largest():
 # Writing
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = write(tmp_path / "table.csv", "old")
+def test_a_disk_that_fills_while_plots_are_written_is_named_with_its_file_and_leaves_the_old_one(
+    width, tmp_path, monkeypatch
+):
+    width.save(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def full_disk(*_):
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "replace", full_disk)
-    with pytest.raises(OSError, match="no space left"):
-        write(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
+    monkeypatch.setattr(os, "write", full_disk)
+    with pytest.raises(OSError, match=r"No space left on device.*summary.png"):
+        width.save(tmp_path)
+    monkeypatch.undo()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_written_file_has_the_usual_permissions(tmp_path):
+def test_a_written_file_has_the_usual_permissions(saved, tmp_path):
     plain = tmp_path / "plain"
     plain.write_text("")
-    assert write(tmp_path / "study.json", "{}").stat().st_mode == plain.stat().st_mode
+    assert (saved[0] / "study.json").stat().st_mode == plain.stat().st_mode
 
 
 def test_a_file_in_the_way_of_the_folder_is_named(tmp_path):
@@ -439,11 +448,16 @@ def test_a_file_in_the_way_of_the_folder_is_named(tmp_path):
     for folder in (tmp_path / "results", tmp_path / "results" / "width_study"):
         with pytest.raises(ValueError, match="output folder .*results.* cannot be written"):
             prepare_folder(folder)
+    with pytest.raises(ValueError, match="output folder .*cannot be written: embedded null byte"):
+        prepare_folder("a\0b")
 
 
 def test_text_of_tables_and_records():
     rows = [{"a": 0.1, "b": np.float64(np.inf)}, {"a": np.int64(2), "c": "x,y"}]
     assert csv_text(rows) == 'a,b,c\n0.1,inf,\n2,,"x,y"\n'
+    formulas = [{"data": text} for text in ("=1+1", "+1", "-1", "@sum", "a=1")]
+    assert csv_text(formulas).splitlines() == ["data", "'=1+1", "'+1", "'-1", "'@sum", "a=1"]
+    assert csv_text([{"a": -1.0}]) == "a\n-1.0\n"
     content = json.loads(json_text({"a": np.inf, "b": [np.float64(1.5), np.nan], "c": (np.arange(2), "text")}))
     assert content == {"a": None, "b": [1.5, None], "c": [[0, 1], "text"]}
     assert safe_name("CO2 (ppm)/year") == "CO2_ppm_year"

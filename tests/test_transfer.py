@@ -11,26 +11,27 @@ import pytest
 
 import ensemble
 from ensemble import plots
+from ensemble.analysis import MOMENTS, QUANTITIES, CoordinateCheck, Curve, ridge_movement, transfer_price
 from ensemble.plots import CoordinateCheckDisplay
 from ensemble.rules import layers
-from ensemble.studies import CoordinateCheck, Curve, transfer_setup, transfer_study
-from ensemble.studies.transfer.study import MOMENTS, QUANTITIES, RATES, ridge_movement, transfer_price
+from ensemble.studies import transfer_study
+from ensemble.studies.transfer.setup import RATES
 
 pytestmark = pytest.mark.jit_heavy
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = {"widths": [4, 8, 16], "seeds": 3, "lrs": [0.01, 0.04], "epochs": 20, "progress": False}
+SMALL = {"widths": [4, 8, 16], "seeds": 3, "lrs": [0.01, 0.04], "epochs": 20}
 
 
 @pytest.fixture(scope="module")
 def small():
-    return transfer_study(**SMALL)
+    return transfer_study(**SMALL).run(progress=False)
 
 
 @pytest.fixture(scope="module")
 def steps():
     """Trained for as long as the coordinate check looks: its slopes do not need the 500 epochs of the maps."""
-    return transfer_study(widths=[32, 64, 128, 256, 512], seeds=6, epochs=8, lrs=[2.0**-9], progress=False)
+    return transfer_study(widths=[32, 64, 128, 256, 512], seeds=6, epochs=8, lrs=[2.0**-9]).run(progress=False)
 
 
 def made_up(lr_best, test=1.0):
@@ -56,7 +57,7 @@ def test_coordinate_check_against_plain_numpy(data):
     d = 1 if data == "one input" else 3
     x, y = rng.normal(size=(3, 12, d)), 5 + 2 * rng.normal(size=(3, 12))
     dataset = ensemble.Dataset(x[0], y[0], x[1], y[1], x[2], y[2], name="own", standardize=d > 1)
-    study = transfer_study(dataset, widths=[2, 5], seeds=[3, 7], lrs=[0.01], epochs=1, progress=False)
+    study = transfer_study(dataset, widths=[2, 5], seeds=[3, 7], lrs=[0.01], epochs=1).run(progress=False)
     assert list(study.checks) == [
         ("own", optimizer, kind) for optimizer in ("gd", "adam") for kind in ("standard", "mup")
     ]
@@ -147,11 +148,11 @@ def test_each_curve_is_of_its_own_models(small):
 
 
 def test_default_grids_have_equally_many_rates():
-    setup = transfer_setup()
+    setup = transfer_study()
     assert len({len(rates) for kinds in RATES.values() for rates in kinds.values()}) == 1
     assert len(setup.specs) == 4 * 6 * 11 * 16
     for optimizer, kinds in RATES.items():
-        specs = transfer_setup(optimizers=[optimizer], widths=[4], seeds=2).specs
+        specs = transfer_study(optimizers=[optimizer], widths=[4], seeds=2).specs
         for kind, rates in kinds.items():
             assert tuple(np.unique(specs.lr[specs.parametrization == kind])) == rates
 
@@ -180,7 +181,7 @@ def test_everything_is_written(small, tmp_path):
 
 
 def test_the_report_has_rates_movement_and_slopes(small):
-    report = small.report()
+    report = small.outcome()
     for curve in small.curves():
         assert curve.label in report
         for i in range(3):
@@ -194,16 +195,18 @@ def test_the_report_has_rates_movement_and_slopes(small):
 def test_own_data_and_several_datasets(tmp_path):
     rng = np.random.default_rng(0)
     own = {name: ensemble.Dataset(rng.normal(size=(30, 2)), rng.normal(size=30), name=name) for name in ("a", "b")}
-    study = transfer_study(own, widths=[2, 4], seeds=2, lrs=[0.01], optimizers=["momentum"], epochs=2, progress=False)
+    study = transfer_study(own, widths=[2, 4], seeds=2, lrs=[0.01], optimizers=["momentum"], epochs=2).run(
+        progress=False
+    )
     assert {"summary-a", "summary-b"} < set(study.figures())
-    assert study.report().count("momentum, mu-P") == 4
+    assert study.outcome().count("momentum, mu-P") == 4
     assert len(study.setup.notes) == 2
 
 
 def test_every_model_may_diverge():
-    study = transfer_study(widths=[4, 8], seeds=2, lrs=[1e9], optimizers=["gd"], epochs=20, progress=False)
+    study = transfer_study(widths=[4, 8], seeds=2, lrs=[1e9], optimizers=["gd"], epochs=20).run(progress=False)
     assert (study.result.status == "diverged").all()
-    assert "nan" in study.report()
+    assert "nan" in study.outcome()
     figures = study.figures()
     assert all("no best rate" in ax.get_title() for ax in figures["learning_rate_map"].axes)
     plots.render(figures["summary"], "png")
@@ -220,14 +223,16 @@ def test_every_model_may_diverge():
 )
 def test_bad_settings(settings, message):
     with pytest.raises(ValueError, match=message):
-        transfer_setup(**settings)
+        transfer_study(**settings)
 
 
 # The display
 
 
 def test_the_display_draws_what_was_measured(small):
-    display = CoordinateCheckDisplay.from_study(small, "adam", "preactivation_change").plot()
+    display = CoordinateCheckDisplay(
+        [small.checks["reciprocal_sine", "adam", kind] for kind in ("standard", "mup")], "preactivation_change"
+    ).plot()
     for check, lines in zip(display.checks, display.lines_, strict=True):
         for line, median in zip(lines, check.quartiles[1, 1], strict=True):
             np.testing.assert_array_equal(line.get_ydata(), median)
@@ -243,9 +248,7 @@ def test_the_display_draws_what_was_measured(small):
 
 
 def test_the_maps_of_an_optimizer_share_their_colours(small):
-    meshes = [
-        ax.collections[0] for ax in plots.transfer_figures(small, "reciprocal_sine")["learning_rate_map"].axes[:4]
-    ]
+    meshes = [ax.collections[0] for ax in small.figures()["learning_rate_map"].axes[:4]]
     limits = [mesh.get_clim() for mesh in meshes]
     assert limits[0] == limits[1] != limits[2] == limits[3]
     lowest = min(curve.validation_median.min() for curve in small.curves()[:2])

@@ -14,20 +14,20 @@ pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
 
 @pytest.fixture(scope="module")
 def study():
-    return width_study(
-        "half_sine", widths=[2, 8, 32], seeds=4, lrs=[0.02, 0.1], optimizers=["gd"], epochs=40, progress=False
+    return width_study("half_sine", widths=[2, 8, 32], seeds=4, lrs=[0.02, 0.1], optimizers=["gd"], epochs=40).run(
+        progress=False
     )
 
 
 def test_dead_units_are_those_active_on_no_training_sample(study):
     (curve,) = study.curves()
     dead, x = study.dead_units(curve), study.datasets["half_sine"].x_train
-    for place, model in np.ndenumerate(curve.chosen):
+    for place, model in np.ndenumerate(curve.chosen_models):
         network = study.result.networks[int(model)]
         (hidden, _), (bias, _) = network.weights, network.biases
         active = [(x @ hidden[:, j] + bias[j] > 0).any() for j in range(len(bias))]
         assert dead[place] == pytest.approx(1 - np.mean(active), abs=1e-15)
-    display = DeadUnitDisplay.from_study(study).plot()
+    display = DeadUnitDisplay([curve], [dead]).plot()
     np.testing.assert_array_equal(display.lines_[0].get_ydata(), np.median(dead, axis=1))
 
 
@@ -44,7 +44,7 @@ def test_dead_units_of_several_standardized_inputs():
 def test_mean_prediction_is_one_predictor_made_of_all_seeds(study):
     (curve,) = study.curves()
     data = study.datasets["half_sine"]
-    for place, models in enumerate(curve.chosen):
+    for place, models in enumerate(curve.chosen_models):
         mean = np.mean([study.result.networks[int(model)].predict(data.x_test) for model in models], axis=0)
         assert study.mean_prediction(curve)[place] == pytest.approx(np.mean((mean - data.y_test) ** 2), rel=1e-12)
     # a squared error is convex: the mean's is at most the mean of theirs
@@ -52,8 +52,8 @@ def test_mean_prediction_is_one_predictor_made_of_all_seeds(study):
 
 
 def test_a_diverged_seed_leaves_the_mean_prediction_without_a_value():
-    few = {"widths": [64], "seeds": 2, "lrs": [50.0], "optimizers": ["gd"], "epochs": 60, "progress": False}
-    study = width_study("reciprocal_sine", **few)
+    few = {"widths": [64], "seeds": 2, "lrs": [50.0], "optimizers": ["gd"], "epochs": 60}
+    study = width_study("reciprocal_sine", **few).run(progress=False)
     assert study.mean_prediction(study.curves()[0]).tolist() == [np.inf]
     study.figures()
 
@@ -66,10 +66,10 @@ def test_films_end_at_the_kinks_of_the_trained_networks(study):
         np.testing.assert_array_equal(film.kinks[-1], -network.biases[0] / network.weights[0][0])
         np.testing.assert_array_equal(film.bend, np.abs(network.weights[0][0] * network.weights[1][:, 0]))
         assert film.epochs[0] == 0 and film.epochs[-1] == 40
-        assert film.model in curve.chosen
-        display = KinkFilmDisplay.from_study(study, film).plot()
+        assert film.model in curve.chosen_models
+        display = KinkFilmDisplay(film, (-3.0, 3.0)).plot()
         assert len(display.lines_.get_segments()) == film.width
-    rows = study.more_tables()["kinks"]
+    rows = study.tables()["kinks"]
     assert len(rows) == sum(film.kinks.size for film in study.films)
 
 
@@ -83,7 +83,7 @@ def test_fixed_rate_is_the_best_at_the_middle_width(study):
 def test_a_rate_at_the_end_of_the_grid_is_marked(study):
     (curve,) = study.curves()
     assert curve.at_edge.all()  # of two rates each is an end
-    assert "* the first or last" in study.report()
+    assert "* the first or last" in study.outcome()
 
 
 # Bands, in seaborn's words

@@ -14,21 +14,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from ensemble.results import Result
 from ensemble.specs import Specs
-from ensemble.statistics import Errorbar, Interval, ScalingFit, error_band, few_note, fit_scaling, quartiles
+from ensemble.statistics import ScalingFit, error_band, few_note, fit_scaling, quartiles
 
 __all__ = [
     "Curve",
     "LearningCurve",
     "choose",
-    "curve_rows",
+    "error_rows",
+    "few",
     "few_note",
-    "fixed_rows",
     "learning_curves",
     "learning_rows",
     "map_rows",
     "quartiles",
     "scaling_rows",
-    "train_rows",
 ]
 
 QUARTILES = ("lower_quartile", "median", "upper_quartile")
@@ -75,34 +74,34 @@ class Curve:
         return median
 
     @cached_property
-    def best(self) -> Integers:
+    def lr_index(self) -> Integers:
         """Place in `lr_grid` of the chosen learning rate, (W,); the smaller one of two that tie."""
         return np.asarray(np.argmin(self.validation_median, axis=1))
 
     @property
     def lr(self) -> Floats:
         """Chosen learning rate, (W,)."""
-        return np.asarray(self.lr_grid[self.best])
+        return np.asarray(self.lr_grid[self.lr_index])
 
     @property
     def at_edge(self) -> NDArray[np.bool_]:
         """Whether the chosen learning rate is the first or last of several, (W,): a better one may lie beyond."""
-        return np.asarray((len(self.lr_grid) > 1) & ((self.best == 0) | (self.best == len(self.lr_grid) - 1)))
+        return np.asarray((len(self.lr_grid) > 1) & ((self.lr_index == 0) | (self.lr_index == len(self.lr_grid) - 1)))
 
     @property
-    def chosen(self) -> Integers:
+    def chosen_models(self) -> Integers:
         """Rows of the specs at the chosen learning rate, (W, S)."""
-        return self.models[np.arange(len(self.width)), self.best]
+        return self.models[np.arange(len(self.width)), self.lr_index]
 
     @property
     def errors(self) -> Floats:
         """Test MSE at the chosen learning rate, (W, S)."""
-        return self.test_loss[np.arange(len(self.width)), self.best]
+        return self.test_loss[np.arange(len(self.width)), self.lr_index]
 
     @property
     def train_errors(self) -> Floats:
         """Training MSE at the chosen learning rate, (W, S)."""
-        return self.train_loss[np.arange(len(self.width)), self.best]
+        return self.train_loss[np.arange(len(self.width)), self.lr_index]
 
     @property
     def middle(self) -> int:
@@ -118,11 +117,7 @@ class Curve:
     @property
     def fixed_errors(self) -> Floats:
         """Test MSE at the fixed learning rate, (W, S)."""
-        return self.test_loss[:, self.best[self.middle]]
-
-    def interval(self, errorbar: Errorbar = "ci") -> Interval:
-        """Return the band around the median of `errors`, (W,) each; see `statistics.error_band`."""
-        return error_band(self.errors, errorbar)[0]
+        return self.test_loss[:, self.lr_index[self.middle]]
 
     @cached_property
     def scaling(self) -> ScalingFit:
@@ -140,10 +135,10 @@ class Curve:
         return np.asarray(np.isinf(self.errors).sum(axis=1))
 
     @property
-    def typical(self) -> Integers:
+    def typical_models(self) -> Integers:
         """Row of the model whose test MSE is the (lower) median over seeds, (W,)."""
         middle = np.argsort(self.errors, axis=1, kind="stable")[:, (len(self.seeds) - 1) // 2]
-        return self.chosen[np.arange(len(self.width)), middle]
+        return self.chosen_models[np.arange(len(self.width)), middle]
 
 
 @dataclass(frozen=True)
@@ -189,10 +184,9 @@ def choose(specs: Specs, result: Result, label: str, data: str, **settings: Any)
 
 def learning_curves(curve: Curve, result: Result, widths: ArrayLike) -> list[LearningCurve]:
     """Return the learning curves of some of a curve's widths, each at its chosen learning rate."""
-    assert result.test_loss is not None
     found = []
     for place in np.flatnonzero(np.isin(curve.width, widths)):
-        histories = result.test_loss[curve.chosen[place]]  # (S, E)
+        histories = result.test_loss[curve.chosen_models[place]]  # (S, E)
         found.append(
             LearningCurve(
                 int(curve.width[place]), float(curve.lr[place]), np.asarray(result.epochs),
@@ -202,29 +196,27 @@ def learning_curves(curve: Curve, result: Result, widths: ArrayLike) -> list[Lea
     return found
 
 
-def curve_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
-    """Return the rows of `summary.csv` for a curve of error against width."""
-    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": "test_loss"}
-    low, high = curve.interval()
-    return [
-        head
-        | {"width": int(curve.width[i]), "lr": float(curve.lr[i])}
-        | {"seeds": len(curve.seeds), "diverged": int(curve.diverged[i]), "note": few_note(len(curve.seeds))}
-        | dict(zip(QUARTILES, values, strict=True))
-        | {"ci_low": float(low[i]), "ci_high": float(high[i])}
-        for i, values in enumerate(curve.quartiles.T.tolist())
-    ]
+def few(widths: ArrayLike, count: int) -> list[int]:
+    """Return up to `count` of the widths, denser among the small ones, where fits differ most to the eye."""
+    ordered: list[int] = np.unique(np.asarray(widths)).tolist()
+    if len(ordered) <= count:
+        return ordered
+    places = 1 + (len(ordered) - 2) * np.linspace(0, 1, count) ** 1.5
+    return [ordered[place] for place in np.unique(np.round(places).astype(int))]
 
 
-def fixed_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
-    """Return the rows of `summary.csv` for a curve at its one fixed learning rate."""
-    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": "test_mse_at_fixed_lr"}
-    low, high = error_band(curve.fixed_errors)[0]
+def error_rows(figure: str, curve: Curve, measure: str = "test_loss") -> list[dict[str, Any]]:
+    """Return the rows of `summary.csv` for a curve: "test_loss", "train_loss", or "test_mse_at_fixed_lr" by width."""
+    fixed = measure == "test_mse_at_fixed_lr"
+    errors = curve.fixed_errors if fixed else curve.train_errors if measure == "train_loss" else curve.errors
+    lrs = [curve.fixed_lr] * len(curve.width) if fixed else curve.lr.tolist()
+    n_seeds, (low, high) = len(curve.seeds), error_band(errors)[0]
+    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": measure}
     return [
         head
-        | {"width": width, "lr": curve.fixed_lr, "seeds": len(curve.seeds)}
-        | {"diverged": int(np.isinf(curve.fixed_errors[i]).sum()), "note": few_note(len(curve.seeds))}
-        | dict(zip(QUARTILES, quartiles(curve.fixed_errors[i]).tolist(), strict=True))
+        | {"width": width, "lr": lrs[i], "seeds": n_seeds, "diverged": int(np.isinf(errors[i]).sum())}
+        | {"note": few_note(n_seeds)}
+        | dict(zip(QUARTILES, quartiles(errors[i]).tolist(), strict=True))
         | {"ci_low": float(low[i]), "ci_high": float(high[i])}
         for i, width in enumerate(curve.width.tolist())
     ]
@@ -232,23 +224,11 @@ def fixed_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
 
 def scaling_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
     """Return the rows of `summary.csv` for the slope of error against width: one, or none where there is no slope."""
-    head = {"figure": figure, "data": curve.data, **curve.settings, "seeds": len(curve.seeds)}
     fit = curve.scaling
+    head = {"figure": figure, "data": curve.data, **curve.settings, "seeds": len(curve.seeds)}
     low, high = fit.slope_interval
     row = {"measure": "scaling_slope", "median": fit.slope, "ci_low": low, "ci_high": high}
     return [head | row | {"note": " ".join(fit.warnings)}] if np.isfinite(fit.slope) else []
-
-
-def train_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
-    """Return the rows of `summary.csv` for a curve of training error against width."""
-    low, high = error_band(curve.train_errors)[0]
-    rows = zip(curve_rows(figure, curve), quartiles(curve.train_errors).T.tolist(), low, high, strict=True)
-    return [
-        row
-        | {"measure": "train_loss", "ci_low": float(start), "ci_high": float(end)}
-        | dict(zip(QUARTILES, values, strict=True))
-        for row, values, start, end in rows
-    ]
 
 
 def learning_rows(figure: str, curve: Curve, learning: LearningCurve) -> list[dict[str, Any]]:
@@ -267,7 +247,7 @@ def map_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
     return [
         head
         | {"width": width, "lr": lr, "seeds": len(curve.seeds)}
-        | {"median": float(curve.validation_median[i, j]), "chosen": int(curve.best[i] == j)}
+        | {"median": float(curve.validation_median[i, j]), "chosen": int(curve.lr_index[i] == j)}
         for i, width in enumerate(curve.width.tolist())
         for j, lr in enumerate(curve.lr_grid.tolist())
     ]

@@ -68,7 +68,7 @@ def mean_prediction_mse(curve: Curve, networks: NetworkStack, dataset: Dataset) 
     assert dataset.x_test is not None and dataset.y_test is not None
     found = np.full(len(curve.width), np.inf)
     for place in np.flatnonzero(np.isfinite(curve.errors).all(axis=1)):
-        predictions = networks[curve.chosen[place]].predict(dataset.x_test)  # (S, N)
+        predictions = networks[curve.chosen_models[place]].predict(dataset.x_test)  # (S, N)
         found[place] = np.mean((predictions.mean(axis=0) - dataset.y_test) ** 2)
     return found
 

@@ -1,9 +1,9 @@
-"""Displays of error against width, against what is possible, and against epoch."""
+"""Displays of error against width, and against epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,31 +14,24 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
-from ensemble.analysis import Bounds, Curve, LearningCurve, quartiles
+from ensemble.analysis import Curve, LearningCurve, quartiles
 from ensemble.plots.style import (
     COLOURS,
     DASHES,
-    DECADES,
     MARKERS,
     NOTE_COLOUR,
     STYLE,
-    about,
     axes_of,
     ceiling_of,
     draw_floor,
     draw_legend,
     epoch_axis,
     gaps,
-    legend_title,
     log_width_axis,
     rate_text,
     tidy_log_axis,
 )
 from ensemble.statistics import Errorbar, error_band
-
-if TYPE_CHECKING:
-    from ensemble.studies.fit.study import FitStudy
-    from ensemble.studies.width.study import WidthStudy
 
 
 class WidthCurveDisplay:
@@ -88,20 +81,6 @@ class WidthCurveDisplay:
         self.fixed = fixed
         self.mean_predictions = list(mean_predictions)
         self.parameters_per_unit = parameters_per_unit
-
-    @classmethod
-    def from_study(
-        cls, study: WidthStudy, data: str | None = None, *, errorbar: Errorbar | None = "ci", details: bool = True
-    ) -> WidthCurveDisplay:
-        """Take the curves of a study on a dataset (default: the first), with all `details` or the medians alone."""
-        data = next(iter(study.datasets)) if data is None else data
-        curves, dataset = study.curves(data), study.datasets[data]
-        more: dict[str, Any] = {}
-        if details:
-            more["fixed"] = True
-            more["mean_predictions"] = [study.mean_prediction(curve) for curve in curves]
-            more["parameters_per_unit"] = dataset.n_inputs + 2  # its weights, its bias and its output weight
-        return cls(curves, errorbar=errorbar, **about(dataset), **more)
 
     def plot(self, ax: Axes | None = None, *, legend: bool = True) -> WidthCurveDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
@@ -195,101 +174,6 @@ class WidthCurveDisplay:
         second.set_xlabel("parameters")
 
 
-class LimitDisplay:
-    """Training error against what is possible: floors that no network can pass, networks that exist.
-
-    Parameters
-    ----------
-    curves : sequence of Curve
-        Their training errors are drawn, median over seeds with a band.
-    bounds : Bounds
-    arms : sequence of str
-        Which of the no-bias floors are drawn.
-    y_name : str
-        Name or unit of the output, for the axis label.
-    errorbar : {"ci", "pi"}, pair of that and a number, or None
-        What the band is; see `ensemble.statistics.error_band`.
-
-    Attributes
-    ----------
-    ax_, figure_ : Axes, Figure
-    lines_ : list of Line2D
-        Median over seeds, one per curve.
-    floor_ : PolyCollection
-        What lies below the width floor.
-    built_ : list of Line2D
-        The networks that exist; empty where none were built.
-    no_bias_ : list of Line2D
-        The no-bias floors, one per arm.
-    """
-
-    def __init__(
-        self, curves: Sequence[Curve], bounds: Bounds, *, arms: Sequence[str] = (), y_name: str = "y",
-        errorbar: Errorbar | None = "ci",
-    ) -> None:  # fmt: skip
-        self.curves = list(curves)
-        self.bounds = bounds
-        self.arms = list(arms)
-        self.y_name = y_name
-        self.errorbar = errorbar
-
-    def plot(self, ax: Axes | None = None, *, legend: bool = True) -> LimitDisplay:
-        """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(STYLE):
-            self.ax_, self.figure_ = axes_of(ax)
-            log_width_axis(self.ax_, self.bounds.width)
-            self.ax_.set_yscale("log")
-            self.ax_.set_ylabel(f"training MSE ({self.y_name}²)")
-            band = ""
-            ceiling = ceiling_of(*(curve.train_errors for curve in self.curves))
-            self.lines_: list[Line2D] = []
-            for place, curve in enumerate(self.curves):
-                median = gaps(quartiles(curve.train_errors)[1], ceiling)
-                colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-                if self.errorbar is not None and len(curve.seeds) > 1:
-                    (low, high), band = error_band(curve.train_errors, self.errorbar)
-                    low, high = gaps(low, ceiling), gaps(np.minimum(high, ceiling), np.inf)
-                    self.ax_.fill_between(curve.width, low, high, color=colour, alpha=0.2, linewidth=0)
-                self.lines_ += self.ax_.plot(
-                    curve.width, median, color=colour, marker=marker, label=curve.label,
-                    markeredgecolor="white", markeredgewidth=0.5,
-                )  # fmt: skip
-            self._draw_possible(ceiling)
-            tidy_log_axis(self.ax_)
-            title = f"trained: {legend_title(len(self.curves[0].seeds), band)}"
-            if legend:
-                self.ax_.legend(title=title, title_fontsize=8, alignment="left", loc="best")
-        return self
-
-    def _draw_possible(self, ceiling: float) -> None:
-        bounds = self.bounds
-        self.built_: list[Line2D] = []
-        if len(bounds.built):
-            self.built_ = self.ax_.plot(
-                bounds.built_width, gaps(bounds.built, np.inf), color="black", marker="x", linestyle="--", linewidth=1,
-                label="built: a network of this width that exists",
-            )  # fmt: skip
-        self.no_bias_: list[Line2D] = []
-        for arm in self.arms:
-            place = [curve.label for curve in self.curves].index(arm)
-            line = self.ax_.axhline(
-                bounds.no_bias[arm], color=COLOURS[place % len(COLOURS)], linewidth=1, linestyle=(0, (1, 1))
-            )
-            self.no_bias_.append(line)
-        if self.arms:
-            label = "exact floor of the arm in its colour"
-            self.ax_.plot([], [], color=NOTE_COLOUR, linewidth=1, linestyle=(0, (1, 1)), label=label)
-        floor = gaps(bounds.floor, np.inf)
-        drawn = np.concatenate([floor, bounds.built, *(curve.train_errors.ravel() for curve in self.curves)])
-        drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
-        bottom = max(drawn.min(), ceiling / 10.0**DECADES) / 3 if drawn.size else 1e-10
-        self.ax_.set_ylim(bottom, ceiling)
-        self.floor_ = self.ax_.fill_between(
-            bounds.width, bottom / 10, floor, facecolor="0.88", edgecolor="0.5", hatch="///", linewidth=0.8,
-            label="impossible at this width", zorder=0.5,
-        )  # fmt: skip
-
-
 class LearningCurveDisplay:
     """Test error against epoch: median and interquartile band over seeds, one line per width.
 
@@ -314,11 +198,6 @@ class LearningCurveDisplay:
         self.curves = list(curves)
         self.y_name = y_name
         self.noise_variance = noise_variance
-
-    @classmethod
-    def from_study(cls, study: WidthStudy | FitStudy, curve: Curve) -> LearningCurveDisplay:
-        """Take the learning curves of (a few widths of) one of a study's curves."""
-        return cls(study.learning_curves(curve), **about(study.datasets[curve.data]))
 
     def plot(self, ax: Axes | None = None) -> LearningCurveDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -11,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
-from ensemble.analysis import Curve
+from ensemble.analysis import Fit
+from ensemble.data import Dataset
 from ensemble.plots.style import (
     COLOURS,
     DASHES,
@@ -19,12 +19,6 @@ from ensemble.plots.style import (
     STYLE,
     axes_of,
 )
-from ensemble.studies.study import Fit
-
-if TYPE_CHECKING:
-    from ensemble.studies.bias.study import BiasStudy
-    from ensemble.studies.fit.study import FitStudy
-    from ensemble.studies.width.study import WidthStudy
 
 
 class FitDisplay:
@@ -59,13 +53,9 @@ class FitDisplay:
         self.x_name, self.y_name, self.part = x_name, y_name, part
 
     @classmethod
-    def from_study(
-        cls, study: WidthStudy | BiasStudy | FitStudy, curve: Curve, *, part: str = "train", only: int | None = None
-    ) -> FitDisplay:
-        """Take the fits of one of a study's curves (all, or the one in place `only`) over a part of its data."""
-        dataset = study.datasets[curve.data]
+    def over(cls, fits: Sequence[Fit], dataset: Dataset, part: str = "train") -> FitDisplay:
+        """Take fits with the samples and the names of a dataset: its "train", "val" or "test" part."""
         x, y = dataset.parts()[part]
-        fits = study.fits(curve) if only is None else [study.fits(curve)[only]]
         return cls(
             fits, x, y, x_name=dataset.x_names[0], y_name=dataset.y_name,
             part={"train": "training", "val": "validation", "test": "test"}[part],

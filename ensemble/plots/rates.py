@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,9 +15,6 @@ from ensemble.plots.style import (
     ceiling_of,
     rate_text,
 )
-
-if TYPE_CHECKING:
-    from ensemble.studies.width.study import WidthStudy
 
 
 class LearningRateMapDisplay:
@@ -49,18 +44,13 @@ class LearningRateMapDisplay:
         self.y_name = y_name
         self.limits = limits
 
-    @classmethod
-    def from_study(cls, study: WidthStudy, curve: Curve) -> LearningRateMapDisplay:
-        """Take one of a study's curves."""
-        return cls(curve, y_name=study.datasets[curve.data].y_name)
-
     def plot(self, ax: Axes | None = None, *, colorbar: bool = True) -> LearningRateMapDisplay:
         """Draw into `ax` (default: a figure of its own), with a colour bar beside it or not, and return self."""
         curve = self.curve
         with matplotlib.rc_context(STYLE):
             self.ax_, self.figure_ = axes_of(ax)
             medians = curve.validation_median.T  # (L, W)
-            ridge = np.where(np.isfinite(medians.min(axis=0)), curve.best + 0.5, np.nan)
+            ridge = np.where(np.isfinite(medians.min(axis=0)), curve.lr_index + 0.5, np.nan)
             ceiling = ceiling_of(medians)
             positive = medians[(medians > 0) & (medians <= ceiling)]
             # An error of exactly 0 takes the colour of the smallest above it.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,16 +17,12 @@ from numpy.typing import NDArray
 
 from ensemble.data import Dataset
 from ensemble.statistics import FEW
-from ensemble.studies.files import check_format
-
-if TYPE_CHECKING:
-    from ensemble.studies.study import Study
-
 
 # Okabe and Ito's colours, told apart with any colour vision; black and yellow are left out (text; too pale for lines).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 1, 1, 1, 1, 1)), (0, (3, 3)))
+FORMATS = ("png", "svg", "pdf")
 DECADES = 10  # of an error axis, at most
 DATA_COLOUR, NOTE_COLOUR = "0.55", "0.25"
 
@@ -37,6 +33,12 @@ STYLE: dict[Any, Any] = {
     "legend.edgecolor": "none", "lines.linewidth": 1.6, "lines.markersize": 4.5, "figure.dpi": 100.0,
     "savefig.dpi": 144.0, "figure.facecolor": "white", "svg.hashsalt": "ensemble", "svg.fonttype": "none",
 }  # fmt: skip
+
+
+def check_format(name: str) -> None:
+    """Raise a ValueError where `name` is no format that figures are written in."""
+    if name not in FORMATS:
+        raise ValueError(f"format {name!r} is unknown; allowed are {', '.join(FORMATS)}")
 
 
 def render(figure: Figure, suffix: str, configuration: str = "") -> bytes:
@@ -68,12 +70,12 @@ def render(figure: Figure, suffix: str, configuration: str = "") -> bytes:
     return content.getvalue()
 
 
-def show(study: Study) -> None:
-    """Open a window per figure of a study and wait until they are closed: what `--show` of the scripts does."""
+def show(figures: Mapping[str, Figure]) -> None:
+    """Open a window per figure, named as in `figures`, and wait until they are closed."""
     from matplotlib import pyplot
 
-    for name, figure in study.figures().items():
-        # The study's figures have no window: each takes over that of an empty one.
+    for name, figure in figures.items():
+        # The figures have no window: each takes over that of an empty one.
         window = pyplot.figure(num=name, figsize=tuple(figure.get_size_inches()))
         window.canvas.figure = figure
         figure.set_label(name)
@@ -150,10 +152,10 @@ def name_of(data: str) -> str:
     return data.replace("_", " ")
 
 
-def title_of(study: Study, data: str) -> str:
-    """Return the formula of a dataset's target, or its name."""
-    target = study.datasets[data].target
-    return data if target is None or target.formula == target.name else target.formula
+def title_of(name: str, dataset: Dataset) -> str:
+    """Return the formula of a dataset's target, or the dataset's name."""
+    target = dataset.target
+    return name if target is None or target.formula == target.name else target.formula
 
 
 def log_width_axis(ax: Axes, widths: NDArray[np.int64]) -> None:

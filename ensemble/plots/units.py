@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -15,9 +14,6 @@ from numpy.typing import NDArray
 
 from ensemble.analysis import Curve, Film, quartiles
 from ensemble.plots.style import COLOURS, MARKERS, STYLE, axes_of, epoch_axis, legend_title, log_width_axis
-
-if TYPE_CHECKING:
-    from ensemble.studies.width.study import WidthStudy
 
 
 class DeadUnitDisplay:
@@ -40,12 +36,6 @@ class DeadUnitDisplay:
     def __init__(self, curves: Sequence[Curve], dead: Sequence[NDArray[np.float64]]) -> None:
         self.curves = list(curves)
         self.dead = list(dead)
-
-    @classmethod
-    def from_study(cls, study: WidthStudy, data: str | None = None) -> DeadUnitDisplay:
-        """Take the dead units of a width study on a dataset (default: the first)."""
-        curves = study.curves(data)
-        return cls(curves, [study.dead_units(curve) for curve in curves])
 
     def plot(self, ax: Axes | None = None, *, legend: bool = True) -> DeadUnitDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
@@ -93,13 +83,6 @@ class KinkFilmDisplay:
         self.film = film
         self.interval = interval
         self.x_name = x_name
-
-    @classmethod
-    def from_study(cls, study: WidthStudy, film: Film) -> KinkFilmDisplay:
-        """Take one of a width study's films."""
-        dataset = study.datasets[film.data]
-        ends = (float(dataset.x_train.min()), float(dataset.x_train.max()))
-        return cls(film, ends if dataset.target is None else dataset.target.interval, x_name=dataset.x_names[0])
 
     def plot(self, ax: Axes | None = None) -> KinkFilmDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""

@@ -1,35 +1,67 @@
 """Studies: specs, data, training, analysis and plots of one question each.
 
-Each study is a function that trains in one pass and returns an object that knows its curves and how to save itself.
+A study is a folder and a line of `STUDIES`. Its function returns a `Setup`, with the study's `plan()` and `run()`.
 """
 
-from ensemble.analysis import Curve, LearningCurve
-from ensemble.studies.bias.study import BiasStudy, bias_ablation, bias_setup
-from ensemble.studies.claims.study import ClaimsStudy, claims_setup
-from ensemble.studies.fit.study import FitStudy, fit_setup, fit_target
-from ensemble.studies.study import Fit, Setup, Study
-from ensemble.studies.transfer.study import CoordinateCheck, TransferStudy, transfer_setup, transfer_study
-from ensemble.studies.width.study import WidthStudy, width_setup, width_study
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ensemble.studies.bias.setup import bias_ablation
+from ensemble.studies.bias.study import BiasStudy
+from ensemble.studies.claims.setup import claims_study
+from ensemble.studies.claims.study import ClaimsStudy
+from ensemble.studies.fit.setup import fit_target
+from ensemble.studies.fit.study import FitStudy
+from ensemble.studies.study import Setup, Study
+from ensemble.studies.transfer.setup import transfer_study
+from ensemble.studies.transfer.study import TransferStudy
+from ensemble.studies.width.setup import width_study
+from ensemble.studies.width.study import WidthStudy
 
 __all__ = [
+    "STUDIES",
     "BiasStudy",
     "ClaimsStudy",
-    "CoordinateCheck",
-    "Curve",
-    "Fit",
     "FitStudy",
-    "LearningCurve",
+    "Question",
     "Setup",
     "Study",
     "TransferStudy",
     "WidthStudy",
     "bias_ablation",
-    "bias_setup",
-    "claims_setup",
-    "fit_setup",
+    "claims_study",
     "fit_target",
-    "transfer_setup",
     "transfer_study",
-    "width_setup",
     "width_study",
 ]
+
+
+class Question(NamedTuple):
+    """A line of `STUDIES`: the function that returns a study's setup, and what the study asks."""
+
+    setup: Callable[..., Setup[Any]]
+    words: str
+
+
+STUDIES = {
+    "width_study": Question(
+        width_study,
+        "How wide must a two-layer ReLU network be? Test error against width, at the learning rate that suits each.",
+    ),
+    "bias_ablation": Question(
+        bias_ablation,
+        "What are the biases of a two-layer ReLU network worth? Test error against width with each bias on and off.",
+    ),
+    "rate_transfer": Question(
+        transfer_study,
+        "Does the best learning rate move with the width, and does mu-P hold it still? Maps of both, first steps.",
+    ),
+    "fit_target": Question(
+        fit_target,
+        "How does the fit come about? One width and learning rate, the fitted curve at a few epochs, and its MSEs.",
+    ),
+    "claims": Question(
+        claims_study,
+        "Do the claims of the original report hold? Each with a verdict by a stated rule, a number and its interval.",
+    ),
+}

@@ -1,6 +1,6 @@
-"""What a study writes down: tables as CSV, its record as JSON, every file whole or not at all.
+"""What a study writes: tables as CSV, its record as JSON, every file whole or not at all.
 
-The last station but one of the flow: `study.Study.save` hands its rows, its record and its plots to these functions.
+Used by `save`, which hands over rows, texts and rendered figures.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ import numpy as np
 from ensemble.system.provenance import installed
 
 __all__ = [
-    "FORMATS",
-    "check_format",
     "csv_text",
     "json_text",
     "machine",
@@ -31,20 +29,10 @@ __all__ = [
     "prepare_folder",
     "safe_name",
     "versions",
-    "write",
 ]
 
 # The packages whose version can change a number or a plot.
 PACKAGES = ("relu-ensemble", "numpy", "numba", "scipy", "matplotlib")
-
-
-FORMATS = ("png", "svg", "pdf")  # of plots
-
-
-def check_format(name: str) -> None:
-    """Raise a ValueError where `name` is no format that plots are written in."""
-    if name not in FORMATS:
-        raise ValueError(f"format {name!r} is unknown; allowed are {', '.join(FORMATS)}")
 
 
 def prepare_folder(folder: str | os.PathLike[str]) -> Path:
@@ -62,24 +50,9 @@ def prepare_folder(folder: str | os.PathLike[str]) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
-    except OSError as error:
-        raise ValueError(f"output folder {str(folder)!r} cannot be written: {error.strerror or error}") from error
-    return path
-
-
-def write(path: Path, content: str | bytes) -> Path:
-    """Write `content` to `path` in one step: a reader sees the old file or the new one, never a part."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that their owner alone can read
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"output folder {str(folder)!r} cannot be written: {reason}") from error
     return path
 
 
@@ -126,4 +99,7 @@ def safe_name(text: str) -> str:
 
 
 def _cell(value: Any) -> Any:
+    """Return a cell's plain value; text that a spreadsheet would take for a formula gets a quote before it."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
     return value.item() if isinstance(value, np.generic) else value

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ensemble.data import Dataset, sample
 from ensemble.specs import CHOICES
 
-__all__ = ["Data", "as_datasets", "few", "noise_of", "rates_of", "seeds_of", "values_of"]
+__all__ = ["Data", "as_datasets", "noise_of", "rates_of", "seeds_of", "values_of"]
 
 # What the studies accept as data: names of targets, a dataset, or several by name.
 Data = str | Sequence[str] | Dataset | Mapping[str, Dataset]
@@ -99,12 +98,3 @@ def rates_of(lrs: Iterable[float] | Mapping[str, Iterable[float]], optimizers: S
             problem = "has no learning rates" if known else "is unknown"
             raise ValueError(f"optimizer {name!r} {problem}; allowed are {', '.join(lrs)}")
     return {name: values_of(f"lrs of {name}", lrs[name]) for name in optimizers}
-
-
-def few(widths: ArrayLike, count: int) -> list[int]:
-    """Return up to `count` of the widths, denser among the small ones, where fits differ most to the eye."""
-    ordered: list[int] = np.unique(np.asarray(widths)).tolist()
-    if len(ordered) <= count:
-        return ordered
-    places = 1 + (len(ordered) - 2) * np.linspace(0, 1, count) ** 1.5
-    return [ordered[place] for place in np.unique(np.round(places).astype(int))]

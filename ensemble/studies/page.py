@@ -1,26 +1,27 @@
 """A study as one interactive page that opens offline: the extra `report`, built with Bokeh.
 
-The last station beside `plots`: `studies.study.Study.save` writes the page where Bokeh is installed. All numbers come
-from the study's curves and tables; nothing is computed here but the epochs between, by training the few shown models
-once more with snapshots (a model's bits do not depend on the others).
+`Study.save` writes the page where Bokeh is installed. All numbers come from the study's curves and tables; only the
+epochs between are computed here, by training the few shown models once more with snapshots (a model's bits do not
+depend on the others).
 """
 
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.analysis import Curve, quartiles
+from ensemble.analysis import Bounds, Curve, few, interval_of, quartiles
+from ensemble.data import Dataset
+from ensemble.results import Result
 from ensemble.statistics import error_band
 from ensemble.studies import files
-from ensemble.studies.inputs import few
+from ensemble.system.extras import load_extra
 from ensemble.training import train
-
-if TYPE_CHECKING:
-    from ensemble.studies.study import Study
 
 __all__ = ["available", "page"]
 
@@ -30,82 +31,84 @@ FITS, FRAMES, POINTS = 4, 20, 160  # widths whose fits are drawn, epochs of the 
 _MOST_ROWS = 3000  # of the table
 
 
+Panels = Mapping[str, list[Curve]]
+Datasets = Mapping[str, Dataset]
+
+
 def available() -> bool:
     """Return whether Bokeh is installed."""
-    try:
-        import bokeh  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return find_spec("bokeh") is not None
 
 
-def page(study: Study) -> str:
+def page(
+    record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], result: Result, datasets: Datasets, panels: Panels,
+    bounds: Mapping[str, Bounds | None],
+) -> str:  # fmt: skip
     """Return a study as one self-contained HTML page.
+
+    Parameters
+    ----------
+    record : mapping
+        What `study.json` holds.
+    rows : sequence of mappings
+        What `summary.csv` holds.
+    result : Result
+    datasets : mapping of Dataset by name
+    panels : mapping of list of Curve by name
+        Curves of error against width that share a panel; empty for a study without them.
+    bounds : mapping of Bounds or None by dataset
 
     Raises
     ------
     ImportError
         Bokeh is not installed.
     """
-    try:
-        from bokeh.embed import file_html
-        from bokeh.layouts import column
-        from bokeh.models import Div
-        from bokeh.resources import INLINE
-    except ImportError as error:
-        raise ImportError("the page needs the extra 'report': pip install 'relu-ensemble[report]'") from error
-    groups = _groups(study)
-    parts: list[Any] = [Div(text=_heading(study), width=980)]
-    if groups:
-        parts += _plots(study, groups)
-    parts += [Div(text="<h2>Table</h2><p>A click on a head sorts.</p>"), _table(study)]
-    record = html.escape(files.json_text(study.record()))
-    parts.append(Div(text=f"<h2>Configuration and machine</h2><pre>{record}</pre>", width=980))
-    text: str = file_html(column(*parts), INLINE, _title(study))  # only the scripts that it needs
+    embed = load_extra("bokeh.embed", "report", "interactive pages")
+    from bokeh.layouts import column
+    from bokeh.models import Div
+    from bokeh.resources import INLINE
+
+    title = f"relu-ensemble: {record['study'].replace('_', ' ')}"
+    parts: list[Any] = [Div(text=_heading(title, result, datasets), width=980)]
+    if panels:
+        parts += _plots(panels, result, datasets, bounds)
+    parts += [Div(text="<h2>Table</h2><p>A click on a head sorts.</p>"), _table(rows)]
+    settings = html.escape(files.json_text(record))
+    parts.append(Div(text=f"<h2>Configuration and machine</h2><pre>{settings}</pre>", width=980))
+    text: str = embed.file_html(column(*parts), INLINE, title)  # only the scripts that it needs
     return text
 
 
-def _title(study: Study) -> str:
-    return f"relu-ensemble: {study.name.replace('_', ' ')}"
-
-
-def _heading(study: Study) -> str:
-    diverged = int((study.result.diverged_at >= 0).sum())
-    names = ", ".join(html.escape(name) for name in study.datasets)
+def _heading(title: str, result: Result, datasets: Datasets) -> str:
+    diverged = int((result.diverged_at >= 0).sum())
+    names = ", ".join(html.escape(name) for name in datasets)
     return (
-        f"<h1>{html.escape(_title(study))}</h1><p>{len(study.specs):,} two-layer ReLU networks trained for "
-        f"{int(study.result.epochs[-1]):,} epochs on {names}; {diverged:,} diverged. Learning rates are chosen for "
+        f"<h1>{html.escape(title)}</h1><p>{len(result):,} two-layer ReLU networks trained for "
+        f"{int(result.epochs[-1]):,} epochs on {names}; {diverged:,} diverged. Learning rates are chosen for "
         "each width on validation data. Bands are 95% intervals of the median over seeds; dots are single seeds.</p>"
     )
-
-
-def _groups(study: Study) -> dict[str, list[Curve]]:
-    """Return the curves of error against width that share a panel, by its name; none for a study without them."""
-    known: Any = study
-    if hasattr(known, "parts"):  # the bias ablation
-        several = len(known.settings["optimizers"]) > 1
-        return {f"{data}, {name}" if several else data: known.curves(data, name) for data, name in known.parts()}
-    if hasattr(known, "films"):  # the width study
-        return {data: known.curves(data) for data in known.datasets}
-    return {}
 
 
 # ---- plots ----
 
 
-def _plots(study: Study, groups: dict[str, list[Curve]]) -> list[Any]:
+def _plots(
+    groups: Panels, result: Result, datasets: Datasets, bounds: Mapping[str, Bounds | None]
+) -> list[Any]:  # fmt: skip
     from bokeh.layouts import column, row
     from bokeh.models import Select
 
     names = list(groups)
     group = Select(title="target", value=names[0], options=names, name="group", width=220)
     measure = Select(title="error", value="test MSE", options=list(MEASURES), name="measure", width=220)
-    errors = _error_plot(study, groups, group, measure)
-    fits = _fit_plot(study, groups, group)
+    errors = _error_plot(groups, group, measure, datasets, bounds)
+    fits = _fit_plot(groups, group, result, datasets)
     return [row(group, measure), row(errors, *([] if fits is None else [column(*fits)]))]
 
 
-def _error_plot(study: Study, groups: dict[str, list[Curve]], group: Any, measure: Any) -> Any:
+def _error_plot(
+    groups: Panels, group: Any, measure: Any, datasets: Datasets, bounds: Mapping[str, Bounds | None]
+) -> Any:
     """Return the plot of error against width, switched by the two selects."""
     from bokeh.models import ColumnDataSource, CustomJS, HoverTool
     from bokeh.plotting import figure
@@ -113,7 +116,8 @@ def _error_plot(study: Study, groups: dict[str, list[Curve]], group: Any, measur
     labels = [curve.label for curve in next(iter(groups.values()))]
     data = {
         name: {
-            words: [_curve_data(curve, attribute) for curve in curves] + [_floor_data(study, curves[0], words)]
+            words: [_curve_data(curve, attribute) for curve in curves]
+            + [_floor_data(curves[0], words, datasets, bounds)]
             for words, attribute in MEASURES.items()
         }
         for name, curves in groups.items()
@@ -171,7 +175,7 @@ def _legend_below(plot: Any) -> None:
 
 def _curve_data(curve: Curve, attribute: str) -> dict[str, Any]:
     """Return one curve for one measure: columns of the line, and of the single seeds."""
-    errors = getattr(curve, attribute)[np.arange(len(curve.width)), curve.best]  # (W, S)
+    errors = getattr(curve, attribute)[np.arange(len(curve.width)), curve.lr_index]  # (W, S)
     (low, high), _ = error_band(errors)
     n = len(curve.seeds)
     line = {
@@ -186,32 +190,32 @@ def _curve_data(curve: Curve, attribute: str) -> dict[str, Any]:
     return {"line": line, "seeds": seeds}
 
 
-def _floor_data(study: Study, curve: Curve, measure: str) -> dict[str, Any]:
+def _floor_data(
+    curve: Curve, measure: str, datasets: Datasets, bounds: Mapping[str, Bounds | None]
+) -> dict[str, Any]:  # fmt: skip
     """Return what no model can beat: on training data by width, on other data the noise variance in the mean."""
-    known: Any = study
-    bounds = known.bounds[curve.data]
-    noise = study.datasets[curve.data].noise_variance
+    bound, noise = bounds[curve.data], datasets[curve.data].noise_variance
     if measure == "training MSE":
-        widths, floor = ([], []) if bounds is None else (bounds.width, np.where(bounds.floor > 0, bounds.floor, np.nan))
+        widths, floor = ([], []) if bound is None else (bound.width, np.where(bound.floor > 0, bound.floor, np.nan))
     else:
         widths, floor = (curve.width, np.full(len(curve.width), noise)) if noise else ([], [])
     return {"line": {"width": np.asarray(widths).tolist(), "floor": _plain(np.asarray(floor, dtype=np.float64))}}
 
 
-def _fit_plot(study: Study, groups: dict[str, list[Curve]], group: Any) -> list[Any] | None:
+def _fit_plot(groups: Panels, group: Any, result: Result, datasets: Datasets) -> list[Any] | None:
     """Return the plot of fitted curves with its select and slider, or None where no dataset has one input."""
     from bokeh.models import ColumnDataSource, CustomJS, Select, Slider
     from bokeh.plotting import figure
 
-    drawn = {name: curves for name, curves in groups.items() if study.datasets[curves[0].data].n_inputs == 1}
-    if not drawn or study.result.epochs[-1] == 0:
+    drawn = {name: curves for name, curves in groups.items() if datasets[curves[0].data].n_inputs == 1}
+    if not drawn or result.epochs[-1] == 0:
         return None
     labels = [curve.label for curve in next(iter(drawn.values()))]
     shown = few(next(iter(drawn.values()))[0].width, FITS)
-    epochs, frames = _frames(study, drawn, shown)
+    epochs, frames = _frames(drawn, shown, result, datasets)
     samples = {}
     for name, curves in drawn.items():
-        dataset = study.datasets[curves[0].data]
+        dataset = datasets[curves[0].data]
         samples[name] = {"x": _single(dataset.x_train[:, 0]), "y": _single(dataset.y_train)}
     begin = group.value if group.value in drawn else next(iter(drawn))
     which = Select(title="fits of", value=labels[0], options=labels, name="fits", width=180)
@@ -252,26 +256,25 @@ def _fit_plot(study: Study, groups: dict[str, list[Curve]], group: Any) -> list[
     return [which, slider, plot]
 
 
-def _frames(study: Study, groups: dict[str, list[Curve]], widths: list[int]) -> tuple[list[int], dict[str, Any]]:
+def _frames(
+    groups: Panels, widths: list[int], result: Result, datasets: Datasets
+) -> tuple[list[int], dict[str, Any]]:  # fmt: skip
     """Return epochs, and by group and curve the predictions of each width's typical model at each of them."""
-    last = int(study.result.epochs[-1])
+    last = int(result.epochs[-1])
     epochs = [0, *np.unique(np.geomspace(1, last, FRAMES).astype(np.int64)).tolist()]
     models = [
-        int(curve.typical[place])
+        int(curve.typical_models[place])
         for curves in groups.values()
         for curve in curves
         for place in np.flatnonzero(np.isin(curve.width, widths))
     ]
-    again = train(
-        study.specs[np.array(models)], study.datasets, epochs=last, record=[], snapshots=epochs, progress=False
-    )  # fmt: skip
+    again = train(result.specs[np.array(models)], datasets, epochs=last, record=[], snapshots=epochs, progress=False)
     found: dict[str, Any] = {}
     at = 0
     for name, curves in groups.items():
         found[name] = {}
         for curve in curves:
-            x = study.fit("", int(curve.typical[0])).x
-            x = np.linspace(x[0], x[-1], POINTS)
+            x = np.linspace(*interval_of(datasets[curve.data]), POINTS)
             y = []
             for _ in widths:
                 with np.errstate(over="ignore", invalid="ignore"):  # the weights of a diverged model
@@ -284,11 +287,10 @@ def _frames(study: Study, groups: dict[str, list[Curve]], widths: list[int]) -> 
 # ---- table ----
 
 
-def _table(study: Study) -> Any:
-    """Return the study's summary as a sortable table: the points of its main curves, or all rows where it has none."""
+def _table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Return the summary as a sortable table: the points of its main curves, or all rows where it has none."""
     from bokeh.models import ColumnDataSource, DataTable, TableColumn
 
-    rows = study.summary_rows()
     main = [row for row in rows if row.get("measure") == "test_loss" and "width" in row and "epoch" not in row]
     rows = (main or rows)[:_MOST_ROWS]
     heads = list(dict.fromkeys(name for row in rows for name, value in row.items() if value not in ("", None)))

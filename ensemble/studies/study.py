@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,31 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ensemble import training
+from ensemble.analysis import Bounds, Curve, Fit, fit_of, fit_rows
 from ensemble.data import Dataset
 from ensemble.results import Result
 from ensemble.specs import Specs
-from ensemble.studies import files
+from ensemble.studies import files, page, save
 
 if TYPE_CHECKING:
     from ensemble.plots import Figure
 
-__all__ = ["Fit", "Setup", "Study"]
+__all__ = ["Rows", "Setup", "Study"]
 
 AnyStudy = TypeVar("AnyStudy", bound="Study")
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One model's fitted curve: `prediction` (G,) at `x` (G,), both in the data's own units."""
-
-    label: str
-    model: int  # row of the study's specs
-    epoch: int
-    x: NDArray[np.float64]
-    prediction: NDArray[np.float64]
+Rows = list[dict[str, Any]]  # of a table
 
 
 @dataclass(frozen=True)
@@ -51,6 +42,8 @@ class Setup(Generic[AnyStudy]):
     ----------
     study : type
         The study that it becomes.
+    figures : callable
+        Takes the trained study and returns its figures by file name, without suffix; imports matplotlib when called.
     specs : Specs
         All its models, trained in one pass.
     datasets : dict of Dataset
@@ -66,6 +59,7 @@ class Setup(Generic[AnyStudy]):
     """
 
     study: type[AnyStudy]
+    figures: Callable[[AnyStudy], dict[str, Figure]]
     specs: Specs
     datasets: dict[str, Dataset]
     epochs: int
@@ -99,7 +93,7 @@ class Setup(Generic[AnyStudy]):
         self, *, threads: int | None = None, progress: bool | None = None, store: str | Path | None = None,
         executor: Executor | None = None,
     ) -> AnyStudy:  # fmt: skip
-        """Train all models in one pass and return the study; the arguments are those of `train`."""
+        """Train all models in one pass and return the study; arguments and errors are those of `ensemble.train`."""
         start = time.perf_counter()
         result = self.train(threads=threads, progress=progress, store=store, executor=executor)
         return self.study(self, result, time.perf_counter() - start)
@@ -107,7 +101,7 @@ class Setup(Generic[AnyStudy]):
 
 @dataclass(frozen=True)
 class Study(ABC):
-    """A trained study; its kinds add the curves, the plots and the report.
+    """A trained study; each subclass adds its curves, its tables and its outcome in words.
 
     Attributes
     ----------
@@ -139,62 +133,71 @@ class Study(ABC):
         """What was asked for."""
         return self.setup.settings
 
-    @abstractmethod
-    def figures(self) -> dict[str, Figure]:
-        """Return the study's figures by file name, without suffix; imports matplotlib."""
+    @property
+    def first(self) -> str:
+        """Name of the first dataset, the default of methods that take one."""
+        return next(iter(self.datasets))
 
     @abstractmethod
-    def summary_rows(self) -> list[dict[str, Any]]:
+    def outcome(self) -> str:
+        """Return the answer as a short table for the terminal."""
+
+    @abstractmethod
+    def summary_rows(self) -> Rows:
         """Return one row per curve point of the plots: what `summary.csv` holds."""
 
-    @abstractmethod
-    def all_fits(self) -> list[tuple[str, Fit]]:
-        """Return every fitted curve of the plots with the name of the figure part that it stands in."""
+    def fitted(self) -> list[tuple[str, Fit]]:
+        """Return every fitted curve of the plots with the name of the part of the figure that shows it."""
+        return []
 
-    @abstractmethod
-    def report(self) -> str:
-        """Return the outcome as a short table for the terminal."""
+    def panels(self) -> dict[str, list[Curve]]:
+        """Return the curves of error against width that share a panel of the interactive page, by its name."""
+        return {}
 
-    def model_rows(self) -> list[dict[str, Any]]:
+    @property
+    def bounds(self) -> Mapping[str, Bounds | None]:
+        """What is possible on each dataset; None where it is not known."""
+        return {}
+
+    def figures(self) -> dict[str, Figure]:
+        """Return the study's figures by file name, without suffix."""
+        return self.setup.figures(self)
+
+    def show(self) -> None:
+        """Open a window per figure and wait until they are closed."""
+        from ensemble import plots
+
+        plots.show(self.figures())
+
+    def model_rows(self) -> Rows:
         """Return one row per model: every spec column, final MSEs, status; what `models.csv` holds."""
         columns: dict[str, ArrayLike] = dict(self.specs.columns())
-        for part in ("train", "val", "test"):
-            history = getattr(self.result, f"{part}_loss")
-            if history is not None:
-                columns[f"{part}_loss"] = history[:, -1]
+        columns |= {f"{part}_loss": losses[:, -1] for part, losses in self.result.losses.items()}
         columns["status"] = self.result.status
         columns["diverged_at"] = self.result.diverged_at
         plain = {name: np.asarray(values).tolist() for name, values in columns.items()}
         return [dict(zip(plain, values, strict=True)) for values in zip(*plain.values(), strict=True)]
 
-    def fit_rows(self) -> list[dict[str, Any]]:
-        """Return every plotted fitted curve, point by point: what `fits.csv` holds."""
-        rows = []
-        for part, fit in self.all_fits():
-            spec = self.specs[fit.model]._asdict()
-            head = {"part": part, "model": fit.model} | {
-                name: spec[name] for name in ("data", "optimizer", "hidden_bias", "output_bias", "width", "lr", "seed")
-            }
-            for x, prediction in zip(fit.x.tolist(), fit.prediction.tolist(), strict=True):
-                rows.append(head | {"epoch": fit.epoch, "x": x, "prediction": prediction})
-        return rows
-
-    def point_rows(self) -> list[dict[str, Any]]:
+    def point_rows(self) -> Rows:
         """Return the data that fits are drawn over, sample by sample: what `points.csv` holds."""
         rows = []
         for name, dataset in self.datasets.items():
+            heads = ["x"] if dataset.n_inputs == 1 else [f"x{i}" for i in range(dataset.n_inputs)]
             for part, (x, y) in dataset.parts().items():
                 for inputs, value in zip(x.tolist(), y.tolist(), strict=True):
-                    cells = dict(zip(_input_columns(dataset), inputs, strict=True))
-                    rows.append({"data": name, "part": part} | cells | {"y": value})
+                    rows.append({"data": name, "part": part, **dict(zip(heads, inputs, strict=True)), "y": value})
         return rows
 
-    def more_tables(self) -> dict[str, list[dict[str, Any]]]:
-        """Return tables of this kind of study alone, rows by file name without suffix."""
-        return {}
+    def tables(self) -> dict[str, Rows]:
+        """Return the rows of every CSV file by its name, without suffix."""
+        return {
+            "models": self.model_rows(), "summary": self.summary_rows(),
+            "fits": [row for part, fit in self.fitted() for row in fit_rows(part, fit, self.result)],
+            "points": self.point_rows(),
+        }  # fmt: skip
 
-    def more_texts(self) -> dict[str, str]:
-        """Return texts of this kind of study alone, by file name."""
+    def texts(self) -> dict[str, str]:
+        """Return texts of this study alone, by file name."""
         return {}
 
     def record(self) -> dict[str, Any]:
@@ -213,8 +216,12 @@ class Study(ABC):
             "machine": files.machine(),
         }
 
+    def page(self) -> str:
+        """Return the study as one interactive HTML page (extra ``report``)."""
+        return page.page(self.record(), self.summary_rows(), self.result, self.datasets, self.panels(), self.bounds)
+
     def save(self, out: str | Path, formats: Sequence[str] = ("png",)) -> list[Path]:
-        """Write the plots, `models.csv`, `summary.csv`, `fits.csv`, `points.csv` and, last, `study.json`.
+        """Write the plots, the tables as CSV, the page where its extra is installed and, last, `study.json`.
 
         Parameters
         ----------
@@ -232,55 +239,20 @@ class Study(ABC):
         ------
         ValueError
             The folder cannot be written, or a format is unknown.
+        OSError
+            A file cannot be written; the message names it.
         """
-        from ensemble import plots  # the one import of matplotlib, only where something is drawn
-
-        for suffix in formats:
-            files.check_format(suffix)
+        save.check_formats(formats)
         folder = files.prepare_folder(out)
-        written = []
-        for name, figure in self.figures().items():
-            for suffix in formats:
-                written.append(
-                    files.write(folder / f"{name}.{suffix}", plots.render(figure, suffix, self.setup.digest))
-                )
-        tables = {
-            "models": self.model_rows(), "summary": self.summary_rows(),
-            "fits": self.fit_rows(), "points": self.point_rows(), **self.more_tables(),
-        }  # fmt: skip
-        for name, rows in tables.items():
-            if rows:
-                written.append(files.write(folder / f"{name}.csv", files.csv_text(rows)))
-        written += [files.write(folder / name, text) for name, text in self.more_texts().items()]
-        from ensemble.studies import page as report  # where its extra is installed, an interactive page too
-
-        if report.available():
-            written.append(files.write(folder / "report.html", report.page(self)))
-        written.append(files.write(folder / "study.json", files.json_text(self.record())))
-        return written
+        texts = self.texts()
+        if page.available():
+            texts["report.html"] = self.page()
+        texts["study.json"] = files.json_text(self.record())
+        return save.save(folder, self.figures(), self.tables(), texts, formats, self.setup.digest)
 
     def fit(self, label: str, model: int, epoch: int | None = None) -> Fit:
-        """Return the curve of a model (a row of the specs) over its data's interval (D = 1), last or at a snapshot."""
-        last = int(self.result.epochs[-1])
-        networks = self.result.networks if epoch is None else self.result.snapshots[epoch]
-        assert networks is not None
-        dataset = self.datasets[str(self.specs.data[model])]
-        low, high = dataset.x_train.min(), dataset.x_train.max()
-        if dataset.target is not None:
-            low, high = dataset.target.low, dataset.target.high
-        x = np.linspace(low, high, 500)
-        with np.errstate(over="ignore", invalid="ignore"):  # the weights of a diverged model
-            prediction = networks[model].predict(x)
-        return Fit(label, model, last if epoch is None else epoch, x, prediction)
-
-    def suffix(self, **parts: tuple[str, int]) -> str:
-        """Return the end of a figure's file name: each part's name where there is more than one of its kind."""
-        return "".join(f"-{files.safe_name(name)}" for name, count in parts.values() if count > 1)
-
-
-def _input_columns(dataset: Dataset) -> list[str]:
-    """Return the heads of the input columns in CSV files: "x", or "x0", "x1", ...; `study.json` has their names."""
-    return ["x"] if dataset.n_inputs == 1 else [f"x{i}" for i in range(dataset.n_inputs)]
+        """Return the fitted curve of a model, a row of the specs, after the last epoch or at a snapshot; D = 1 only."""
+        return fit_of(self.result, model, self.datasets[str(self.specs.data[model])], label, epoch)
 
 
 def _describe(dataset: Dataset) -> dict[str, Any]:

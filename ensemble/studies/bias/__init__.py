@@ -1,1 +1,1 @@
-"""Room."""
+"""The bias ablation: `setup` asks, `study` measures, `figures` draws."""

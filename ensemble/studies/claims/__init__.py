@@ -1,1 +1,1 @@
-"""Room."""
+"""The test of the original's claims: `setup` trains, `study` decides, `figures` draws."""

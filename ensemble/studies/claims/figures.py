@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ensemble.plots.style import COLOURS, MARKERS, NOTE_COLOUR, sheet
-from ensemble.studies.claims.study import REPORTED, REPORTED_WIDTHS
-from ensemble.studies.width.study import WIDTHS
-
-if TYPE_CHECKING:
-    from ensemble.studies.claims.study import ClaimsStudy
+from ensemble.studies.claims.study import REPORTED, REPORTED_WIDTHS, ClaimsStudy
 
 
 def claims_figures(study: ClaimsStudy) -> dict[str, Figure]:
@@ -36,7 +30,7 @@ def claims_figures(study: ClaimsStudy) -> dict[str, Figure]:
         ax.legend()
 
     def widths(ax: Axes) -> None:
-        last = 2 * max(WIDTHS)
+        last = 2 * study.settings["widths"][-1]
         for row, (data, (words, low, high)) in enumerate(reversed(REPORTED_WIDTHS.items())):
             ax.fill_betweenx([row - 0.42, row + 0.42], low, min(high, last), color="0.88", linewidth=0,
                              label="the report's words" if not row else "")  # fmt: skip

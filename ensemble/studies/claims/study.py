@@ -1,37 +1,27 @@
-"""The original report's claims, each put to the test: a verdict by a stated rule, a number, and its interval.
+"""The original's claims, each put to the test: a verdict by a stated rule, a number, and its interval.
 
-One pass trains the original's own recipe, all widths and learning rates on four targets, the arms without bias, and
-adam with a falling rate; a second one trains longer. The verdicts are computed, never written down.
+The verdicts are computed from the trained models, never written down.
 """
 
 from __future__ import annotations
 
-import functools
-import operator
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble import limits
 from ensemble.analysis import Curve, choose
-from ensemble.data import sample
 from ensemble.specs import grid
 from ensemble.statistics import bootstrap_interval, compare, smallest_width
-from ensemble.studies.inputs import seeds_of
-from ensemble.studies.study import Fit, Setup, Study
-from ensemble.studies.width.study import LRS, WIDTHS
+from ensemble.studies.study import Rows, Study
 from ensemble.training import train
 
-if TYPE_CHECKING:
-    from ensemble.plots import Figure
+__all__ = ["Claim", "ClaimsStudy", "verdict"]
 
-__all__ = ["Claim", "ClaimsStudy", "claims_setup", "verdict"]
-
-# What the report says.
+# What the original's report says.
 REPORTED = {50: 0.033, 100: 0.016, 200: 0.006, 500: 0.001}  # training MSE by epoch, of one seed
 ROUNDING = 0.0005  # half a unit of their last digit
 REPORTED_SHARE = 0.02  # of the initial loss, after 50 epochs
@@ -46,7 +36,7 @@ OTHER_SHARES = (0.01, 0.001)  # of the variance, beside the stated one
 EPOCHS, LONGER = 500, 4000
 COSINE_LRS = tuple(2.0**step for step in range(-6, -2))
 BUILT = (*range(1, 17), 20, 24, 28, 32, 40, 48, 64)  # widths at which networks are built
-REPORT = "report"  # the original's data once more, for its own recipe
+ORIGINAL = "original"  # the original's data once more, for its own recipe
 HOLDS, PARTLY, FAILS = "holds", "holds in part", "does not hold"
 
 
@@ -64,41 +54,6 @@ class Claim:
 def verdict(inside: bool, nearly: bool = False) -> str:
     """Return the words for a rule that is met, met by some of the seeds or targets, or not met."""
     return HOLDS if inside else PARTLY if nearly else FAILS
-
-
-def claims_setup(*, seeds: int | Iterable[int] = 16, noise: float = 0.01) -> Setup[ClaimsStudy]:
-    """Return the test of the claims before training.
-
-    Parameters
-    ----------
-    seeds : int or iterable of int
-        How many seeds (0, 1, ...), or which.
-    noise : float
-        Height a of the noise a U[0, 1) on the targets, in units of y.
-
-    Raises
-    ------
-    ValueError
-        Fewer than 2 seeds, or a noise that is not allowed.
-    """
-    listed = seeds_of(seeds)
-    names = ("reciprocal_sine", "quadratic", "half_sine", "chirp", "absolute")
-    datasets = {name: sample(name, noise=noise) for name in names}
-    datasets[REPORT] = datasets["reciprocal_sine"]
-    widths, width = list(WIDTHS), RECIPE["width"]
-    parts = [
-        grid(data=REPORT, seed=listed, **RECIPE),
-        *(
-            grid(data=list(names[:4]), optimizer=name, lr=LRS[name], width=widths, seed=listed)
-            for name in ("gd", "adam")
-        ),
-        grid(data="absolute", optimizer="gd", lr=LRS["gd"], width=width, seed=listed),
-        grid(data=["reciprocal_sine", "chirp", "absolute"], lr=LRS["gd"], width=width, seed=listed, hidden_bias=False),
-        grid(data="reciprocal_sine", optimizer="adam", schedule="cosine", lr=COSINE_LRS, width=width, seed=listed),
-    ]
-    settings: dict[str, Any] = {"seeds": listed, "noise": noise, "epochs": EPOCHS, "widths": widths}
-    specs = functools.reduce(operator.add, parts)
-    return Setup(ClaimsStudy, specs, datasets, EPOCHS, settings, record=[0, *REPORTED])
 
 
 @dataclass(frozen=True)
@@ -125,7 +80,7 @@ class ClaimsStudy(Study):
     @cached_property
     def history(self) -> NDArray[np.float64]:
         """Training MSE of the original's recipe, (S, E) at epochs 0, 50, 100, 200, 500."""
-        return np.asarray(self.result.train_loss[np.flatnonzero(self.specs.data == REPORT)])
+        return np.asarray(self.result.train_loss[np.flatnonzero(self.specs.data == ORIGINAL)])
 
     @cached_property
     def in_principle(self) -> dict[str, tuple[int | None, int | None]]:
@@ -195,7 +150,7 @@ class ClaimsStudy(Study):
         for data, (words, low, high) in REPORTED_WIDTHS.items():
             gd, adam = self.smallest(data, "gd"), self.smallest(data, "adam")
             possible, built = self.in_principle[data]
-            widest = max(WIDTHS)
+            widest = self.settings["widths"][-1]
             if gd.width is None:  # not reached: the claim may still hold if it is about widths beyond the widest
                 # Where a narrower network that is as good was built, what training lacks is not width.
                 decided = verdict(False, high > widest and (built is None or built >= low))
@@ -262,10 +217,9 @@ class ClaimsStudy(Study):
         places = {width: place for place, width in enumerate(curve.width.tolist())}
         narrow, wide = places[32], places[1024]
         moves = curve.lr[narrow] / curve.lr[wide]
-        at_narrow = curve.test_loss[wide, curve.best[narrow]]
+        at_narrow = curve.test_loss[wide, curve.lr_index[narrow]]
         found = compare(at_narrow, curve.errors[wide], curve.seeds, curve.seeds)
         low, high = np.exp(found.log_ratio_interval)
-        assert self.result.val_loss is not None
         early = np.median(self.result.val_loss[curve.models[places[640]], 1], axis=1)  # (L,) after 50 epochs
         early_lr = float(curve.lr_grid[int(np.argmin(early))])
         return [
@@ -297,19 +251,9 @@ class ClaimsStudy(Study):
             )  # fmt: skip
         return rows
 
-    def all_fits(self) -> list[tuple[str, Fit]]:
-        """Return no fits: the table is the outcome."""
-        return []
-
-    def figures(self) -> dict[str, Figure]:
-        """Return the picture of the first and third claim."""
-        from ensemble import plots
-
-        return plots.claims_figures(self)
-
-    def summary_rows(self) -> list[dict[str, Any]]:
+    def summary_rows(self) -> Rows:
         """Return the table of claims and the points of the picture."""
-        rows: list[dict[str, Any]] = [{"figure": "claims", **asdict(claim)} for claim in self.claims]
+        rows: Rows = [{"figure": "claims", **asdict(claim)} for claim in self.claims]
         for epoch, errors in zip(self.result.epochs.tolist(), self.history.T, strict=True):
             rows += [
                 {"figure": "summary", "measure": "train_loss", "epoch": epoch, "seed": seed, "value": value}
@@ -325,14 +269,14 @@ class ClaimsStudy(Study):
                 rows.append({"figure": "summary", "measure": f"smallest_width_{how}", "data": data, "value": width})
         return rows
 
-    def more_texts(self) -> dict[str, str]:
+    def texts(self) -> dict[str, str]:
         """Return the table as Markdown, for a README."""
         lines = ["| claim | verdict | measured | 95% interval | |", "|---|---|---|---|---|"]
         for claim in self.claims:
             lines.append(f"| {claim.claim} | **{claim.verdict}** | {claim.number} | {claim.interval} | {claim.note} |")
         return {"claims.md": "\n".join(lines) + "\n"}
 
-    def report(self) -> str:
+    def outcome(self) -> str:
         """Return the table for the terminal."""
         lines = [f"The report's claims, {len(self.settings['seeds'])} seeds:"]
         for claim in self.claims:

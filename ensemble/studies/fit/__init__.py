@@ -1,1 +1,1 @@
-"""Room."""
+"""The fit study: `setup` asks, `study` measures, `figures` draws."""

@@ -1,34 +1,28 @@
-"""The figures of the fit report."""
+"""The figures of the fit study: the fit at each shown epoch, and the learning curve."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ensemble.plots.curves import LearningCurveDisplay
 from ensemble.plots.fits import FitDisplay
-from ensemble.plots.style import (
-    sheet,
-    title_of,
-)
-
-if TYPE_CHECKING:
-    from ensemble.studies.fit.study import FitStudy
+from ensemble.plots.style import about, sheet, title_of
+from ensemble.studies.fit.study import FitStudy
 
 
 def fit_figures(study: FitStudy, data: str) -> dict[str, Figure]:
-    """Return the fit report on a dataset: fits at the reported epochs, the test fit, and the learning curve."""
-    curve = study.curve(data)
+    """Return the figures on a dataset: fits at the shown epochs, the test fit, and the learning curve."""
+    curve, dataset = study.curve(data), study.datasets[data]
     settings, n_seeds = study.settings, len(curve.seeds)
-    seed = int(study.specs.seed[curve.typical[0]])
+    seed = int(study.specs.seed[curve.typical_models[0]])
 
     def learning(ax: Axes) -> None:
-        LearningCurveDisplay.from_study(study, curve).plot(ax)
+        LearningCurveDisplay(study.learning_curves(curve), **about(dataset)).plot(ax)
 
-    title = f"{title_of(study, data)}: width {settings['width']}, {settings['optimizer']}, "
+    title = f"{title_of(data, dataset)}: width {settings['width']}, {settings['optimizer']}, "
     title += f"learning rate {settings['lr']:g}"
     found = {"learning_curves": sheet([learning], title)}
     fits = study.fits(curve)
@@ -37,10 +31,8 @@ def fit_figures(study: FitStudy, data: str) -> dict[str, Figure]:
 
     def panel(place: int, part: str, words: str) -> Callable[[Axes], None]:
         def draw(ax: Axes) -> None:
-            FitDisplay.from_study(study, curve, part=part, only=place).plot(
-                ax, first_colour=part == "test", legend=False
-            )
             fit = fits[place]
+            FitDisplay.over([fit], dataset, part).plot(ax, first_colour=part == "test", legend=False)
             ax.set_title(f"epoch {fit.epoch}: {words} MSE {study.mse(fit.model, fit.epoch, part):.3g}")
 
         return draw

@@ -1,1 +1,1 @@
-"""Room."""
+"""The transfer study: `setup` asks, `study` measures, `figures` draws."""

@@ -1,103 +1,18 @@
-"""The coordinate check as a display, and the figures of the transfer study."""
+"""The figures of the transfer study: a summary, the maps of error, and the coordinate check."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from ensemble.analysis import Curve
+from ensemble.analysis import PARAMETRIZATIONS, QUANTITIES, Curve, ridge_movement
+from ensemble.plots.coordinates import CoordinateCheckDisplay
 from ensemble.plots.rates import LearningRateMapDisplay
-from ensemble.plots.style import COLOURS, MARKERS, STYLE, axes_of, gaps, log_width_axis, rate_text, sheet, title_of
-from ensemble.studies.transfer.study import PARAMETRIZATIONS, QUANTITIES, CoordinateCheck, ridge_movement
-
-if TYPE_CHECKING:
-    from ensemble.studies.transfer.study import TransferStudy
-
-
-class CoordinateCheckDisplay:
-    """Size of one quantity after the first steps against width, log-log, a colour per parametrization.
-
-    Parameters
-    ----------
-    checks : sequence of CoordinateCheck
-        Of one dataset and optimizer.
-    quantity : {"preactivation", "preactivation_change", "output_change"}
-        What is drawn.
-
-    Attributes
-    ----------
-    ax_, figure_ : Axes, Figure
-    lines_ : list of list of Line2D
-        Median over seeds: per check one line per epoch, paler the earlier.
-    bands_ : list of PolyCollection
-        Per check, the interquartile range over seeds at the last epoch.
-    """
-
-    def __init__(self, checks: Sequence[CoordinateCheck], quantity: str = "output_change") -> None:
-        if quantity not in QUANTITIES:
-            raise ValueError(f"quantity {quantity!r} is unknown; allowed are {', '.join(QUANTITIES)}")
-        self.checks = list(checks)
-        self.quantity = quantity
-
-    @classmethod
-    def from_study(
-        cls, study: TransferStudy, optimizer: str, quantity: str = "output_change", data: str | None = None
-    ) -> CoordinateCheckDisplay:
-        """Take the checks of an optimizer on a dataset (default: the first)."""
-        data = next(iter(study.datasets)) if data is None else data
-        return cls([study.checks[data, optimizer, kind] for kind in PARAMETRIZATIONS], quantity)
-
-    def plot(self, ax: Axes | None = None) -> CoordinateCheckDisplay:
-        """Draw into `ax` (default: a figure of its own) and return self."""
-        row = list(QUANTITIES).index(self.quantity)
-        first = self.checks[0]
-        with matplotlib.rc_context(STYLE):
-            self.ax_, self.figure_ = axes_of(ax)
-            log_width_axis(self.ax_, first.width)
-            self.ax_.set_yscale("log")
-            self.lines_: list[list[Line2D]] = []
-            self.bands_: list[PolyCollection] = []
-            for place, check in enumerate(self.checks):
-                self._draw(place, check, row)
-            over = "samples" if self.quantity == "output_change" else "hidden units and samples"
-            self.ax_.set_ylabel(f"RMS over {over}")
-            self.ax_.set_title(f"{first.optimizer}: {QUANTITIES[self.quantity]}")
-            low, high = self.ax_.get_ylim()
-            # A flat line shall look flat: two decades at least, and as much again above as the legend takes.
-            low, high = min(low, np.sqrt(low * high) / 10), max(high, np.sqrt(low * high) * 10)
-            self.ax_.set_ylim(low, high * (high / low) ** 0.45)
-            epochs = ", ".join(map(str, first.epochs.tolist()))
-            self.ax_.legend(
-                title=f"median of {len(first.seeds)} seeds, epochs {epochs} pale to dark;\n"
-                "band: spread (interquartile range) at the last",
-                title_fontsize=7, fontsize=7, alignment="left", loc="upper left", borderaxespad=0.1,
-            )  # fmt: skip
-        return self
-
-    def _draw(self, place: int, check: CoordinateCheck, row: int) -> None:
-        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-        low, medians, high = (gaps(values[row], np.inf) for values in check.quartiles)  # (E, W)
-        last = len(check.epochs) - 1
-        slopes = (check.slope[0, row, [0, last]]).round(2) + 0.0  # no -0.00
-        label = f"{check.label}, rate {rate_text(check.lr)}: slope {slopes[0]:.2f} first, {slopes[1]:.2f} last"
-        drawn = []
-        for e, median in enumerate(medians):
-            drawn += self.ax_.plot(
-                check.width, median, color=colour, alpha=1 - 0.65 * (last - e) / max(last, 1),
-                marker=marker if e == last else "", label=label if e == last else None,
-                markeredgecolor="white", markeredgewidth=0.5,
-            )  # fmt: skip
-        self.lines_.append(drawn)
-        self.bands_.append(
-            self.ax_.fill_between(check.width, low[last], high[last], color=colour, alpha=0.18, linewidth=0)
-        )
+from ensemble.plots.style import sheet, title_of
+from ensemble.studies.transfer.study import TransferStudy
 
 
 def transfer_figures(study: TransferStudy, data: str) -> dict[str, Figure]:
@@ -123,7 +38,8 @@ def transfer_figures(study: TransferStudy, data: str) -> dict[str, Figure]:
 
     def check(optimizer: str, quantity: str) -> Callable[[Axes], None]:
         def draw(ax: Axes) -> None:
-            CoordinateCheckDisplay.from_study(study, optimizer, quantity, data).plot(ax)
+            checks = [study.checks[data, optimizer, kind] for kind in PARAMETRIZATIONS]
+            CoordinateCheckDisplay(checks, quantity).plot(ax)
 
         return draw
 
@@ -135,7 +51,7 @@ def transfer_figures(study: TransferStudy, data: str) -> dict[str, Figure]:
         checks += found
         both += [*maps[-2:], *found[1:]]  # the size itself moves in neither: the summary leaves it out
     size = (3.5, 3.6)
-    name = title_of(study, data)
+    name = title_of(data, study.datasets[data])
     title = f"{name}: does the best learning rate move with the width?"
     return {
         "summary": sheet(both, title, columns=4, panel_size=size),

@@ -1,1 +1,1 @@
-"""Room."""
+"""The width study: `setup` asks, `study` measures, `figures` draws."""

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ensemble.analysis import Curve, Film
-from ensemble.plots.curves import LearningCurveDisplay, LimitDisplay, WidthCurveDisplay
+from ensemble.analysis import Curve, Film, interval_of
+from ensemble.plots.curves import LearningCurveDisplay, WidthCurveDisplay
 from ensemble.plots.fits import FitDisplay
+from ensemble.plots.limits import LimitDisplay
 from ensemble.plots.rates import LearningRateMapDisplay
-from ensemble.plots.style import STYLE, name_of, panel_shape, sheet, title_of
+from ensemble.plots.style import STYLE, about, name_of, panel_shape, sheet, title_of
 from ensemble.plots.units import DeadUnitDisplay, KinkFilmDisplay
-
-if TYPE_CHECKING:
-    from ensemble.studies.width.study import WidthStudy
+from ensemble.studies.width.study import WidthStudy
 
 Panel = Callable[[Axes], None]
 
@@ -70,6 +68,19 @@ def width_figures(study: WidthStudy) -> dict[str, Figure]:
     return found
 
 
+def width_display(study: WidthStudy, data: str | None = None, *, details: bool = True) -> WidthCurveDisplay:
+    """Return the display of test error on a dataset (default: the first), with all `details` or the medians alone."""
+    curves = study.curves(data)
+    dataset = study.datasets[curves[0].data]
+    if not details:
+        return WidthCurveDisplay(curves, **about(dataset))
+    return WidthCurveDisplay(
+        curves, fixed=True, mean_predictions=[study.mean_prediction(curve) for curve in curves],
+        parameters_per_unit=dataset.n_inputs + 2,  # its weights, its bias and its output weight
+        **about(dataset),
+    )  # fmt: skip
+
+
 class _Panels:
     """The panels of a width study, each a function that draws into an axes."""
 
@@ -81,17 +92,17 @@ class _Panels:
         study = self.study
         if len(names) == 1:
             (name,) = names
-            best = study.best(name)
+            best = study.best_curve(name)
             panels = [self.error(name, details=False, title="test error, best learning rate per width")]
             panels += [self.fits(best)] if study.datasets[name].n_inputs == 1 else []
             if study.bounds[name] is not None:
                 panels.append(self.possible(name, title="training error, and what is possible"))
             panels += [self.rates(best)]
-            return sheet(panels, f"{title_of(study, name)}: how wide must a two-layer ReLU network be?")
+            return sheet(panels, f"{title_of(name, study.datasets[name])}: how wide must a two-layer ReLU network be?")
         shown = names[:4]
         rows: list[list[Panel]] = []
         if all(study.datasets[name].n_inputs == 1 for name in shown):
-            rows.append([self.fits(study.best(name), short=False) for name in shown])
+            rows.append([self.fits(study.best_curve(name), short=False) for name in shown])
         rows.append([self.error(name, details=False) for name in shown])
         if all(study.bounds[name] is not None for name in shown):
             rows.append([self.possible(name) for name in shown])
@@ -106,15 +117,15 @@ class _Panels:
 
     def error(self, name: str, *, details: bool = True, title: str = "") -> Panel:
         def draw(ax: Axes) -> None:
-            WidthCurveDisplay.from_study(self.study, name, details=details).plot(ax)
-            ax.set_title(title or title_of(self.study, name))
+            width_display(self.study, name, details=details).plot(ax)
+            ax.set_title(title or title_of(name, self.study.datasets[name]))
 
         return draw
 
     def fits(self, curve: Curve, *, short: bool = True) -> Panel:
         def draw(ax: Axes) -> None:
-            FitDisplay.from_study(self.study, curve).plot(ax)
-            name = name_of(curve.data) if short else title_of(self.study, curve.data)
+            FitDisplay.over(self.study.fits(curve), self.study.datasets[curve.data]).plot(ax)
+            name = name_of(curve.data) if short else title_of(curve.data, self.study.datasets[curve.data])
             ax.set_title(f"{name}, {curve.label}")
 
         return draw
@@ -126,13 +137,14 @@ class _Panels:
         def draw(ax: Axes) -> None:
             y_name = self.study.datasets[name].y_name
             LimitDisplay(self.study.curves(name), bounds, y_name=y_name).plot(ax)
-            ax.set_title(title or title_of(self.study, name))
+            ax.set_title(title or title_of(name, self.study.datasets[name]))
 
         return draw
 
     def learning(self, curve: Curve) -> Panel:
         def draw(ax: Axes) -> None:
-            LearningCurveDisplay.from_study(self.study, curve).plot(ax)
+            dataset = self.study.datasets[curve.data]
+            LearningCurveDisplay(self.study.learning_curves(curve), **about(dataset)).plot(ax)
             legend = ax.get_legend()
             assert legend is not None
             legend.set_title("")  # the figure says it
@@ -142,7 +154,7 @@ class _Panels:
 
     def rates(self, curve: Curve) -> Panel:
         def draw(ax: Axes) -> None:
-            display = LearningRateMapDisplay.from_study(self.study, curve).plot(ax)
+            display = LearningRateMapDisplay(curve, y_name=self.study.datasets[curve.data].y_name).plot(ax)
             if hasattr(display, "colorbar_"):
                 display.colorbar_.set_label(f"validation MSE ({display.y_name}²)")
             ax.set_title(f"{name_of(curve.data)}, {curve.label}")
@@ -151,14 +163,16 @@ class _Panels:
 
     def dead(self, name: str) -> Panel:
         def draw(ax: Axes) -> None:
-            DeadUnitDisplay.from_study(self.study, name).plot(ax)
-            ax.set_title(title_of(self.study, name))
+            curves = self.study.curves(name)
+            DeadUnitDisplay(curves, [self.study.dead_units(curve) for curve in curves]).plot(ax)
+            ax.set_title(title_of(name, self.study.datasets[name]))
 
         return draw
 
     def film(self, film: Film) -> Panel:
         def draw(ax: Axes) -> None:
-            KinkFilmDisplay.from_study(self.study, film).plot(ax)
+            dataset = self.study.datasets[film.data]
+            KinkFilmDisplay(film, interval_of(dataset), x_name=dataset.x_names[0]).plot(ax)
             optimizer = self.study.specs[film.model].optimizer
             ax.set_title(f"{name_of(film.data)}, {optimizer}, width {film.width}")
 

@@ -1,17 +1,13 @@
-"""The width study: it asks how wide the network must be, when every width has the learning rate that suits it.
+"""What the width study finds: one curve of test error against width per dataset and optimizer.
 
-Widths x seeds x learning rates x optimizers are trained in one pass; the rate is chosen on validation data, the error
-reported on test data.
+The learning rate is chosen on validation data, the error reported on test data.
 """
 
 from __future__ import annotations
 
-import functools
-import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,108 +16,30 @@ from ensemble.analysis import (
     Bounds,
     Curve,
     Film,
+    Fit,
     LearningCurve,
     bound_rows,
     bounds_of,
     choose,
-    curve_rows,
     dead_fraction,
+    error_rows,
+    few,
     few_note,
     film_rows,
     films_of,
-    fixed_rows,
     learning_curves,
     learning_rows,
     map_rows,
     mean_prediction_mse,
     scaling_rows,
-    train_rows,
     unit_rows,
 )
-from ensemble.specs import grid
-from ensemble.studies.inputs import Data, as_datasets, few, noise_of, rates_of, seeds_of, values_of
-from ensemble.studies.study import Fit, Setup, Study
+from ensemble.studies.study import Rows, Study
 
-if TYPE_CHECKING:
-    from ensemble.plots import Figure
+__all__ = ["WidthStudy"]
 
-__all__ = ["LRS", "OPTIMIZERS", "TARGETS", "WIDTHS", "WidthStudy", "width_setup", "width_study"]
-
-TARGETS = ("reciprocal_sine", "quadratic", "half_sine", "chirp")
-WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 640, 1024)  # powers of two, and the original's 640
-# Steps of sqrt(2): in steps of 2, gd misses its best rate, close to divergence, at some widths (256: twice the error).
-LRS = {
-    "gd": tuple(2.0 ** (step / 2) for step in range(-10, 3)),
-    "momentum": tuple(2.0 ** (step / 2) for step in range(-16, -4)),
-    "adam": tuple(2.0 ** (step / 2) for step in range(-16, -1)),
-}
-OPTIMIZERS = ("gd", "adam")
 FIT_WIDTHS = 4  # widths whose fits and learning curves are drawn
-FILMS, FILM_WIDEST = 3, 256  # widths whose kinks are followed, and the widest: more lines than that are a blot
-
-
-def width_setup(
-    data: Data = TARGETS,
-    *,
-    widths: Iterable[int] = WIDTHS,
-    seeds: int | Iterable[int] = 16,
-    lrs: Iterable[float] | Mapping[str, Iterable[float]] = LRS,
-    optimizers: Iterable[str] = OPTIMIZERS,
-    epochs: int = 500,
-    noise: float = 0.01,
-) -> Setup[WidthStudy]:
-    """Return the width study before training; parameters and errors as in `width_study`."""
-    datasets, notes = as_datasets(data, noise)
-    names = values_of("optimizers", optimizers)
-    rates = rates_of(lrs, names)
-    settings: dict[str, Any] = {
-        "widths": values_of("widths", widths), "seeds": seeds_of(seeds), "lrs": rates, "optimizers": names,
-        "epochs": epochs, "noise": noise_of(data, noise),
-    }  # fmt: skip
-    parts = [
-        grid(data=list(datasets), optimizer=name, lr=rates[name], width=settings["widths"], seed=settings["seeds"])
-        for name in names
-    ]
-    specs = functools.reduce(operator.add, parts)
-    return Setup(WidthStudy, specs, datasets, epochs, settings, notes)
-
-
-def width_study(
-    data: Data = TARGETS,
-    *,
-    widths: Iterable[int] = WIDTHS,
-    seeds: int | Iterable[int] = 16,
-    lrs: Iterable[float] | Mapping[str, Iterable[float]] = LRS,
-    optimizers: Iterable[str] = OPTIMIZERS,
-    epochs: int = 500,
-    noise: float = 0.01,
-    threads: int | None = None,
-    progress: bool | None = None,
-) -> WidthStudy:
-    """Train every combination of width, seed, learning rate and optimizer, and return the study.
-
-    Parameters
-    ----------
-    data : str, sequence of str, Dataset, or dict of Dataset
-        Names of targets to sample, or own data; own data without validation and test parts is split.
-    widths, lrs, optimizers : iterables
-        Hidden units, learning rates (or a dict of them by optimizer), and names of optimizers; no value twice.
-    seeds : int or iterable of int
-        How many seeds (0, 1, ...), or which.
-    epochs : int
-        Number of full-batch steps.
-    noise : float
-        Height a of the noise a U[0, 1) on sampled targets, in units of y.
-    threads, progress
-        As in `ensemble.train`.
-
-    Raises
-    ------
-    ValueError
-        A value that is not allowed, or data that cannot be split.
-    """
-    setup = width_setup(data, widths=widths, seeds=seeds, lrs=lrs, optimizers=optimizers, epochs=epochs, noise=noise)
-    return setup.run(threads=threads, progress=progress)
+FILMS, FILM_WIDEST = 3, 256  # widths whose kinks are followed, and the widest: more lines cannot be told apart
 
 
 @dataclass(frozen=True)
@@ -140,20 +58,22 @@ class WidthStudy(Study):
 
     def curves(self, data: str | None = None) -> list[Curve]:
         """Return one curve per optimizer on a dataset (default: the first)."""
-        return self._curves[next(iter(self.datasets)) if data is None else data]
+        return self._curves[data or self.first]
 
-    def best(self, data: str) -> Curve:
+    def panels(self) -> dict[str, list[Curve]]:
+        """Return the curves of each dataset."""
+        return self._curves
+
+    def best_curve(self, data: str) -> Curve:
         """Return the optimizer's curve that gets lowest on validation data."""
         return min(self.curves(data), key=lambda curve: float(curve.validation_median.min()))
 
     def dead_units(self, curve: Curve) -> NDArray[np.float64]:
         """Return the fraction of dead hidden units at the chosen learning rates, (W, S)."""
-        assert self.result.networks is not None
-        return dead_fraction(self.result.networks, curve.chosen, self.datasets[curve.data])
+        return dead_fraction(self.result.networks, curve.chosen_models, self.datasets[curve.data])
 
     def mean_prediction(self, curve: Curve) -> NDArray[np.float64]:
         """Return the test MSE of the mean of all seeds' predictions at the chosen learning rates, (W,)."""
-        assert self.result.networks is not None
         return mean_prediction_mse(curve, self.result.networks, self.datasets[curve.data])
 
     @cached_property
@@ -162,10 +82,10 @@ class WidthStudy(Study):
         models: list[int] = []
         for data, dataset in self.datasets.items():
             if dataset.n_inputs == 1:
-                curve = self.best(data)
+                curve = self.best_curve(data)
                 narrow = curve.width[curve.width <= FILM_WIDEST]
                 shown = few(narrow[1:] if len(narrow) > FILMS else narrow, FILMS)
-                models += [m for w, m in zip(curve.width.tolist(), curve.typical.tolist(), strict=True) if w in shown]
+                models += curve.typical_models[np.isin(curve.width, shown)].tolist()
         return films_of(np.array(models, dtype=np.int64), self.result, self.datasets) if models else []
 
     @cached_property
@@ -182,28 +102,22 @@ class WidthStudy(Study):
         if self.datasets[curve.data].n_inputs > 1:
             return []
         shown = few(curve.width, FIT_WIDTHS)
-        pairs = zip(curve.width.tolist(), curve.typical.tolist(), strict=True)
+        pairs = zip(curve.width.tolist(), curve.typical_models.tolist(), strict=True)
         return [self.fit(f"width {width}", model) for width, model in pairs if width in shown]
 
-    def all_fits(self) -> list[tuple[str, Fit]]:
+    def fitted(self) -> list[tuple[str, Fit]]:
         """Return every fitted curve of the plots, with its optimizer."""
         return [(curve.label, fit) for data in self.datasets for curve in self.curves(data) for fit in self.fits(curve)]
 
-    def figures(self) -> dict[str, Figure]:
-        """Return the summary and one figure per topic, with a panel per dataset (and optimizer)."""
-        from ensemble import plots
+    def tables(self) -> dict[str, Rows]:
+        """Return the rows of every CSV file, the kinks over epochs among them."""
+        return super().tables() | {"kinks": [row for film in self.films for row in film_rows(film)]}
 
-        return plots.width_figures(self)
-
-    def more_tables(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the kinks over epochs."""
-        return {"kinks": [row for film in self.films for row in film_rows(film)]}
-
-    def summary_rows(self) -> list[dict[str, Any]]:
+    def summary_rows(self) -> Rows:
         """Return one row per point of the curves, the learning curves and the learning-rate maps."""
-        rows: list[dict[str, Any]] = []
+        rows: Rows = []
         for curve in (curve for data in self.datasets for curve in self.curves(data)):
-            rows += curve_rows("width_curves", curve) + fixed_rows("width_curves", curve)
+            rows += error_rows("width_curves", curve) + error_rows("width_curves", curve, "test_mse_at_fixed_lr")
             rows += unit_rows("width_curves", curve, "test_mse_of_mean_prediction", self.mean_prediction(curve))
             rows += scaling_rows("scaling", curve)
             rows += unit_rows("dead_units", curve, "dead_fraction", self.dead_units(curve))
@@ -211,12 +125,12 @@ class WidthStudy(Study):
                 rows += learning_rows("learning_curves", curve, learning)
             rows += map_rows("learning_rate_map", curve)
             if self.bounds[curve.data] is not None:
-                rows += train_rows("limits", curve)
+                rows += error_rows("limits", curve, "train_loss")
         for bounds in self.bounds.values():
             rows += [] if bounds is None else bound_rows("limits", bounds)
         return rows
 
-    def report(self) -> str:
+    def outcome(self) -> str:
         """Return a table of width, chosen learning rate and median test MSE per optimizer, and how it scales."""
         lines: list[str] = []
         for data in self.datasets:
