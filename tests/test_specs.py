@@ -1,11 +1,14 @@
+import itertools
 import pickle
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 
 import ensemble
 from ensemble import Specs, grid
-from ensemble.specs import CHOICES, COLUMNS, Spec
+from ensemble.specs import CHOICES, COLUMNS, Axes, Init, Optimizer, Parametrization, Schedule, Spec
+from ensemble.system import memory
 
 DEFAULTS = {
     "seed": 0, "lr": 0.1, "optimizer": "gd", "momentum": 0.9, "beta2": 0.999, "schedule": "constant",
@@ -99,11 +102,11 @@ BAD = {
 WANTED = {
     "width": r"a whole number in \[1, ",
     "seed": r"a whole number in \[0, ",
-    "lr": r"a finite number in \(0, inf",
+    "lr": r"a finite number in \(0, inf\)",
     "momentum": r"a finite number in \[0, 1\)",
     "beta2": r"a finite number in \[0, 1\)",
-    "weight_decay": r"a finite number in \[0, inf",
-    "init_scale": r"a finite number in \[0, inf",
+    "weight_decay": r"a finite number in \[0, inf\)",
+    "init_scale": r"a finite number in \[0, inf\)",
     "parametrization": "allowed are standard, mup",
     "optimizer": "allowed are gd, momentum, adam",
     "schedule": "allowed are constant, cosine",
@@ -157,6 +160,92 @@ def test_empty_axes(empty):
 def test_nested_values(make):
     with pytest.raises(ValueError, match=r"column 'width' has shape \(1, 2\)"):
         make(width=[[4, 16]])
+
+
+@pytest.mark.parametrize(
+    ("axes", "size"),
+    [
+        ({"width": range(1, 10**4 + 1), "seed": range(10**4), "lr": np.geomspace(1e-5, 1, 10**4)}, "1,000,000,000,000"),
+        ({"width": 4, "seed": range(10**12)}, "1,000,000,000,000"),
+        ({"width": 4, "seed": range(10**9), "hidden_bias": [True, False]}, "2,000,000,000"),
+    ],
+)
+def test_a_grid_too_large_is_refused_with_its_size_before_it_is_made(axes, size):
+    with pytest.raises(ValueError, match=f"a grid of .* = {size} models is too large; at most 1,000,000,000"):
+        grid(**axes)
+
+
+def test_a_grid_that_does_not_fit_in_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 10**9)
+    with pytest.raises(ValueError, match="a grid of 1 x 100,000,000 = 100,000,000 models needs about 20 GB of memory"):
+        grid(width=4, seed=range(10**8))
+    assert len(grid(width=4, seed=range(10**4))) == 10**4
+
+
+def test_an_axis_without_an_end_is_refused():
+    with pytest.raises(ValueError, match="axis 'seed' has more than 1,000,000,000 values"):
+        grid(width=4, seed=range(2**70))
+    with pytest.raises(ValueError, match="axis 'lr' has more than 10,000,000 values"):
+        grid(width=4, lr=itertools.repeat(0.1))
+
+
+def test_a_name_that_cannot_be_written_is_refused():
+    with pytest.raises(ValueError, match="column 'data' .* holds a character that cannot be written"):
+        grid(width=4, data=["a", "\ud800"])
+
+
+# ---- what type checkers and programs are told ----
+
+
+def test_the_columns_are_the_same_wherever_they_are_written():
+    assert tuple(COLUMNS) == tuple(Axes.__annotations__) == Spec._fields
+    kinds = {"integer": int, "real": float, "flag": bool, "choice": str, "name": str}
+    assert get_type_hints(Spec) == {name: kinds[column.kind] for name, column in COLUMNS.items()}
+
+
+def test_the_choices_are_the_same_wherever_they_are_written():
+    literals = {"optimizer": Optimizer, "schedule": Schedule, "init": Init, "parametrization": Parametrization}
+    assert {name: get_args(literal) for name, literal in literals.items()} == CHOICES
+
+
+# ---- rows ----
+
+
+def test_rows_lead_back_to_the_specs():
+    specs = some() + grid(width=2, optimizer="adam", data="north", hidden_bias=False)
+    assert Specs.from_rows(list(specs)) == specs
+    assert Specs.from_rows(row._asdict() for row in specs) == specs
+    assert Specs.from_rows([]) == some()[:0]
+
+
+def test_rows_may_leave_out_what_is_at_its_default():
+    specs = Specs.from_rows([{"width": 4}, {"lr": 0.5, "width": 8}])
+    assert specs == grid(width=4) + grid(width=8, lr=0.5)
+
+
+def test_bad_rows_are_named():
+    with pytest.raises(ValueError, match="unknown column 'widht'; the columns are width"):
+        Specs.from_rows([{"width": 4}, {"width": 3, "widht": 4}])
+    with pytest.raises(ValueError, match="column 'width' is missing"):
+        Specs.from_rows([{"width": 4}, {"seed": 4}])
+    with pytest.raises(ValueError, match="row 1 is a int; a dict of settings or a Spec is needed"):
+        Specs.from_rows([{"width": 4}, 7])
+    with pytest.raises(ValueError, match="optimizer 'sdg' is unknown"):
+        Specs.from_rows([{"width": 4, "optimizer": "sdg"}])
+
+
+@pytest.mark.parametrize("kind", [object, "string", "category", None])
+def test_a_table_of_settings_gives_specs(kind):
+    pandas = pytest.importorskip("pandas", reason="the extra 'pandas' is not installed")
+    specs = grid(width=[4, 16], optimizer=["adam", "gd"], data=["a", "bcd"], hidden_bias=[True, False])
+    table = pandas.DataFrame(specs.columns())
+    if kind is not None:
+        textual = ("optimizer", "data") if kind == "string" else ("width", "optimizer", "data", "hidden_bias")
+        table = table.astype({name: kind for name in textual})
+    assert Specs.from_rows(table) == specs
+    assert Specs.from_rows(table[["width", "data"]]) == Specs(width=specs.width, data=specs.data)
+    with pytest.raises(ValueError, match="unknown column 'learning_rate'"):
+        Specs.from_rows(table.rename(columns={"lr": "learning_rate"}))
 
 
 # ---- Specs ----
@@ -263,6 +352,11 @@ def test_digest_is_of_the_rows_in_order():
     longer = specs + grid(width=1, data="a long name of a dataset")
     assert longer[:12].digest == specs.digest
     assert grid(width=1, data="á").digest != grid(width=1, data="a").digest
+
+
+def test_minus_zero_is_zero():
+    for name in ("weight_decay", "init_scale", "momentum", "beta2"):
+        assert grid(width=1, **{name: -0.0}).digest == grid(width=1, **{name: 0.0}).digest
 
 
 def test_pickling():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import ensemble
+from ensemble.specs import COLUMNS, RESULT_COLUMNS
 
 pandas = pytest.importorskip("pandas", reason="the extra 'pandas' is not installed")
 xarray = pytest.importorskip("xarray", reason="the extra 'xarray' is not installed")
@@ -29,6 +30,16 @@ def test_one_row_per_model(result):
     np.testing.assert_array_equal(table.test_loss.to_numpy(), result.test_loss[:, -1])
     np.testing.assert_array_equal(table.status.to_numpy(dtype=str), result.status)
     assert set(table.status) == {"ok", "diverged"}
+
+
+def test_a_table_leads_back_to_the_specs(result):
+    table = result.to_pandas()
+    assert set(table.columns) == {*COLUMNS, *RESULT_COLUMNS}
+    assert ensemble.Specs.from_rows(table) == result.specs
+    assert ensemble.Specs.from_rows(table[table.status == "ok"]) == result[result.status == "ok"].specs
+    assert ensemble.Specs.from_rows(table.astype({"optimizer": object, "data": object})) == result.specs
+    with pytest.raises(ValueError, match="unknown column 'epoch'"):  # a model would be there once per epoch
+        ensemble.Specs.from_rows(result.to_pandas(epochs=True))
 
 
 def test_one_row_per_model_and_epoch(result):

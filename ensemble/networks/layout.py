@@ -57,7 +57,7 @@ def split(parameters: Array, layout: Shapes) -> tuple[tuple[Array, ...], tuple[A
 
 
 def joined(width: NDArray[np.int64], n_inputs: int, buffers: Sequence[Array]) -> Array:
-    """Return the flat buffer of models that releases before 1.0 kept in four: w1, b1, w2 and b2 of all models.
+    """Return the flat buffer of models that release 0.1 kept in four: w1, b1, w2 and b2 of all models.
 
     Parameters
     ----------

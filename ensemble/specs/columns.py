@@ -129,7 +129,7 @@ def check_column(name: str, values: Any) -> NDArray[Any]:
 
 def _check_numbers(name: str, column: Column, array: NDArray[Any]) -> NDArray[Any]:
     open_high = column.open_high or column.high == np.inf
-    bounds = f"{'(' if column.open_low else '['}{column.low:g}, {column.high:g}{')' if open_high else ']'}"
+    bounds = f"{'(' if column.open_low else '['}{column.low}, {column.high}{')' if open_high else ']'}"
     wanted = f"{'a whole number' if column.kind == 'integer' else 'a finite number'} in {bounds}"
     if array.dtype.kind not in "iuf" and len(array):
         raise ValueError(f"{name} {array.tolist()[0]!r} is not allowed; {wanted} is needed")
