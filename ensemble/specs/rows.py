@@ -195,9 +195,9 @@ class Specs:
         found = np.asarray(index)
         if found.ndim != 1:
             raise IndexError(f"an index of {found.ndim} dimensions; a mask or integers in one are needed")
-        places: NDArray[np.int64] = np.arange(len(self), dtype=np.int64)[
-            found.astype(np.int64) if not len(found) else found
-        ]
+        if not len(found):
+            return np.empty(0, dtype=np.int64)  # an empty list comes as float64
+        places: NDArray[np.int64] = np.arange(len(self), dtype=np.int64)[found]
         return places
 
     def __iter__(self) -> Iterator[Spec]:
