@@ -15,11 +15,11 @@ from pathlib import Path
 import naive
 import numpy as np
 import pytest
-from test_store import assert_sound, chunk_files, content, make_data, models_kept, python, train
+from stored import assert_sound, chunk_files, content, make_data, models_kept, python, train
 
 import ensemble
+from ensemble import store
 from ensemble.engines import run_chunk
-from ensemble.store import run as store
 from ensemble.training import planning
 from ensemble.training import running as training
 
@@ -40,7 +40,6 @@ def kill_specs():
 
 def kill_train(folder=None, log=None):
     """Train what is killed; `log` gets one byte per model that is begun."""
-
     def logged(specs, *rest):
         if log is not None:
             handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
