@@ -275,11 +275,14 @@ def test_notes_on_own_data_are_printed(tmp_path, capsys):
 def test_the_same_command_again_only_draws(tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     assert run([*TINY, "--target", "quadratic", "--out", out]) == 0
-    first = (out / "summary.csv").read_bytes()
+    assert "16 models trained in" in capsys.readouterr().out
+    first, record = (out / "summary.csv").read_bytes(), json.loads((out / "study.json").read_text())
     monkeypatch.setattr(ensemble.store.run.Run, "commit", lambda *_: pytest.fail("trained again"))
     assert run([*TINY, "--target", "quadratic", "--out", out]) == 0
     assert (out / "summary.csv").read_bytes() == first
-    capsys.readouterr()
+    assert f"16 models loaded from {out / 'run'}, none trained" in capsys.readouterr().out
+    again = json.loads((out / "study.json").read_text())
+    assert {**again, "created": ""} == {**record, "created": ""}  # also how long the training took
     assert run([*TINY, "--target", "quadratic", "--out", out, "--noise", "0.5"]) == 2
     error = capsys.readouterr().err
     assert "holds another run: other data (quadratic)" in error

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from ensemble.system import archive
 from ensemble.system.provenance import installed
 
 __all__ = [
@@ -28,8 +29,11 @@ __all__ = [
     "plain",
     "prepare_folder",
     "safe_name",
+    "said_before",
     "versions",
 ]
+
+MOST_RECORD = 2**24  # bytes of a study.json
 
 # The packages whose version can change a number or a plot.
 PACKAGES = ("relu-ensemble", "numpy", "numba", "scipy", "matplotlib")
@@ -70,6 +74,15 @@ def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
 def json_text(content: Any) -> str:
     """Return `content` as strict JSON text; numbers that JSON cannot hold (Inf, NaN) become null."""
     return json.dumps(plain(content), indent=2, allow_nan=False) + "\n"
+
+
+def said_before(path: Path, configuration: str, names: Sequence[str]) -> dict[str, Any]:
+    """Return what a `study.json` says under these names, or nothing where it is of another configuration, or none."""
+    try:
+        found = json.loads(archive.read_bytes(path, MOST_RECORD))
+        return {name: found[name] for name in names} if found["configuration"] == configuration else {}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
 
 
 def plain(value: Any) -> Any:
