@@ -54,6 +54,9 @@ class WidthCurveDisplay:
         Test MSE of the mean of all seeds' predictions, drawn dotted.
     parameters_per_unit : int, optional
         Draw a second axis with the number of parameters.
+    shared : bool
+        The legend serves other panels too: the noise variance has an entry there instead of a label at its line, which
+        curves may overlap, and how many seeds diverged is said over each width alone.
 
     Attributes
     ----------
@@ -65,6 +68,8 @@ class WidthCurveDisplay:
         Single seeds.
     fixed_lines_, mean_lines_ : list of Line2D
         One per curve where drawn.
+    floor_ : Line2D or None
+        The noise variance, where it is known.
     notes_ : list of Text
         "3/16" where 3 of 16 seeds diverged; empty where none did.
     """
@@ -73,6 +78,7 @@ class WidthCurveDisplay:
         self, curves: Sequence[Curve], *, y_name: str = "y", noise_variance: float | None = None,
         errorbar: Errorbar | None = "ci", fixed: bool = False,
         mean_predictions: Sequence[NDArray[np.float64]] = (), parameters_per_unit: int | None = None,
+        shared: bool = False,
     ) -> None:  # fmt: skip
         self.curves = list(curves)
         self.y_name = y_name
@@ -81,6 +87,7 @@ class WidthCurveDisplay:
         self.fixed = fixed
         self.mean_predictions = list(mean_predictions)
         self.parameters_per_unit = parameters_per_unit
+        self.shared = shared
 
     def plot(self, ax: Axes | None = None, *, legend: bool = True) -> WidthCurveDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
@@ -99,23 +106,22 @@ class WidthCurveDisplay:
             ceiling = ceiling_of(*(curve.errors for curve in self.curves))
             for place, curve in enumerate(self.curves):
                 self._draw(place, curve, ceiling)
-            if self.noise_variance:
-                draw_floor(self.ax_, self.noise_variance)
             self.ax_.set_ylim(top=5 * ceiling if self.notes_ else ceiling)  # room for the notes
+            self.floor_ = draw_floor(self.ax_, self.noise_variance, self.shared) if self.noise_variance else None
             tidy_log_axis(self.ax_)
             if self.parameters_per_unit:
                 self._draw_parameters(self.parameters_per_unit)
             if legend:
-                draw_legend(
-                    self.ax_, len(self.curves[0].seeds), self.noise_variance, self.band_words_, more=self._kinds()
-                )
+                free_from = None if self.shared else self.noise_variance
+                draw_legend(self.ax_, len(self.curves[0].seeds), free_from, self.band_words_, more=self._kinds())
         return self
 
     def _draw(self, place: int, curve: Curve, ceiling: float) -> None:
         colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
         median = curve.quartiles[1]
         n_seeds, diverged = len(curve.seeds), int(curve.diverged.sum())
-        label = curve.label + (f" ({diverged} of {curve.errors.size} diverged)" if diverged else "")
+        counted = diverged and not self.shared
+        label = curve.label + (f" ({diverged} of {curve.errors.size} diverged)" if counted else "")
         # Seeds are set apart sideways, a little and evenly, so that curves at the same widths do not hide each other.
         shift = 1.0 + 0.05 * (place - (len(self.curves) - 1) / 2)
         widths = np.repeat(curve.width * shift, n_seeds)
@@ -148,7 +154,7 @@ class WidthCurveDisplay:
             )  # fmt: skip
 
     def _kinds(self) -> list[Line2D]:
-        """Return legend entries that say what dashed and dotted lines are."""
+        """Return legend entries that say what dashed and dotted lines, and the notes of a shared legend, are."""
         kinds = []
         if self.fixed:
             tuned = int(self.curves[0].width[self.curves[0].middle])
@@ -157,6 +163,8 @@ class WidthCurveDisplay:
         if self.mean_predictions:
             label = "mean of all seeds' predictions"
             kinds.append(Line2D([], [], color=NOTE_COLOUR, linestyle=(0, (1, 1)), linewidth=1.6, label=label))
+        if self.shared and self.notes_:
+            kinds.append(Line2D([], [], linestyle="", label="3/16: that many seeds diverged"))
         return kinds
 
     def _draw_parameters(self, per_unit: int) -> None:

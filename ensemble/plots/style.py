@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
@@ -195,14 +196,18 @@ def epoch_axis(ax: Axes, last: int) -> None:
     ax.set_xlabel("epoch (full-batch steps)")
 
 
-def draw_floor(ax: Axes, noise_variance: float) -> None:
-    """Draw the variance of the data's noise as a line with its name on it: no legend entry, no line through one."""
-    ax.axhline(noise_variance, color=NOTE_COLOUR, linewidth=1, linestyle=":")
+def draw_floor(ax: Axes, noise_variance: float, in_legend: bool = False) -> Line2D:
+    """Draw the variance of the data's noise as a line, with its name on it or in the legend, and return the line."""
+    line = ax.axhline(noise_variance, color=NOTE_COLOUR, linewidth=1, linestyle=":")
     ax.set_ylim(bottom=min(noise_variance / 3, ax.get_ylim()[0]))
+    if in_legend:
+        line.set_label("noise variance: best in the mean")
+        return line
     ax.text(
         0.01, noise_variance / 1.2, "noise variance: best possible in the mean", color=NOTE_COLOUR, fontsize=7,
         va="top", transform=ax.get_yaxis_transform(),
     )  # fmt: skip
+    return line
 
 
 def draw_legend(

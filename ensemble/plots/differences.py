@@ -1,4 +1,4 @@
-"""Displays of the bias ablation: error by arm, and what leaving a bias out costs."""
+"""The display of what leaving a bias out costs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from ensemble.analysis import Difference
-from ensemble.plots.curves import WidthCurveDisplay
-from ensemble.plots.fits import FitDisplay
 from ensemble.plots.style import (
     COLOURS,
     MARKERS,
@@ -22,77 +20,11 @@ from ensemble.plots.style import (
     STYLE,
     axes_of,
     ceiling_of,
-    draw_legend,
     gaps,
     log_width_axis,
     tidy_log_axis,
 )
 from ensemble.statistics import FEW, FEWEST
-
-
-class BiasAblationDisplay:
-    """The bias ablation: error against width per arm, and the fit of each arm side by side.
-
-    Parameters
-    ----------
-    errors : WidthCurveDisplay
-        One curve per arm.
-    fits : sequence of FitDisplay
-        One per arm, in the same order; empty for several inputs.
-    noise_variance : float, optional
-        Drawn as a line with a legend entry: on |x| the arms lie on it, where words at the line would be covered.
-
-    Attributes
-    ----------
-    ax_, figure_ : Axes, Figure
-        Of the last plot.
-    lines_, bands_, seeds_, notes_
-        As in `WidthCurveDisplay`, after `plot`.
-    floor_ : Line2D or None
-        The variance of the data's noise, where it is known.
-    """
-
-    def __init__(
-        self, errors: WidthCurveDisplay, fits: Sequence[FitDisplay] = (), *, noise_variance: float | None = None
-    ) -> None:
-        self.errors = errors
-        self.fits = list(fits)
-        self.noise_variance = noise_variance
-
-    def plot(self, ax: Axes | None = None) -> BiasAblationDisplay:
-        """Draw error against width per arm into `ax` (default: a figure of its own) and return self."""
-        self.errors.plot(ax, legend=False)
-        self.ax_, self.figure_ = self.errors.ax_, self.errors.figure_
-        self.lines_, self.bands_ = self.errors.lines_, self.errors.bands_
-        self.seeds_, self.notes_ = self.errors.seeds_, self.errors.notes_
-        with matplotlib.rc_context(STYLE):
-            self.floor_: Line2D | None = None
-            if self.noise_variance:
-                self.floor_ = self.ax_.axhline(
-                    self.noise_variance, color=NOTE_COLOUR, linewidth=1, linestyle=":",
-                    label="noise variance: best in the mean",
-                )  # fmt: skip
-                self.ax_.set_ylim(bottom=min(self.noise_variance / 3, self.ax_.get_ylim()[0]))
-                self.ax_.set_yscale("log")  # ticks as for the shorter axis that was, made anew
-                tidy_log_axis(self.ax_)
-            # How many diverged is noted over each width: the legend may serve other panels too.
-            for line, curve in zip(self.lines_, self.errors.curves, strict=True):
-                line.set_label(curve.label)
-            more = [_key("", "3/16: that many seeds diverged")] if self.notes_ else []
-            draw_legend(self.ax_, len(self.errors.curves[0].seeds), None, self.errors.band_words_, more)
-        return self
-
-    def plot_fits(self, axes: Sequence[Axes]) -> BiasAblationDisplay:
-        """Draw the arms' fits into `axes`, one each, titled by arm and median test MSE, and return self."""
-        with matplotlib.rc_context(STYLE):
-            pairs = zip(self.errors.curves, self.fits, axes, strict=True)
-            for place, (curve, fit, ax) in enumerate(pairs):
-                fit.plot(ax, first_colour=place, legend=False)
-                ax.set_title(f"{curve.label}\nmedian test MSE {curve.quartiles[1, -1]:.2g}")
-                if place:
-                    ax.set_ylabel("")
-            self.ax_, self.figure_ = axes_of(axes[0])
-        return self
 
 
 class PairedDifferenceDisplay:
