@@ -13,18 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from ensemble.analysis import Difference
-from ensemble.plots.style import (
-    COLOURS,
-    MARKERS,
-    NOTE_COLOUR,
-    STYLE,
-    axes_of,
-    ceiling_of,
-    gaps,
-    log_width_axis,
-    tidy_log_axis,
-)
-from ensemble.statistics import FEW, FEWEST
+from ensemble.plots import style
+from ensemble.statistics import FEWEST, few_note
 
 
 class PairedDifferenceDisplay:
@@ -53,25 +43,25 @@ class PairedDifferenceDisplay:
 
     def plot(self, ax: Axes | None = None) -> PairedDifferenceDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(STYLE):
-            self.ax_, self.figure_ = axes_of(ax)
-            log_width_axis(self.ax_, self.differences[0].arm.width)
+        with matplotlib.rc_context(style.STYLE):
+            self.ax_, self.figure_ = style.axes_of(ax)
+            style.log_width_axis(self.ax_, self.differences[0].arm.width)
             self.ax_.set_yscale("log")
             self.lines_: list[Line2D] = []
             self.bars_: list[LineCollection] = []
             self.marks_: list[Line2D] = []
             self.beyond_: list[Line2D] = []
-            ceiling = ceiling_of(
+            ceiling = style.ceiling_of(
                 *(each.ratio for each in self.differences), *(each.interval for each in self.differences)
             )
             for place, each in enumerate(self.differences, 1):
                 self._draw(place, each, ceiling)
-            self.ax_.axhline(1, color=NOTE_COLOUR, linewidth=1, linestyle=":")
+            self.ax_.axhline(1, color=style.NOTE_COLOUR, linewidth=1, linestyle=":")
             self.ax_.set_ylabel("test MSE / that with both biases")
             # Ratios are read as 0.1, 1, 10, and not as powers of ten.
             self.ax_.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             self.ax_.yaxis.set_minor_formatter(NullFormatter())
-            tidy_log_axis(self.ax_)
+            style.tidy_log_axis(self.ax_)
             kinds = []
             n_seeds = self.differences[0].comparisons[0].n
             if n_seeds >= FEWEST:
@@ -79,7 +69,7 @@ class PairedDifferenceDisplay:
             if self.beyond_:
                 kinds.append(_key(r"$\uparrow$", "beyond the axis: diverged", markersize=6))
             handles = [*self.ax_.get_legend_handles_labels()[0], *kinds]
-            few = " (few)" if n_seeds < FEW else ""
+            few = " (few)" * bool(few_note(n_seeds))
             title = (
                 f"median of ratios paired by seed, {n_seeds} seeds{few};\n"
                 "bar: uncertainty (95% interval of that median)"
@@ -91,8 +81,8 @@ class PairedDifferenceDisplay:
         ratio, (low, high) = each.ratio, each.interval
         # Set apart sideways, a little and evenly, so that bars at the same width do not hide each other.
         width = each.arm.width * (1.0 + 0.06 * (place - 2))
-        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-        shown = gaps(ratio, ceiling)
+        colour, marker = style.look(place)
+        shown = style.gaps(ratio, ceiling)
         # A bar is cut only where its end is 0 or infinity, because seeds diverged, or too far off for any axis.
         bottom = np.where(low > 0, np.maximum(low, shown / 1e6), shown / 30)
         top = np.minimum(high, ceiling)
@@ -116,4 +106,4 @@ class PairedDifferenceDisplay:
 
 def _key(marker: str, label: str, **kinds: Any) -> Line2D:
     """Return a legend entry for a kind of mark, whatever its arm's colour."""
-    return Line2D([], [], linestyle="", marker=marker, color=NOTE_COLOUR, label=label, **kinds)
+    return Line2D([], [], linestyle="", marker=marker, color=style.NOTE_COLOUR, label=label, **kinds)

@@ -13,7 +13,7 @@ from ensemble.plots.curves import WidthCurveDisplay
 from ensemble.plots.differences import PairedDifferenceDisplay
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.limits import LimitDisplay
-from ensemble.plots.style import STYLE, about, legend_title, name_of, sheet, title_of
+from ensemble.plots.style import STYLE, about, legend_title, name_of, panel, sheet, title_of
 from ensemble.studies.bias.study import ARMS, MISSING_BIAS, BiasStudy
 
 
@@ -22,30 +22,19 @@ def bias_figures(study: BiasStudy, optimizer: str) -> dict[str, Figure]:
     names = list(study.datasets)
 
     def error(name: str) -> Callable[[Axes], None]:
-        def draw(ax: Axes) -> None:
-            arms_display(study, name, optimizer).plot(ax)
-            ax.set_title(title_of(name, study.datasets[name]))
-
-        return draw
+        return panel(arms_display(study, name, optimizer), title_of(name, study.datasets[name]))
 
     def difference(name: str, title: str) -> Callable[[Axes], None]:
-        def draw(ax: Axes) -> None:
-            PairedDifferenceDisplay(study.differences(name, optimizer)).plot(ax)
-            ax.set_title(title)
-
-        return draw
+        return panel(PairedDifferenceDisplay(study.differences(name, optimizer)), title)
 
     def possible(name: str) -> Callable[[Axes], None]:
-        bounds = study.bounds[name]
+        bounds, dataset = study.bounds[name], study.datasets[name]
         assert bounds is not None
-
-        def draw(ax: Axes) -> None:
-            y_name = study.datasets[name].y_name
-            LimitDisplay(study.curves(name, optimizer), bounds, arms=list(bounds.no_bias), y_name=y_name).plot(ax)
-            floors = ", ".join(f"{arm} {value:.3g}" for arm, value in bounds.no_bias.items())
-            ax.set_title(f"{title_of(name, study.datasets[name])}\nexact floors: {floors}")
-
-        return draw
+        display = LimitDisplay(
+            study.curves(name, optimizer), bounds, arms=list(bounds.no_bias), y_name=dataset.y_name
+        )  # fmt: skip
+        floors = ", ".join(f"{arm} {value:.3g}" for arm, value in bounds.no_bias.items())
+        return panel(display, f"{title_of(name, dataset)}\nexact floors: {floors}")
 
     after = f"after {study.setup.epochs} epochs of {optimizer}"
     chosen = "best learning rate per width and arm"
