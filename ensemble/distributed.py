@@ -142,7 +142,8 @@ def _check_workers(client: Any) -> int:
     except OSError as error:
         raise SchedulerLostError(f"the workers of {_address(client)} do not answer") from error
     for worker, found in sorted(answers.items()):
-        _require_same(f"worker {worker}", found, _decides_bits())
+        if not isinstance(found, OSError):  # a worker that has just left; each task is checked again where it runs
+            _require_same(f"worker {worker}", found, _decides_bits())
     if not answers:
         note(f"{_address(client)} has no workers yet; waiting for one")
     return sum(client.nthreads().values())

@@ -4,6 +4,7 @@
 parameter. Weights are a tuple (w1 (D, H), b1 (H,), w2 (H,), b2).
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -60,6 +61,14 @@ def four(network):
     """Return the arrays of a network with one hidden layer and one output as (w1, b1, w2 (H,), b2 ()), views."""
     (w1, w2), (b1, b2) = network.weights, network.biases
     return w1, b1, w2[:, 0], b2[0:1].reshape(())
+
+
+def deep_network():
+    """Return weights and biases of units 3, 5, 5 and 2, and inputs (50, 3)."""
+    rng = np.random.default_rng(2)
+    units = [3, 5, 5, 2]
+    weights = [rng.normal(size=pair) for pair in itertools.pairwise(units)]
+    return weights, [rng.normal(size=n) for n in units[1:]], rng.normal(size=(50, 3))
 
 
 def forward(x, w1, b1, w2, b2):

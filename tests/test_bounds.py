@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 import ensemble
+from ensemble import limits
 from ensemble.analysis import bound_rows, bounds_of
-from ensemble.limits import floors as limits
 from ensemble.plots import LimitDisplay
-from ensemble.studies.bias.study import bias_ablation
-from ensemble.studies.width.study import width_study
+from ensemble.studies import bias_ablation, width_study
 
 
 @pytest.fixture(scope="module")

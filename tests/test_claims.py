@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ensemble import cli
-from ensemble.limits import floors as limits
+from ensemble import cli, limits
 from ensemble.statistics import SmallestWidth
 from ensemble.studies import claims_study
 from ensemble.studies.claims import setup

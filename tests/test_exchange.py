@@ -45,6 +45,50 @@ def test_pytorch_agrees_and_comes_back(trained):
                 np.testing.assert_array_equal(a, b)
 
 
+def test_a_deep_network_is_the_same_in_pytorch():
+    torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    *layers, x = naive.deep_network()
+    network = Network(*layers)
+    module = network.to_torch()
+    assert [type(layer).__name__ for layer in module] == ["Linear", "ReLU", "Linear", "ReLU", "Linear"]
+    np.testing.assert_allclose(module(torch.from_numpy(x)).detach().numpy(), network.predict(x), rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(Network.from_torch(module).predict(x), network.predict(x))
+
+
+@pytest.mark.parametrize("ending", ["npz", "safetensors", "onnx"])
+def test_a_deep_network_is_the_same_from_a_file(tmp_path, ending):
+    *layers, x = naive.deep_network()
+    network = Network(*layers)
+    path = tmp_path / f"deep.{ending}"
+    if ending == "onnx":
+        pytest.importorskip("onnx", reason="the extra 'onnx' is not installed")
+        runtime = pytest.importorskip("onnxruntime", reason="onnxruntime, which checks ONNX files, is not installed")
+        network.save(path)
+        session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        np.testing.assert_allclose(session.run(None, {"x": x})[0], network.predict(x), rtol=1e-12, atol=1e-12)
+        return
+    if ending == "safetensors":
+        pytest.importorskip("safetensors", reason="the extra 'safetensors' is not installed")
+    network.save(path)
+    np.testing.assert_array_equal(Network.load(path).predict(x), network.predict(x))
+
+
+def test_states_of_other_networks_are_refused():
+    state = Network(*naive.deep_network()[:2]).state_dict()
+    assert list(state) == ["0.weight", "0.bias", "2.weight", "2.bias", "4.weight", "4.bias"]
+    for name, values, message in [
+        ("6.bias", np.zeros(2), "those of Sequential"),
+        ("5.weight", np.zeros((2, 2)), "those of Sequential"),
+        ("2.weight", np.zeros((5, 4)), r"weights\[1\] has shape \(4, 5\)"),
+        ("2.weight", np.zeros(5), r"2.weight \(5,\) has another shape than \(outputs, inputs\)"),
+        ("2.bias", np.zeros(4), r"biases\[1\] \(4,\)"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            Network.from_state_dict(state | {name: values})
+    with pytest.raises(ValueError, match="those of Sequential"):
+        Network.from_state_dict({"0.weight": np.zeros((1, 1))})
+
+
 def test_other_modules_are_refused():
     torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
     nn = torch.nn
@@ -55,6 +99,8 @@ def test_other_modules_are_refused():
         Network.from_torch(nn.Sequential(nn.Linear(1, 4), nn.ReLU(), nn.Linear(5, 2)))
     unbiased = Network.from_torch(nn.Sequential(nn.Linear(1, 4, bias=False), nn.ReLU(), nn.Linear(4, 1, bias=False)))
     assert not unbiased.biases[0].any() and not unbiased.biases[1]
+    with pytest.raises(ValueError, match="is needed"):
+        Network.from_torch(nn.Sequential(nn.Linear(1, 4), nn.ReLU(), nn.Linear(4, 1), nn.ReLU()))
 
 
 def test_safetensors_files_are_as_pytorch_names_them(trained, tmp_path):

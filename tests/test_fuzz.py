@@ -395,7 +395,7 @@ def test_a_manifest_too_large_is_not_read(tmp_path):
             ask(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["train_loss", "diverged_at", "networks_w1", "snapshot_5_b2", "run", "spec_width"])
+@pytest.mark.parametrize("name", ["train_loss", "diverged_at", "networks_parameters", "snapshot_5_parameters", "run", "spec_width"])
 @pytest.mark.parametrize("change", ["gone", "longer", "flat", "kind"])
 def test_a_chunk_of_another_shape(name, change, tmp_path, capsys):
     """Its hash is right, but it is not what this run keeps."""

@@ -1,13 +1,22 @@
+import io
+import json
+import os
+import struct
 import sys
+import tracemalloc
+import zlib
+from pathlib import Path
 
 import naive
 import numpy as np
 import pytest
 
 import ensemble
-from ensemble.networks import NetworkStack, initialize
+from ensemble.data import Scale
+from ensemble.networks import NetworkStack, initialize, layout
 from ensemble.networks import network as one_network
 from ensemble.rules import layers
+from ensemble.system import archive
 
 
 def mixed_specs():
@@ -125,6 +134,42 @@ def test_output_biases_over_seeds():
     assert len(np.unique(biases)) == 2000
 
 
+# ---- layout ----
+
+
+def test_layout_of_any_depth_and_number_of_outputs():
+    assert layout.shapes(4, 1, 2, 1) == ((2, 4), (4,), (4, 1), (1,))
+    assert layout.shapes(4, 3, 2, 5) == ((2, 4), (4,), (4, 4), (4,), (4, 4), (4,), (4, 5), (5,))
+    assert layout.sizes([4, 7, 4], [1, 1, 3], 2, 1).tolist() == [17, 29, 57]
+    assert layout.weight_bytes(4, 2) == 8 * 17
+    assert layout.weight_bytes(2**31 - 1, 10**6) > 1e15  # no overflow, whatever a file claims
+    for lead in ((), (3,)):
+        parameters = np.arange(np.prod(lead, dtype=int) * 57.0).reshape(*lead, 57)
+        weights, biases = layout.split(parameters, layout.shapes(4, 3, 2, 1))
+        assert [w.shape for w in weights] == [(*lead, 2, 4), (*lead, 4, 4), (*lead, 4, 4), (*lead, 4, 1)]
+        assert all(np.shares_memory(part, parameters) for part in (*weights, *biases))
+        order = [part.reshape(*lead, -1) for pair in zip(weights, biases, strict=True) for part in pair]
+        np.testing.assert_array_equal(np.concatenate(order, axis=-1), parameters)
+
+
+def test_each_models_parameters_are_side_by_side():
+    stack = filled(mixed_specs())
+    for i, network in enumerate(stack):
+        start = stack.starts[stack.slots[i]]
+        own = np.concatenate([part.ravel() for part in naive.four(network)])
+        np.testing.assert_array_equal(stack.parameters[start : start + own.size], own)
+    assert np.diff(stack.specs.width[np.argsort(stack.slots)]).min() == 0  # sorted by width
+
+
+def test_a_given_buffer_is_used_and_checked():
+    specs = mixed_specs()
+    parameters = filled(specs).parameters
+    assert NetworkStack(specs, 2, parameters=parameters).parameters is parameters
+    for wrong in (parameters[1:], parameters.astype(np.float32), parameters[None]):
+        with pytest.raises(ValueError, match=rf"the specs need \({parameters.size},\) and float64"):
+            NetworkStack(specs, 2, parameters=wrong)
+
+
 # ---- stacks ----
 
 
@@ -218,6 +263,19 @@ def test_predictions_are_those_of_each_network_and_of_the_rules(n_inputs):
     assert stack.predict(np.empty((0, n_inputs))).shape == (len(stack), 0)
 
 
+def test_predictions_do_not_depend_on_the_size_of_blocks(monkeypatch):
+    """A BLAS with several threads may sum the last few of N rows in another way, where N is no multiple of 16."""
+    for n_inputs in (1, 3):
+        stack = initialize(ensemble.grid(width=[5, 64, 640], init="uniform", output_bias=True), n_inputs)
+        x = np.random.default_rng(0).normal(size=(240, n_inputs))
+        blocks = []
+        for size in (1, 2**16, 2**40):
+            monkeypatch.setattr(one_network, "_PREDICT_BYTES", size)
+            blocks.append(stack.predict(x))
+        np.testing.assert_array_equal(blocks[0], blocks[1])
+        np.testing.assert_array_equal(blocks[0], blocks[2])
+
+
 def test_predictions_in_blocks(monkeypatch):
     stack = initialize(ensemble.grid(width=[3, 50]))
     x = np.linspace(-1, 1, 101)
@@ -243,6 +301,98 @@ def test_predictions_of_standardized_data_are_in_original_units():
     at = result.epochs.tolist().index(10)
     np.testing.assert_allclose(((early - data.y_test) ** 2).mean(axis=1), result.test_loss[:, at], rtol=1e-12)
     assert result.train_loss[:, -1].max() < result.train_loss[:, 0].min()
+
+
+def standardized(names=("scaled",), **axes):
+    """Networks trained on two inputs far from 0, and the data's inputs in their own units."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform([1000, -5], [3000, -4], size=(40, 2))
+    y = 50 + 1e-2 * x[:, 0] + rng.normal(size=40)
+    data = {name: ensemble.Dataset(x, y, standardize=name.startswith("scaled")) for name in names}
+    specs = ensemble.grid(data=list(names), width=[3, 8], lr=1e-9 if "plain" in names else 0.05, **axes)
+    return ensemble.train(specs, data, epochs=30, progress=False).networks, x
+
+
+def formula(x, weights, biases):
+    """The definition of a network, over a leading axis of models or without one."""
+    h = x
+    for w, b in zip(weights[:-1], biases[:-1], strict=True):
+        h = np.maximum(h @ w + b[..., None, :], 0)
+    return (h @ weights[-1] + biases[-1][..., None, :])[..., 0]
+
+
+def test_weights_of_standardized_data_fit_its_own_units():
+    networks, x = standardized(seed=range(2))
+    for i, network in enumerate(networks):
+        expected = network.predict(x)
+        np.testing.assert_allclose(formula(x, network.weights, network.biases), expected, rtol=1e-11)
+        assert np.std(expected) > 0.1  # it has learned something
+        views = networks.network(i, units="training")
+        z = (x - network.scale.x_mean) / network.scale.x_std
+        np.testing.assert_allclose(network.scale.restore(formula(z, views.weights, views.biases)), expected, rtol=1e-12)
+    for width in (3, 8):
+        group = networks.stack(width=width)
+        np.testing.assert_allclose(
+            formula(x, group.weights, group.biases), networks.predict(x)[group.models], rtol=1e-11
+        )
+        for place, model in enumerate(group.models.tolist()):
+            for folded, one in zip(group.weights + group.biases, networks[model].weights + networks[model].biases,
+                                   strict=True):  # fmt: skip
+                np.testing.assert_array_equal(folded[place], one)
+
+
+def test_folded_weights_are_read_only_and_training_units_are_views():
+    networks, _ = standardized()
+    network, group = networks[0], networks.stack(width=3)
+    for array in (*network.weights, *network.biases, *group.weights, *group.biases):
+        assert not np.shares_memory(array, networks.parameters)
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0.0
+    network, group = networks.network(0, units="training"), networks.stack(width=3, units="training")
+    for array in (*network.weights, *network.biases, *group.weights, *group.biases):
+        assert np.shares_memory(array, networks.parameters)
+    for ask in (lambda: networks.network(0, units="raw"), lambda: networks.stack(width=3, units="raw")):
+        with pytest.raises(ValueError, match="units 'raw' are unknown; allowed are data, training"):
+            ask()
+
+
+def test_a_stack_of_models_of_several_datasets_has_each_in_its_own_units():
+    networks, x = standardized(("plain", "scaled", "scaled too"))
+    group = networks.stack(width=8)
+    np.testing.assert_allclose(formula(x, group.weights, group.biases), networks.predict(x)[group.models], rtol=1e-9)
+    assert np.shares_memory(networks[0].weights[0], networks.parameters)  # nothing to fold
+
+
+def test_diverged_weights_fold_without_a_warning():
+    networks, _ = standardized()
+    networks.parameters[:] = 1e308
+    for biases in (networks[0].biases[0], networks.stack(width=3).biases[0]):
+        assert not np.isfinite(biases).all()
+
+
+# ---- one network of any depth ----
+
+
+def test_a_deep_network_with_several_outputs_predicts():
+    (w1, w2, w3), (b1, b2, b3), x = naive.deep_network()
+    network = ensemble.Network((w1, w2, w3), (b1, b2, b3))
+    expected = np.maximum(np.maximum(x @ w1 + b1, 0) @ w2 + b2, 0) @ w3 + b3
+    np.testing.assert_allclose(network.predict(x), expected, rtol=1e-12, atol=1e-14)
+    assert repr(network) == "<Network 3 - 5 - 5 - 2>"
+
+
+def test_shapes_that_do_not_fit_are_named():
+    w, v, b, c = np.ones((2, 4)), np.ones((4, 1)), np.ones(4), np.ones(1)
+    for weights, biases, message in [
+        ((w,), (b,), "1 weights and 1 biases; one of each per layer, two layers or more"),
+        ((w, v), (b,), "2 weights and 1 biases"),
+        ((w, np.ones((3, 1))), (b, c), r"weights\[1\] has shape \(3, 1\) and biases\[1\] \(1,\); \(4, n\)"),
+        ((w, v), (c, c), r"weights\[0\] has shape \(2, 4\) and biases\[0\] \(1,\)"),
+        ((w, b), (b, c), r"weights\[1\] has shape \(4,\)"),
+        ((1.0, v), (b, c), r"weights\[0\] has shape \(\)"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            ensemble.Network(weights, biases)
 
 
 def test_wrong_inputs_are_named():
@@ -312,8 +462,6 @@ def test_files_of_networks_have_two_endings(trained, tmp_path):
 
 
 def test_a_file_that_claims_enormous_networks_takes_no_memory(tmp_path):
-    from ensemble.system import archive
-
     specs = ensemble.grid(width=2 * 10**9)
     arrays = {f"spec_{name}": values for name, values in specs.columns().items()}
     for parameters in ({"parameters": np.zeros(1)}, {name: np.zeros(1) for name in ("w1", "b1", "w2", "b2")}):
@@ -326,3 +474,135 @@ def test_a_missing_extra_is_named(trained, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
     with pytest.raises(ImportError, match=r"pip install 'relu-ensemble\[safetensors\]'"):
         trained[0].save(tmp_path / "networks.safetensors")
+
+
+def needs_safetensors(suffix):
+    if suffix == "safetensors":
+        pytest.importorskip("safetensors", reason="the extra 'safetensors' is not installed")
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_files_of_the_first_release_load(suffix):
+    """Written by 0.1.0, where a stack had a buffer for each of w1, b1, w2 and b2."""
+    needs_safetensors(suffix)
+    folder = Path(__file__).parent / "data"
+    specs = ensemble.grid(
+        data=["plain", "scaled"], width=[3, 1, 5], seed=[0, 2], init=["normal", "uniform"], output_bias=True
+    )
+    scale = Scale(np.array([1.5, -2.0]), np.array([0.5, 4.0]), 10.0, 3.0)
+    expected = initialize(specs, 2, {"scaled": scale})
+    found = NetworkStack.load(folder / f"networks-0.{suffix}")
+    assert found.specs == specs and found.n_inputs == 2
+    np.testing.assert_array_equal(found.parameters, expected.parameters)
+    x = np.random.default_rng(0).normal(size=(9, 2))
+    np.testing.assert_array_equal(found.predict(x), expected.predict(x))
+    one = ensemble.Network.load(folder / f"network-0.{suffix}")
+    np.testing.assert_allclose(one.predict(x), expected.predict(x)[-1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_a_loaded_stack_can_be_written_to(trained, tmp_path, suffix):
+    needs_safetensors(suffix)
+    trained[0].save(tmp_path / f"networks.{suffix}")
+    again = NetworkStack.load(tmp_path / f"networks.{suffix}")
+    again.put(np.array([0]), again.take(np.array([0])))
+
+
+def stack_file(path, trained, **changes):
+    """Write the stack as `save` does, its hash right, but with some arrays changed."""
+    trained[0].save(path)
+    arrays = archive.read(path, {"*": ("ifbU", 1)})
+    archive.write(path, archive.dump(arrays | changes))
+
+
+@pytest.mark.parametrize("name", ["n_inputs", "n_outputs"])
+@pytest.mark.parametrize("values", [[], [2, 2], [0], [-1], [10**6 + 1]])
+def test_a_file_with_another_count_is_refused(trained, tmp_path, name, values):
+    path = tmp_path / "networks.npz"
+    stack_file(path, trained, **{name: np.array(values, dtype=np.int64)})
+    with pytest.raises(archive.DamagedFileError, match=f"{path}.*{name} is .*one whole number from 1 to 10"):
+        NetworkStack.load(path)
+
+
+@pytest.mark.parametrize(("place", "value"), [(0, np.nan), (2, 0.0), (3, -1.0), (3, np.inf), (4, np.inf), (5, 0.0)])
+def test_a_file_with_an_impossible_scale_is_refused(trained, tmp_path, place, value):
+    scale = trained[0].scales["scaled"]
+    values = np.array([*scale.x_mean, *scale.x_std, scale.y_mean, scale.y_std])
+    values[place] = value
+    path = tmp_path / "networks.npz"
+    stack_file(path, trained, scale_scaled=values)
+    with pytest.raises(archive.DamagedFileError, match="scale_scaled holds a mean that is not finite or a standard"):
+        NetworkStack.load(path)
+
+
+def test_a_file_with_other_arrays_is_refused(trained, tmp_path):
+    path = tmp_path / "networks.npz"
+    stack_file(path, trained, w1=np.zeros(3))
+    with pytest.raises(archive.DamagedFileError, match="its arrays are .'parameters', 'w1'."):
+        NetworkStack.load(path)
+
+
+def test_numbers_that_numpy_lacks_are_named(tmp_path):
+    pytest.importorskip("safetensors", reason="the extra 'safetensors' is not installed")
+    tensors = {name: {"dtype": "BF16", "shape": shape, "data_offsets": [4 * i, 4 * i + 4]}
+               for i, (name, shape) in enumerate({"0.weight": [2, 1], "2.weight": [1, 2]}.items())}  # fmt: skip
+    header = json.dumps(tensors).encode()
+    path = tmp_path / "half.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    for load in (ensemble.Network.load, NetworkStack.load):
+        with pytest.raises(ValueError, match=f"{path} holds numbers of dtype BF16, which are not supported") as raised:
+            load(path)
+        assert not isinstance(raised.value, archive.DamagedFileError)
+
+
+@pytest.mark.parametrize("load", [ensemble.Network.load, NetworkStack.load])
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+@pytest.mark.parametrize("thing", ["pipe", "device", "folder", "sparse"])
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices are files on POSIX systems only")
+def test_what_is_no_file_of_a_possible_size_is_refused_at_once(tmp_path, load, suffix, thing):
+    needs_safetensors(suffix)
+    path = tmp_path / f"networks.{suffix}"
+    if thing == "pipe":
+        os.mkfifo(path)
+    elif thing == "device":
+        path.symlink_to("/dev/zero")
+    elif thing == "folder":
+        path.mkdir()
+    else:
+        with path.open("wb") as file:
+            file.truncate(10**13)
+    with pytest.raises((archive.DamagedFileError, OSError), match=f"networks.{suffix}"):
+        load(path)
+
+
+def nested_members(n_members, n_bytes):
+    """Return a zip archive whose every member's data holds all members after it: n times the file's size."""
+    tail, members = bytes(n_bytes), []
+    for i in reversed(range(n_members)):
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "<f2", "fortran_order": False, "shape": (len(tail) // 2,)}
+        )
+        data, name = header.getvalue() + tail, f"{i:04}.npy".encode()
+        sizes = struct.pack("<III", zlib.crc32(data), len(data), len(data))
+        local = struct.pack("<HHHHH", 20, 0, 0, 0, 33) + sizes + struct.pack("<HH", len(name), 0)
+        tail = b"PK\x03\x04" + local + name + data
+        members.append((name, sizes, len(tail)))
+    directory = b"".join(
+        b"PK\x01\x02" + struct.pack("<HHHHHH", 20, 20, 0, 0, 0, 33) + sizes
+        + struct.pack("<HHHHHII", len(name), 0, 0, 0, 0, 0, len(tail) - place) + name
+        for name, sizes, place in members
+    )  # fmt: skip
+    end = struct.pack("<HHHHIIH", 0, 0, n_members, n_members, len(directory), len(tail), 0)
+    return tail + directory + b"PK\x05\x06" + end
+
+
+def test_members_that_overlap_take_no_memory(tmp_path):
+    path = tmp_path / "network.npz"
+    path.write_bytes(nested_members(300, 2**19))
+    tracemalloc.start()
+    with pytest.raises(archive.DamagedFileError, match=str(path)):
+        ensemble.Network.load(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6, f"{peak / 1e6:.0f} MB for a file of {path.stat().st_size / 1e6:.1f} MB"

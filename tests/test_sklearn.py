@@ -168,7 +168,8 @@ def test_networks_that_diverge_are_left_out(diabetes, monkeypatch):
         result = original(specs, data, **options)
         result.diverged_at[1] = 5
         result.train_loss[1, 5:] = np.inf
-        result.networks[1].weights[1][:] = np.nan
+        networks = result.networks
+        networks.parameters[networks.starts[networks.slots[1]] :][: networks.starts[1]] = np.nan
         return result
 
     monkeypatch.setattr("ensemble.sklearn.regressor.train", train)

@@ -1,19 +1,9 @@
-"""Limits."""
+"""What is provably possible: floors that no network can pass, and networks that come close to them.
 
-from ensemble.limits.floors import (
-    Array,
-    constructive_bound,
-    constructive_bounds,
-    no_bias_floor,
-    noise_floor,
-    width_floor,
-)
+Higher rooms import from here; none of it loads SciPy or compiles anything before the first call.
+"""
 
-__all__ = [
-    "Array",
-    "constructive_bound",
-    "constructive_bounds",
-    "no_bias_floor",
-    "noise_floor",
-    "width_floor",
-]
+from ensemble.limits.built import constructive_bound, constructive_bounds
+from ensemble.limits.floors import no_bias_floor, noise_floor, width_floor
+
+__all__ = ["constructive_bound", "constructive_bounds", "no_bias_floor", "noise_floor", "width_floor"]

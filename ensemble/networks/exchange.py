@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.system import archive
+from ensemble.system import archive, memory
 from ensemble.system.extras import load_extra
 
 __all__ = ["load", "read_safetensors", "safetensors", "save", "state_of_module", "to_torch"]
@@ -93,10 +93,13 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[An
     Raises
     ------
     ValueError
-        The file is damaged (`archive.DamagedFileError`), or whole but with numbers of a dtype that NumPy lacks.
+        The file is damaged or larger than the memory (`archive.DamagedFileError`), or it is whole but its numbers
+        are of a dtype that NumPy lacks, such as bfloat16.
+    OSError
+        The file cannot be read.
     """
     library = safetensors()
-    content = Path(path).read_bytes()
+    content = archive.read_bytes(path, memory.available() or 2**34)
     try:
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])

@@ -1,6 +1,6 @@
 """Files of stacks: the flat buffer with the specs and scales, as `.npz` or safetensors, read without trust.
 
-`NetworkStack.save` and `.load` end here. Files of releases before 1.0 held four buffers, and load as well.
+`NetworkStack.save` and `.load` end here. Files of release 0.1 held four buffers, and load as well.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
 Made = TypeVar("Made")
 
-_FOUR = ("w1", "b1", "w2", "b2")  # the buffers of releases before 1.0
+_FOUR = ("w1", "b1", "w2", "b2")  # the buffers of release 0.1
 _COUNTS = ("n_inputs", "n_outputs")
 _KINDS = {
     "parameters": ("f", 1), **dict.fromkeys(_FOUR, ("f", 1)), "scale_*": ("f", 1), **dict.fromkeys(_COUNTS, ("i", 1)),
@@ -57,10 +57,14 @@ def write(
 def read(path: str | os.PathLike[str], make: Callable[[Specs, int, Mapping[str, Scale], Array, int], Made]) -> Made:
     """Return what `make` builds from a file's specs, D, scales, parameters and O; see `NetworkStack.load`."""
     _check_suffix(path)
+    arrays = archive.read(path, _KINDS) if Path(path).suffix == ".npz" else _read_safetensors(path)
     try:
-        arrays, columns = _read_npz(path) if Path(path).suffix == ".npz" else _read_safetensors(path)
-        specs = Specs(**columns)
-        n_inputs, n_outputs = (_count(arrays.pop(name, np.ones(1, dtype=np.int64)), name) for name in _COUNTS)
+        # a column that a later release brings is absent, and takes its default
+        specs = Specs(**{name: arrays.pop(f"spec_{name}") for name in COLUMNS if f"spec_{name}" in arrays})
+        n_inputs = _count(arrays.pop("n_inputs", np.zeros(0, dtype=np.int64)), "n_inputs")
+        n_outputs = _count(
+            arrays.pop("n_outputs", np.ones(1, dtype=np.int64)), "n_outputs"
+        )  # not in files of release 0.1
         scales = {
             name.removeprefix("scale_"): _scale(arrays.pop(name), name, n_inputs)
             for name in list(arrays) if name.startswith("scale_")
@@ -72,9 +76,7 @@ def read(path: str | os.PathLike[str], make: Callable[[Specs, int, Mapping[str, 
         else:
             raise ValueError(f"its arrays are {sorted(arrays)}")
         return make(specs, n_inputs, scales, parameters, n_outputs)
-    except archive.DamagedFileError:
-        raise
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise archive.DamagedFileError(f"{path} is damaged or no file of networks: {error}") from error
 
 
@@ -98,22 +100,17 @@ def _scale(values: NDArray[Any], name: str, n_inputs: int) -> Scale:
     return Scale(mean, std, float(y_mean), float(y_std))
 
 
-def _read_npz(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
-    arrays = archive.read(path, _KINDS)
-    return arrays, {name: arrays.pop(f"spec_{name}") for name in COLUMNS}
-
-
-def _read_safetensors(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
+def _read_safetensors(path: str | os.PathLike[str]) -> Arrays:
     arrays, words = exchange.read_safetensors(path)
     try:
         recorded = words.pop("sha256")
-        columns = {name: np.array(values) for name, values in json.loads(words["specs"]).items()}
+        columns = {f"spec_{name}": np.array(values) for name, values in json.loads(words["specs"]).items()}
         counts = {name: np.array([int(words[name])]) for name in _COUNTS if name in words}
     except Exception as error:  # a header may say anything
         raise archive.DamagedFileError(f"{path} is damaged or no file of networks: {error}") from error
     if recorded != _digest(arrays, words):
         raise archive.DamagedFileError(f"{path} is damaged or no file of networks: its SHA-256 does not match")
-    return arrays | counts, columns
+    return arrays | counts | columns
 
 
 def _digest(arrays: Mapping[str, NDArray[Any]], words: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,8 +19,11 @@ Array = NDArray[np.float64]
 Shapes = tuple[tuple[int, ...], ...]
 
 
-def shapes(width: int, hidden_layers: int, n_inputs: int, n_outputs: int) -> Shapes:
-    """Return the shapes of one network's parameters in their order: weights[0] (D, H), biases[0] (H,), and so on."""
+def shapes(width: Any, hidden_layers: int, n_inputs: int, n_outputs: int) -> Shapes:
+    """Return the shapes of one network's parameters in their order: weights[0] (D, H), biases[0] (H,), and so on.
+
+    `width` may also be an array, one width per network.
+    """
     units = [n_inputs, *[width] * hidden_layers, n_outputs]
     return tuple(shape for pair in itertools.pairwise(units) for shape in (pair, pair[1:]))
 
@@ -29,10 +33,12 @@ def sizes(width: ArrayLike, hidden_layers: ArrayLike, n_inputs: int, n_outputs: 
 
     As floats, exact below 2^53: no number in a hostile file overflows.
     """
-    pairs = np.stack(np.broadcast_arrays(width, hidden_layers), axis=-1)
-    kinds, which = np.unique(pairs.reshape(-1, 2), axis=0, return_inverse=True)
-    counts = [float(sum(math.prod(s) for s in shapes(h, depth, n_inputs, n_outputs))) for h, depth in kinds.tolist()]
-    return np.array(counts)[which].reshape(pairs.shape[:-1])
+    width, hidden_layers = np.broadcast_arrays(np.asarray(width, dtype=np.float64), hidden_layers)
+    counts = np.empty(width.shape)
+    for depth in np.unique(hidden_layers).tolist():
+        own = hidden_layers == depth
+        counts[own] = sum(math.prod(shape) for shape in shapes(width[own], depth, n_inputs, n_outputs))
+    return counts
 
 
 def weight_bytes(width: ArrayLike, n_inputs: int, hidden_layers: ArrayLike = 1, n_outputs: int = 1) -> Array:
@@ -57,7 +63,7 @@ def split(parameters: Array, layout: Shapes) -> tuple[tuple[Array, ...], tuple[A
 
 
 def joined(width: NDArray[np.int64], n_inputs: int, buffers: Sequence[Array]) -> Array:
-    """Return the flat buffer of models that releases before 1.0 kept in four: w1, b1, w2 and b2 of all models.
+    """Return the flat buffer of models that release 0.1 kept in four: w1, b1, w2 and b2 of all models.
 
     Parameters
     ----------
