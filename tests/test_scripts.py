@@ -276,31 +276,54 @@ def test_the_same_command_again_only_draws(tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     assert run([*TINY, "--target", "quadratic", "--out", out]) == 0
     assert "16 models trained in" in capsys.readouterr().out
-    first, record = (out / "summary.csv").read_bytes(), json.loads((out / "study.json").read_text())
-    monkeypatch.setattr(ensemble.store.run.Run, "commit", lambda *_: pytest.fail("trained again"))
+    first, said = (out / "summary.csv").read_bytes(), json.loads((out / "study.json").read_text())
+    monkeypatch.setattr(ensemble.store.chunks, "write", lambda *_: pytest.fail("trained again"))
     assert run([*TINY, "--target", "quadratic", "--out", out]) == 0
     assert (out / "summary.csv").read_bytes() == first
     assert f"16 models loaded from {out / 'run'}, none trained" in capsys.readouterr().out
     again = json.loads((out / "study.json").read_text())
-    assert {**again, "created": ""} == {**record, "created": ""}  # also how long the training took
-    assert run([*TINY, "--target", "quadratic", "--out", out, "--noise", "0.5"]) == 2
-    error = capsys.readouterr().err
-    assert "holds another run: other data (quadratic)" in error
-    assert "--fresh" in error
-    assert (out / "summary.csv").read_bytes() == first
+    assert {**again, "created": ""} == {**said, "created": ""}  # also how long the training took
 
 
-def test_fresh_starts_anew_and_more_seeds_are_added(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("change", "loaded", "trained"),
+    [
+        (["--noise", "0.5"], 0, 16),
+        (["--epochs", "12"], 0, 16),
+        (["--widths", "2", "3"], 8, 8),
+        (["--seeds", "3"], 16, 8),
+    ],
+)
+def test_the_same_command_with_another_setting_trains_what_is_new_and_loses_nothing(
+    change, loaded, trained, tmp_path, monkeypatch, capsys
+):
+    command = [*TINY, "--target", "quadratic", "--out", tmp_path]
+    assert run(command) == 0
+    first = (tmp_path / "summary.csv").read_bytes()
+    capsys.readouterr()
+    assert run([*command, *change]) == 0
+    out = capsys.readouterr().out
+    assert f"{trained} models trained in" in out
+    assert (f"{loaded} models loaded from" in out) == (loaded > 0)
+    monkeypatch.setattr(ensemble.store.chunks, "write", lambda *_: pytest.fail("trained again"))
+    assert run(command) == 0
+    assert (tmp_path / "summary.csv").read_bytes() == first
+
+
+def test_fresh_starts_again_and_more_or_fewer_seeds_are_taken_from_the_run(tmp_path):
     out = tmp_path / "out"
     one = ["--target", "quadratic", "--out", out]
     assert run([*TINY, *one]) == 0
     more = [value if value != "2" or TINY[i - 1] != "--seeds" else "3" for i, value in enumerate(TINY)]
     assert run([*more, *one]) == 0
     assert ensemble.load_result(out / "run").specs.seed.max() == 2
-    assert run([*TINY, *one]) == 2
-    assert "not among the specs" in capsys.readouterr().err
+    kept = len(list((out / "run" / "chunks").iterdir()))
+    assert run([*TINY, *one]) == 0  # fewer seeds: all are there, and none is lost
+    assert ensemble.load_result(out / "run").specs.seed.max() == 1
+    assert len(list((out / "run" / "chunks").iterdir())) == kept
     assert run([*TINY, *one, "--fresh"]) == 0
     assert ensemble.load_result(out / "run").specs.seed.max() == 1
+    assert len(list((out / "run" / "chunks").iterdir())) < kept
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -10,7 +10,6 @@ import io
 import json
 import math
 import os
-import platform
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,23 +19,17 @@ from typing import Any
 import numpy as np
 
 from ensemble.system import archive
-from ensemble.system.provenance import installed
 
 __all__ = [
     "csv_text",
     "json_text",
-    "machine",
     "plain",
     "prepare_folder",
     "safe_name",
     "said_before",
-    "versions",
 ]
 
 MOST_RECORD = 2**24  # bytes of a study.json
-
-# The packages whose version can change a number or a plot.
-PACKAGES = ("relu-ensemble", "numpy", "numba", "scipy", "matplotlib")
 
 
 def prepare_folder(folder: str | os.PathLike[str]) -> Path:
@@ -94,16 +87,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that make the numbers and the plots."""
-    return {"python": platform.python_version()} | installed(PACKAGES)
-
-
-def machine() -> dict[str, Any]:
-    """Return what a reader needs to judge the wall time: system, processor and cores."""
-    return {"system": platform.system(), "architecture": platform.machine(), "cores": os.cpu_count()}
 
 
 def safe_name(text: str) -> str:

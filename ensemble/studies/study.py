@@ -24,6 +24,7 @@ from ensemble.data import Dataset
 from ensemble.results import Result
 from ensemble.specs import Specs
 from ensemble.studies import files, page, save
+from ensemble.system.provenance import machine, versions
 
 if TYPE_CHECKING:
     from ensemble.plots import Figure
@@ -213,8 +214,8 @@ class Study(ABC):
             "training_seconds": round(self.training_seconds, 3),
             "data": {name: _describe(dataset) for name, dataset in self.datasets.items()},
             "notes": self.setup.notes,
-            "versions": files.versions(),
-            "machine": files.machine(),
+            "versions": versions("scipy", "matplotlib"),
+            "machine": machine(),
         }
 
     def page(self) -> str:
