@@ -188,7 +188,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                     k[j] = locate(x, w[j], b[j], k[j])
                     low[j], high[j] = table[k[j], 0], table[k[j], 1]
                 if segments:
-                    sort_units(h, k, order, 1)
+                    sort_units(h, k, order, gap)
 
             a0, a1, b0, b1 = 0.0, 0.0, 0.0, theta[3 * h] - y_mean
             for j in range(0, h - 1, 2):  # in two parts: one would wait for each addition in turn
