@@ -270,7 +270,7 @@ def test_a_state_that_cannot_be_saved(tmp_path, monkeypatch):
     monkeypatch.setattr(engines, "CALL_SECONDS", 0.0)
     specs = ensemble.grid(width=5, optimizer="adam", lr=0.02)
     expected = content(train(specs))
-    for n in range(9, 25):
+    for n in range(10, 26):
         with monkeypatch.context() as patch:
             Disk(patch, n)
             with pytest.raises(OSError, match="cannot be written") as caught:

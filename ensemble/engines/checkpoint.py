@@ -35,11 +35,13 @@ class Checkpoint:
     seconds: float
 
     def load(self) -> dict[str, NDArray[Any]] | None:
-        """Return what was saved last; None where there is nothing, or nothing intact: then the chunk starts anew."""
+        """Return what was saved last; None where there is nothing, or nothing intact: then it starts from 0."""
         try:
-            return archive.read(self.path, {"*": ("fib", -1)})
+            return archive.read(self.path, {"*": ("fib", -1)}, follow=False)
         except FileNotFoundError:
             return None
+        except archive.RefusedFileError:  # a link, or no file at all: not ours to replace
+            raise
         except archive.DamagedFileError as error:
             note(f"{error}; its model is trained from the start")
             return None
