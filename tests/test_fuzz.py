@@ -25,8 +25,7 @@ from stored import GOLDEN, chunk_files, content, make_data, train
 
 import ensemble
 from ensemble import store
-from ensemble.engines import Checkpoint, checkpoint
-from ensemble.engines import base as engines
+from ensemble.engines import Checkpoint, checkpoint, run_chunk
 from ensemble.store import chunks
 from ensemble.system import archive
 from ensemble.system.archive import DamagedFileError
@@ -48,7 +47,7 @@ class Victim:
         self.folder, self.trained = folder, []
         self.specs, self.data = ensemble.grid(width=[3, 4], optimizer=["gd", "adam"], lr=0.02), make_data()
         patch.setattr(planning, "_CHUNK_SECONDS", 1e-12)
-        patch.setattr(engines, "CALL_SECONDS", 0.0)
+        patch.setattr("ensemble.engines.compiled.CALL_SECONDS", 0.0)
         self.expected = content(train(self.specs, self.data))
         with patch.context() as all_states:
             all_states.setattr(checkpoint, "SECONDS", -1.0)
@@ -59,7 +58,6 @@ class Victim:
         for path in [last, *(path for path in states if path != newest)]:
             path.unlink()
         self.state = newest
-        run_chunk = engines.run_chunk
 
         def counted(specs, *rest):
             self.trained += [specs[i]._asdict() for i in range(len(specs))]

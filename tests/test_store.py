@@ -26,8 +26,7 @@ from stored import (
 
 import ensemble
 from ensemble import store
-from ensemble.engines import Checkpoint, checkpoint
-from ensemble.engines import base as engines
+from ensemble.engines import Checkpoint, checkpoint, chunk, run_chunk
 from ensemble.store import chunks, manifest
 from ensemble.store import run as open_run
 from ensemble.system import archive
@@ -44,7 +43,7 @@ every_engine = pytest.mark.parametrize(("engine", "d"), ENGINES)
 @pytest.fixture
 def trained(monkeypatch):
     """Count the models that are trained: the length of each chunk."""
-    lengths, run_chunk = [], engines.run_chunk
+    lengths = []
 
     def counted(specs, *rest):
         lengths.append(len(specs))
@@ -577,7 +576,7 @@ def dying_save(monkeypatch, after):
 def many_saves(monkeypatch):
     """Save the state of every chunk before every piece of work."""
     monkeypatch.setattr(checkpoint, "SECONDS", -1.0)
-    monkeypatch.setattr(engines, "CALL_SECONDS", 0.0)
+    monkeypatch.setattr("ensemble.engines.compiled.CALL_SECONDS", 0.0)
 
 
 @every_engine
@@ -658,12 +657,12 @@ def test_a_state_of_another_shape_starts_anew(engine, d, damage, tmp_path, monke
 def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
     """What the main thread gives up is saved if it is worth it."""
     monkeypatch.setattr(checkpoint, "SECONDS", 1e9)
-    monkeypatch.setattr(engines, "_WORTH_SAVING", 0.0)
+    monkeypatch.setattr(chunk, "_WORTH_SAVING", 0.0)
     specs, data = ensemble.grid(width=5), make_data()
     settings = make_settings(EPOCHS, None, None, "spline", True)
     place = Checkpoint(tmp_path / "state.npz", checkpoint.SECONDS)
     stop = threading.Event()
-    pauses, pause = [], engines.Run.pause
+    pauses, pause = [], chunk.Chunk.pause
 
     def stopping(self, number, more):
         pauses.append(number)
@@ -671,12 +670,12 @@ def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
             stop.set()
         pause(self, number, more)
 
-    monkeypatch.setattr(engines.Run, "pause", stopping)
-    with pytest.raises(engines.CancelledError):
-        engines.run_chunk(specs, data, settings, stop=stop, checkpoint=place)
-    expected = engines.run_chunk(specs, data, settings)
+    monkeypatch.setattr(chunk.Chunk, "pause", stopping)
+    with pytest.raises(chunk.CancelledError):
+        run_chunk(specs, data, settings, stop=stop, checkpoint=place)
+    expected = run_chunk(specs, data, settings)
     del pauses[:]
-    rows = engines.run_chunk(specs, data, settings, checkpoint=replace(place))
+    rows = run_chunk(specs, data, settings, checkpoint=replace(place))
     assert pauses[0] == 4
     np.testing.assert_array_equal(rows.train_loss, expected.train_loss)
     np.testing.assert_array_equal(rows.networks.parameters, expected.networks.parameters)

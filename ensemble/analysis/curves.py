@@ -67,6 +67,10 @@ class Curve:
     test_loss: Floats
     train_loss: Floats
 
+    def head(self, figure: str, measure: str) -> dict[str, Any]:
+        """Return the cells with which the curve's rows of `summary.csv` begin."""
+        return {"figure": figure, "data": self.data, **self.settings, "measure": measure}
+
     @cached_property
     def validation_median(self) -> Floats:
         """Median over seeds of the validation MSE, (W, L): what the learning rate is chosen by."""
@@ -211,7 +215,7 @@ def error_rows(figure: str, curve: Curve, measure: str = "test_loss") -> list[di
     errors = curve.fixed_errors if fixed else curve.train_errors if measure == "train_loss" else curve.errors
     lrs = [curve.fixed_lr] * len(curve.width) if fixed else curve.lr.tolist()
     n_seeds, (low, high) = len(curve.seeds), error_band(errors)[0]
-    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": measure}
+    head = curve.head(figure, measure)
     return [
         head
         | {"width": width, "lr": lrs[i], "seeds": n_seeds, "diverged": int(np.isinf(errors[i]).sum())}
@@ -233,7 +237,7 @@ def scaling_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
 
 def learning_rows(figure: str, curve: Curve, learning: LearningCurve) -> list[dict[str, Any]]:
     """Return the rows of `summary.csv` for one learning curve of `curve`."""
-    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": "test_loss"}
+    head = curve.head(figure, "test_loss")
     head |= {"width": learning.width, "lr": learning.lr, "seeds": learning.n_seeds, "diverged": learning.diverged}
     return [
         head | {"epoch": epoch} | dict(zip(QUARTILES, values, strict=True))
@@ -243,7 +247,7 @@ def learning_rows(figure: str, curve: Curve, learning: LearningCurve) -> list[di
 
 def map_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
     """Return the rows of `summary.csv` for a curve's map of validation error over learning rate and width."""
-    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": "val_loss"}
+    head = curve.head(figure, "val_loss")
     return [
         head
         | {"width": width, "lr": lr, "seeds": len(curve.seeds)}

@@ -1,4 +1,4 @@
-"""Where the parameters of networks lie in one flat buffer: the one place that knows their order and their shapes.
+"""Where the parameters of networks are in one flat buffer: the one place that knows their order and their shapes.
 
 A model's parameters are side by side: weights[0], biases[0], weights[1], biases[1], and so on, each row by row.
 """

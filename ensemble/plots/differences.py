@@ -1,4 +1,4 @@
-"""Displays of the bias ablation: error by arm, and what leaving a bias out costs."""
+"""The display of what leaving a bias out costs."""
 
 from __future__ import annotations
 
@@ -13,86 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from ensemble.analysis import Difference
-from ensemble.plots.curves import WidthCurveDisplay
-from ensemble.plots.fits import FitDisplay
-from ensemble.plots.style import (
-    COLOURS,
-    MARKERS,
-    NOTE_COLOUR,
-    STYLE,
-    axes_of,
-    ceiling_of,
-    draw_legend,
-    gaps,
-    log_width_axis,
-    tidy_log_axis,
-)
-from ensemble.statistics import FEW, FEWEST
-
-
-class BiasAblationDisplay:
-    """The bias ablation: error against width per arm, and the fit of each arm side by side.
-
-    Parameters
-    ----------
-    errors : WidthCurveDisplay
-        One curve per arm.
-    fits : sequence of FitDisplay
-        One per arm, in the same order; empty for several inputs.
-    noise_variance : float, optional
-        Drawn as a line with a legend entry: on |x| the arms lie on it, where words at the line would be covered.
-
-    Attributes
-    ----------
-    ax_, figure_ : Axes, Figure
-        Of the last plot.
-    lines_, bands_, seeds_, notes_
-        As in `WidthCurveDisplay`, after `plot`.
-    floor_ : Line2D or None
-        The variance of the data's noise, where it is known.
-    """
-
-    def __init__(
-        self, errors: WidthCurveDisplay, fits: Sequence[FitDisplay] = (), *, noise_variance: float | None = None
-    ) -> None:
-        self.errors = errors
-        self.fits = list(fits)
-        self.noise_variance = noise_variance
-
-    def plot(self, ax: Axes | None = None) -> BiasAblationDisplay:
-        """Draw error against width per arm into `ax` (default: a figure of its own) and return self."""
-        self.errors.plot(ax, legend=False)
-        self.ax_, self.figure_ = self.errors.ax_, self.errors.figure_
-        self.lines_, self.bands_ = self.errors.lines_, self.errors.bands_
-        self.seeds_, self.notes_ = self.errors.seeds_, self.errors.notes_
-        with matplotlib.rc_context(STYLE):
-            self.floor_: Line2D | None = None
-            if self.noise_variance:
-                self.floor_ = self.ax_.axhline(
-                    self.noise_variance, color=NOTE_COLOUR, linewidth=1, linestyle=":",
-                    label="noise variance: best in the mean",
-                )  # fmt: skip
-                self.ax_.set_ylim(bottom=min(self.noise_variance / 3, self.ax_.get_ylim()[0]))
-                self.ax_.set_yscale("log")  # ticks as for the shorter axis that was, made anew
-                tidy_log_axis(self.ax_)
-            # How many diverged is noted over each width: the legend may serve other panels too.
-            for line, curve in zip(self.lines_, self.errors.curves, strict=True):
-                line.set_label(curve.label)
-            more = [_key("", "3/16: that many seeds diverged")] if self.notes_ else []
-            draw_legend(self.ax_, len(self.errors.curves[0].seeds), None, self.errors.band_words_, more)
-        return self
-
-    def plot_fits(self, axes: Sequence[Axes]) -> BiasAblationDisplay:
-        """Draw the arms' fits into `axes`, one each, titled by arm and median test MSE, and return self."""
-        with matplotlib.rc_context(STYLE):
-            pairs = zip(self.errors.curves, self.fits, axes, strict=True)
-            for place, (curve, fit, ax) in enumerate(pairs):
-                fit.plot(ax, first_colour=place, legend=False)
-                ax.set_title(f"{curve.label}\nmedian test MSE {curve.quartiles[1, -1]:.2g}")
-                if place:
-                    ax.set_ylabel("")
-            self.ax_, self.figure_ = axes_of(axes[0])
-        return self
+from ensemble.plots import style
+from ensemble.statistics import FEWEST, few_note
 
 
 class PairedDifferenceDisplay:
@@ -121,25 +43,25 @@ class PairedDifferenceDisplay:
 
     def plot(self, ax: Axes | None = None) -> PairedDifferenceDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(STYLE):
-            self.ax_, self.figure_ = axes_of(ax)
-            log_width_axis(self.ax_, self.differences[0].arm.width)
+        with matplotlib.rc_context(style.STYLE):
+            self.ax_, self.figure_ = style.axes_of(ax)
+            style.log_width_axis(self.ax_, self.differences[0].arm.width)
             self.ax_.set_yscale("log")
             self.lines_: list[Line2D] = []
             self.bars_: list[LineCollection] = []
             self.marks_: list[Line2D] = []
             self.beyond_: list[Line2D] = []
-            ceiling = ceiling_of(
+            ceiling = style.ceiling_of(
                 *(each.ratio for each in self.differences), *(each.interval for each in self.differences)
             )
             for place, each in enumerate(self.differences, 1):
                 self._draw(place, each, ceiling)
-            self.ax_.axhline(1, color=NOTE_COLOUR, linewidth=1, linestyle=":")
+            self.ax_.axhline(1, color=style.NOTE_COLOUR, linewidth=1, linestyle=":")
             self.ax_.set_ylabel("test MSE / that with both biases")
             # Ratios are read as 0.1, 1, 10, and not as powers of ten.
             self.ax_.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             self.ax_.yaxis.set_minor_formatter(NullFormatter())
-            tidy_log_axis(self.ax_)
+            style.tidy_log_axis(self.ax_)
             kinds = []
             n_seeds = self.differences[0].comparisons[0].n
             if n_seeds >= FEWEST:
@@ -147,7 +69,7 @@ class PairedDifferenceDisplay:
             if self.beyond_:
                 kinds.append(_key(r"$\uparrow$", "beyond the axis: diverged", markersize=6))
             handles = [*self.ax_.get_legend_handles_labels()[0], *kinds]
-            few = " (few)" if n_seeds < FEW else ""
+            few = " (few)" * bool(few_note(n_seeds))
             title = (
                 f"median of ratios paired by seed, {n_seeds} seeds{few};\n"
                 "bar: uncertainty (95% interval of that median)"
@@ -159,8 +81,8 @@ class PairedDifferenceDisplay:
         ratio, (low, high) = each.ratio, each.interval
         # Set apart sideways, a little and evenly, so that bars at the same width do not hide each other.
         width = each.arm.width * (1.0 + 0.06 * (place - 2))
-        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-        shown = gaps(ratio, ceiling)
+        colour, marker = style.look(place)
+        shown = style.gaps(ratio, ceiling)
         # A bar is cut only where its end is 0 or infinity, because seeds diverged, or too far off for any axis.
         bottom = np.where(low > 0, np.maximum(low, shown / 1e6), shown / 30)
         top = np.minimum(high, ceiling)
@@ -184,4 +106,4 @@ class PairedDifferenceDisplay:
 
 def _key(marker: str, label: str, **kinds: Any) -> Line2D:
     """Return a legend entry for a kind of mark, whatever its arm's colour."""
-    return Line2D([], [], linestyle="", marker=marker, color=NOTE_COLOUR, label=label, **kinds)
+    return Line2D([], [], linestyle="", marker=marker, color=style.NOTE_COLOUR, label=label, **kinds)
