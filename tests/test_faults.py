@@ -40,6 +40,7 @@ def kill_specs():
 
 def kill_train(folder=None, log=None):
     """Train what is killed; `log` gets one byte per model that is begun."""
+
     def logged(specs, *rest):
         if log is not None:
             handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -268,7 +269,7 @@ def test_a_state_that_cannot_be_saved(tmp_path, monkeypatch):
     monkeypatch.setattr("ensemble.engines.compiled.CALL_SECONDS", 0.0)
     specs = ensemble.grid(width=5, optimizer="adam", lr=0.02)
     expected = content(train(specs))
-    for n in range(9, 25):
+    for n in range(10, 26):
         with monkeypatch.context() as patch:
             Disk(patch, n)
             with pytest.raises(OSError, match="cannot be written") as caught:

@@ -58,6 +58,7 @@ class Victim:
         for path in [last, *(path for path in states if path != newest)]:
             path.unlink()
         self.state = newest
+
         def counted(specs, *rest):
             self.trained += [specs[i]._asdict() for i in range(len(specs))]
             return run_chunk(specs, *rest)

@@ -233,14 +233,14 @@ def test_the_ablation_shows_a_curve_and_a_fit_per_arm(bias):
         assert f"{curve.quartiles[1, -1]:.2g}" in ax.get_title()
 
 
-def test_the_fit_report_has_the_mse_in_each_title(fit):
-    report = fit.figures()["report"]
+def test_the_fits_by_epoch_have_the_mse_in_each_title(fit):
+    drawn = fit.figures()["fits"]
     model = int(fit.curve().typical_models[0])
-    titles = [ax.get_title() for ax in report.axes]
+    titles = [ax.get_title() for ax in drawn.axes]
     expected = [f"epoch {e}: training MSE {fit.mse(model, e, 'train'):.3g}" for e in (0, 50, 60)]
     assert titles == [*expected, f"epoch 60: test MSE {fit.mse(model, 60, 'test'):.3g}"]
     x_test = fit.datasets["reciprocal_sine"].x_test[:, 0]
-    np.testing.assert_array_equal(report.axes[-1].collections[0].get_offsets()[:, 0], x_test)
+    np.testing.assert_array_equal(drawn.axes[-1].collections[0].get_offsets()[:, 0], x_test)
 
 
 def test_no_panel_of_any_figure_is_empty_or_unlabelled(width, bias, fit):
@@ -269,7 +269,7 @@ def texts_of(figure):
 
 def test_no_two_texts_of_a_summary_overlap(width, bias, fit):
     """Titles, labels, ticks, notes and legends, measured as drawn."""
-    for figure in (width.figures()["summary"], bias.figures()["summary"], fit.figures()["report"]):
+    for figure in (width.figures()["summary"], bias.figures()["summary"], fit.figures()["fits"]):
         with matplotlib.rc_context(plots.STYLE):
             canvas = FigureCanvasAgg(figure)
             canvas.draw()

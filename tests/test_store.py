@@ -683,22 +683,25 @@ def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
 
 # ---- R13: files of past releases ----
 
+RELEASES = pytest.mark.parametrize("golden", [GOLDEN, GOLDEN.with_name("run-v2")], ids=["version 1", "version 2"])
 
-def golden_run(folder=None):
-    """Train the run in `tests/data/run-v1`; with a folder, write it there (see the end of this file)."""
+
+def golden_run(folder=None, **more):
+    """Train the run in `tests/data/run-v1` and `run-v2`; with a folder, write it there."""
     x = np.linspace(-2, 2, 15)
     data = {
         "plain": ensemble.Dataset(x, x - x**2 / 2, x[3:6] + 0.05, x[3:6]),
         "scaled": ensemble.Dataset(10 + 3 * x, 5 - 2 * x**2, standardize=True),
     }
-    specs = ensemble.grid(width=[2, 3], optimizer=["gd", "adam"], lr=0.05, data=["plain", "scaled"])
+    specs = ensemble.grid(width=[2, 3], optimizer=["gd", "adam"], lr=0.05, data=["plain", "scaled"], **more)
     specs += ensemble.grid(width=3, lr=1e10, data="plain")
     return specs, ensemble.train(specs, data, epochs=20, record=[1, 7], snapshots=[7], progress=False, store=folder)
 
 
-def test_the_run_of_the_first_release_loads(tmp_path):
-    before = sorted(GOLDEN.rglob("*"))
-    loaded, (specs, fresh) = store.load_result(GOLDEN), golden_run()
+@RELEASES
+def test_the_run_of_a_past_release_loads(golden):
+    before = sorted(golden.rglob("*"))
+    loaded, (specs, fresh) = store.load_result(golden), golden_run()
     assert loaded.specs == specs
     assert loaded.epochs.tolist() == [0, 1, 7, 20]
     for name in ("train_loss", "test_loss"):
@@ -710,10 +713,10 @@ def test_the_run_of_the_first_release_loads(tmp_path):
                 np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
             np.testing.assert_allclose(one.predict([9.0, 11.0]), other.predict([9.0, 11.0]), rtol=1e-9)
     np.testing.assert_allclose(loaded.train_loss[:8, -1], GOLDEN_ERRORS, rtol=1e-9)
-    assert len(chunk_files(GOLDEN)) >= 2
-    found = store.verify(GOLDEN)
+    assert len(chunk_files(golden)) >= 2
+    found = store.verify(golden)
     assert (found.models, found.done, found.problems) == (9, 9, ())
-    assert sorted(GOLDEN.rglob("*")) == before  # reading writes nothing
+    assert sorted(golden.rglob("*")) == before  # reading writes nothing
 
 
 GOLDEN_ERRORS = [
@@ -728,9 +731,36 @@ GOLDEN_ERRORS = [
 ]
 
 
-def test_the_run_of_the_first_release_is_gone_on_with(tmp_path, trained):
-    folder = tmp_path / "run"
-    shutil.copytree(GOLDEN, folder)
+@RELEASES
+def test_the_run_of_a_past_release_is_gone_on_with(golden, tmp_path, trained):
+    folder = shutil.copytree(golden, tmp_path / "run")
+    files = {path.name for path in folder.rglob("*.*")}
     _, result = golden_run(folder)
     assert trained == []
-    assert content(result) == content(store.load_result(GOLDEN))
+    assert content(result) == content(store.load_result(golden))
+    assert {path.name for path in folder.rglob("*.*")} == files  # nothing to write
+
+
+@RELEASES
+@pytest.mark.parametrize("after", [None, 0, 2])
+def test_models_are_added_to_the_run_of_a_past_release(golden, after, tmp_path, trained, monkeypatch):
+    """As if by the release that wrote it, on the same machine; also where it ends while the files are renewed."""
+    folder = shutil.copytree(golden, tmp_path / "run")
+    table = manifest.load(folder)
+    made = next(chunk.made for _, chunk in chunks.scan(folder, table))
+    monkeypatch.setattr(chunks, "made_here", lambda: made)
+    if after is not None:
+        with monkeypatch.context() as patch:
+            dying(patch, after)
+            with pytest.raises(DeadError):
+                golden_run(folder, seed=[0, 1])
+    trained.clear()
+    specs, result = golden_run(folder, seed=[0, 1])
+    assert sum(trained) <= 8 and (specs.seed == 0).sum() == 9
+    old = np.flatnonzero(specs.seed == 0)
+    assert content(result[old]) == content(store.load_result(golden))
+    assert_sound(folder, len(specs))
+    assert list(folder.glob("specs-*")) == [] and len(manifest.load(folder).runs) == 2
+    trained.clear()
+    assert content(golden_run(folder)[1]) == content(store.load_result(golden))
+    assert trained == []

@@ -1,4 +1,4 @@
-"""Curves of error against width: the learning rate chosen on validation data, the error reported on test data.
+"""Curves of error against width: the learning rate chosen on validation data, the error taken on test data.
 
 Between a `Result` and the plots: `choose` turns the rows of a study into `Curve` objects, which the displays draw.
 """
@@ -38,14 +38,16 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Curve:
-    """Error against width for one kind of model: W widths, L learning rates, S seeds.
+    """Error against width for models that differ in nothing else but learning rate and seed.
+
+    W widths, L learning rates, S seeds.
 
     Attributes
     ----------
     data : str
         Name of the dataset.
     label : str
-        What kind of model this is, such as "adam".
+        What sets the models apart from those of other curves, such as "adam".
     settings : dict
         The spec columns that all its models share and that set it apart from the study's other curves.
     width, lr_grid, seeds : (W,) int, (L,) float, (S,) int

@@ -37,9 +37,11 @@ class Checkpoint:
     def load(self) -> dict[str, NDArray[Any]] | None:
         """Return what was saved last; None where there is nothing intact: then the chunk starts afresh."""
         try:
-            return archive.read(self.path, {"*": ("fib", -1)})
+            return archive.read(self.path, {"*": ("fib", -1)}, follow=False)
         except FileNotFoundError:
             return None
+        except archive.RefusedFileError:  # a link, or no file at all: not ours to replace
+            raise
         except archive.DamagedFileError as error:
             note(f"{error}; its model is trained from the start")
             return None

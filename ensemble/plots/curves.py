@@ -98,7 +98,9 @@ class WidthCurveDisplay:
                 self._draw_parameters(self.parameters_per_unit)
             if legend:
                 free_from = None if self.shared else self.noise_variance
-                style.draw_legend(self.ax_, len(self.curves[0].seeds), free_from, self.band_words_, more=self._kinds())
+                style.draw_legend(
+                    self.ax_, len(self.curves[0].seeds), free_from, self.band_words_, more=self._entries()
+                )
         return self
 
     def _draw(self, place: int, curve: Curve, ceiling: float) -> None:
@@ -133,19 +135,19 @@ class WidthCurveDisplay:
                 )
             )  # fmt: skip
 
-    def _kinds(self) -> list[Line2D]:
+    def _entries(self) -> list[Line2D]:
         """Return legend entries that say what dashed and dotted lines, and the notes of a shared legend, are."""
-        kinds = []
+        entries = []
         if self.fixed:
             tuned = int(self.curves[0].width[self.curves[0].middle])
             label = f"one learning rate for all, tuned at width {tuned}"
-            kinds.append(Line2D([], [], color=style.NOTE_COLOUR, linestyle=(0, (4, 2)), linewidth=1.1, label=label))
+            entries.append(Line2D([], [], color=style.NOTE_COLOUR, linestyle=(0, (4, 2)), linewidth=1.1, label=label))
         if self.mean_predictions:
             label = "mean of all seeds' predictions"
-            kinds.append(Line2D([], [], color=style.NOTE_COLOUR, linestyle=(0, (1, 1)), linewidth=1.6, label=label))
+            entries.append(Line2D([], [], color=style.NOTE_COLOUR, linestyle=(0, (1, 1)), linewidth=1.6, label=label))
         if self.shared and self.notes_:
-            kinds.append(Line2D([], [], linestyle="", label="3/16: that many seeds diverged"))
-        return kinds
+            entries.append(Line2D([], [], linestyle="", label="3/16: that many seeds diverged"))
+        return entries
 
     def _draw_parameters(self, per_unit: int) -> None:
         def parameters(widths: Any) -> Any:

@@ -62,13 +62,13 @@ class PairedDifferenceDisplay:
             self.ax_.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             self.ax_.yaxis.set_minor_formatter(NullFormatter())
             style.tidy_log_axis(self.ax_)
-            kinds = []
+            marks = []
             n_seeds = self.differences[0].comparisons[0].n
             if n_seeds >= FEWEST:
-                kinds.append(_key("o", "differs from 1 (signed rank, Holm)", markersize=9, markerfacecolor="none"))
+                marks.append(_key("o", "differs from 1 (signed rank, Holm)", markersize=9, markerfacecolor="none"))
             if self.beyond_:
-                kinds.append(_key(r"$\uparrow$", "beyond the axis: diverged", markersize=6))
-            handles = [*self.ax_.get_legend_handles_labels()[0], *kinds]
+                marks.append(_key(r"$\uparrow$", "beyond the axis: diverged", markersize=6))
+            handles = [*self.ax_.get_legend_handles_labels()[0], *marks]
             few = " (few)" * bool(few_note(n_seeds))
             title = (
                 f"median of ratios paired by seed, {n_seeds} seeds{few};\n"
@@ -104,6 +104,6 @@ class PairedDifferenceDisplay:
                 )  # fmt: skip
 
 
-def _key(marker: str, label: str, **kinds: Any) -> Line2D:
-    """Return a legend entry for a kind of mark, whatever its arm's colour."""
-    return Line2D([], [], linestyle="", marker=marker, color=style.NOTE_COLOUR, label=label, **kinds)
+def _key(marker: str, label: str, **look: Any) -> Line2D:
+    """Return a legend entry for a mark that several arms have, each in its colour."""
+    return Line2D([], [], linestyle="", marker=marker, color=style.NOTE_COLOUR, label=label, **look)

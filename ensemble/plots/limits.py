@@ -35,7 +35,7 @@ class LimitDisplay:
     lines_ : list of Line2D
         Median over seeds, one per curve.
     floor_ : PolyCollection
-        What lies below the width floor.
+        The area below the width floor.
     built_ : list of Line2D
         The networks that exist; empty where none were built.
     no_bias_ : list of Line2D

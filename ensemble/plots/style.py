@@ -159,7 +159,7 @@ def panel_shape(count: int) -> tuple[float, float]:
 
 
 def axes_of(ax: Axes | None) -> tuple[Axes, Figure]:
-    """Return `ax`, or the axes of a new figure, with the figure it stands in."""
+    """Return `ax`, or the axes of a new figure, with its figure."""
     if ax is None:
         ax = Figure(figsize=(6.4, 4.4), layout="constrained").subplots()
     figure = ax.get_figure(root=True)

@@ -39,7 +39,7 @@ def bias_figures(study: BiasStudy, optimizer: str) -> dict[str, Figure]:
     after = f"after {study.setup.epochs} epochs of {optimizer}"
     chosen = "best learning rate per width and arm"
     then = (", " if len(names) > 1 else ",\n").join([after, chosen])  # a single panel is too narrow for one line
-    # The panel whose legend serves all: one that has every kind of mark, where some seeds diverged.
+    # The panel whose legend serves all: one that has every mark, where some seeds diverged.
     lost = [any(curve.diverged.any() for curve in study.curves(name, optimizer)) for name in names]
     ratios = [np.array([each.ratio for each in study.differences(name, optimizer)]) for name in names]
     noted, beyond = int(np.argmax(lost)), int(np.argmax([(~np.isfinite(each) | (each == 0)).any() for each in ratios]))
