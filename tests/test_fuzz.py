@@ -123,7 +123,7 @@ def cut(draw, whole):
 
 @pytest.mark.jit_heavy
 @pytest.mark.parametrize("damage", [flipped, cut])
-@pytest.mark.parametrize("cases", [60, pytest.param(1000, marks=slow)])
+@pytest.mark.parametrize("cases", [24, pytest.param(1000, marks=slow)])
 def test_a_damaged_file_is_found_or_harmless(damage, cases, tmp_path, monkeypatch, capsys):
     victim = Victim(tmp_path / "run", monkeypatch)
     copy = shutil.copytree(victim.folder, tmp_path / "copy")
@@ -617,7 +617,7 @@ def read_only(array):
     return array
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(st.data())
 def test_training_is_what_plain_loops_do(data):
     train_as_plain_loops_do(data)
