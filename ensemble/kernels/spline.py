@@ -110,7 +110,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
     x, u, t, guide, lowest, per_x = train
     k, low, high, order, moved, slope, intercept, before_r, before_ru = work[:9]
     g, scale, jump_a, jump_b, sums_r, sums_ru = work[9:]
-    column = history.column
+    column, parts, errors = history.column, (train, test, val), (history.train, history.test, history.val)
     n = x.size
     c, leftmost = 2.0 / n, table[1, 0]
     for m in range(span.first_model, span.last_model):
@@ -132,23 +132,18 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
             k[j] = locate(x, w[j], b[j], guess(guide, lowest, per_x, w[j], b[j]))
             low[j], high[j], order[j] = table[k[j], 0], table[k[j], 1], j
         segments = h <= segment_width
-        if segments:
-            sort_units(h, k, order, h)
+        gap = h  # nothing is sorted yet
         for epoch in range(span.first_epoch, span.last_epoch + 1):
             at = column[epoch]
             if at >= 0 and (epoch < span.last_epoch or epoch == column.size - 1):
-                error = evaluate(train, x_mean, y_mean, w, b, v, theta[3 * h], jump_a, jump_b)
-                if not error < np.inf:
+                for i in range(3):
+                    if parts[i].x.size and (i == 0 or history.train[m, at] < np.inf):
+                        error = evaluate(parts[i], x_mean, y_mean, w, b, v, theta[3 * h], jump_a, jump_b)
+                        # A NaN becomes +inf: a diverged error is infinitely bad, not unknown.
+                        errors[i][m, at] = error if error <= np.inf else np.inf
+                if not history.train[m, at] < np.inf:
                     history.diverged_at[m] = epoch
                     break
-                history.train[m, at] = error
-                # A NaN becomes +inf: a diverged error is infinitely bad, not unknown.
-                if test.x.size:
-                    error = evaluate(test, x_mean, y_mean, w, b, v, theta[3 * h], jump_a, jump_b)
-                    history.test[m, at] = error if error <= np.inf else np.inf
-                if val.x.size:
-                    error = evaluate(val, x_mean, y_mean, w, b, v, theta[3 * h], jump_a, jump_b)
-                    history.val[m, at] = error if error <= np.inf else np.inf
             if epoch == span.last_epoch:
                 break
 
@@ -187,8 +182,9 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                     j = moved[i]
                     k[j] = locate(x, w[j], b[j], k[j])
                     low[j], high[j] = table[k[j], 0], table[k[j], 1]
-                if segments:
-                    sort_units(h, k, order, 1)
+            if segments and (count > 0 or gap > 1):
+                sort_units(h, k, order, gap)
+                gap = 1
 
             a0, a1, b0, b1 = 0.0, 0.0, 0.0, theta[3 * h] - y_mean
             for j in range(0, h - 1, 2):  # in two parts: one would wait for each addition in turn

@@ -220,7 +220,9 @@ class Study(ABC):
 
     def page(self) -> str:
         """Return the study as one interactive HTML page (extra ``report``)."""
-        return page.page(self.about(), self.summary_rows(), self.result, self.datasets, self.panels(), self.bounds)
+        return page.page(
+            page.Shown(self.about(), self.summary_rows(), self.result, self.datasets, self.panels(), self.bounds)
+        )
 
     def save(self, out: str | Path, formats: Sequence[str] = ("png",)) -> list[Path]:
         """Write the plots, the tables as CSV, the page where its extra is installed and, last, `study.json`.
