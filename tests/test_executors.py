@@ -79,7 +79,7 @@ class Dying(ProcessPoolExecutor):
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_killed_worker_process_ends_in_a_clear_error_and_the_store_keeps_the_rest(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_WINDOW", 1)  # so that the chunks before are done and kept
+    monkeypatch.setattr(training, "WINDOW", 1)  # so that the chunks before are done and kept
     executor = Dying(1, mp_context=multiprocessing.get_context("spawn"))
     with executor, pytest.raises(BrokenProcessPool, match="BrokenProcessPool") as error:
         ensemble.train(some_specs(), small_data(), epochs=EPOCHS, executor=executor, store=tmp_path)
@@ -111,7 +111,7 @@ class Last(training.Executor):
 def test_what_came_back_beside_an_error_is_kept(tmp_path):
     with pytest.raises(BrokenExecutor, match="finished chunks are kept"):
         ensemble.train(some_specs(), small_data(), epochs=EPOCHS, executor=Last(3), store=tmp_path)
-    assert len(list((tmp_path / "chunks").iterdir())) == min(training._WINDOW, len(_chunks())) - 1
+    assert len(list((tmp_path / "chunks").iterdir())) == min(training.WINDOW, len(_chunks())) - 1
 
 
 def _chunks():

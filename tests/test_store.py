@@ -165,7 +165,7 @@ def test_alone_permuted_in_any_chunks_and_threads(engine, d, tmp_path, monkeypat
     for threads in (1, 2, 4):
         folder = tmp_path / f"threads {threads}"
         assert content(train(specs[order], data, engine=engine, threads=threads, store=folder)) != expected
-        monkeypatch.setattr(planning, "_CHUNKS_PER_RUN", threads)
+        monkeypatch.setattr(planning, "CHUNKS_PER_RUN", threads)
         assert content(train(specs, data, engine=engine, threads=threads, store=folder)) == expected
     folder = tmp_path / "one by one"
     for i in order:
@@ -416,7 +416,7 @@ def test_only_so_many_requests_are_remembered(tmp_path, monkeypatch, trained):
 )
 def test_a_read_error_ends_the_run_and_deletes_nothing(kind, number, tmp_path, monkeypatch, many_saves):
     specs = ensemble.grid(width=[3, 4, 5], optimizer="adam", lr=0.02)
-    monkeypatch.setattr(planning, "_CHUNK_SECONDS", 1e-12)
+    monkeypatch.setattr(planning, "CHUNK_SECONDS", 1e-12)
     expected = content(train(specs))
     with monkeypatch.context() as patch:
         dying_save(patch, 20)
@@ -589,7 +589,7 @@ def test_a_long_model_goes_on_from_its_state(engine, d, chunks, after, tmp_path,
     specs = ensemble.grid(width=[5, 3], optimizer=["adam", "momentum"], lr=0.02)
     specs += ensemble.grid(width=4, lr=[1e10, 0.01])  # one diverges
     options = {"engine": engine, "snapshots": [2, 5, EPOCHS], "threads": 1}
-    monkeypatch.setattr(planning, "_CHUNKS_PER_RUN", chunks)
+    monkeypatch.setattr(planning, "CHUNKS_PER_RUN", chunks)
     with np.errstate(all="ignore"):
         expected = content(train(specs, make_data(d), **options))
         saves = dying_save(monkeypatch, after)
@@ -661,7 +661,7 @@ def test_a_state_of_another_shape_starts_again(engine, d, damage, tmp_path, monk
 def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
     """What the main thread gives up is saved if it is worth it."""
     monkeypatch.setattr(checkpoint, "SECONDS", 1e9)
-    monkeypatch.setattr(chunk, "_WORTH_SAVING", 0.0)
+    monkeypatch.setattr(chunk, "WORTH_SAVING", 0.0)
     specs, data = ensemble.grid(width=5), make_data()
     settings = make_settings(EPOCHS, None, None, "spline", True)
     place = Checkpoint(tmp_path / "state.npz", checkpoint.SECONDS)
