@@ -390,7 +390,7 @@ def test_the_derivatives_of_a_fit_are_those_of_its_residuals_along_what_coeffici
     problem = problem_of(x, y, True)
     sign, kinks = np.array([1.0, -1.0, 1.0]), np.array([-0.503, 0.107, 0.411])
     fit = built._Fit(problem, sign, kinks, True)
-    gradient = fit.derivatives(kinks).T @ fit.residuals(kinks)
+    gradient = fit.derivatives(kinks) @ fit.residuals(kinks)
     for j in range(3):
         step = 1e-6 * np.eye(3)[j]
         up, down = (float(np.sum(fit.residuals(kinks + way * step) ** 2)) for way in (1, -1))

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from ensemble.analysis import Curve, LearningCurve
@@ -160,7 +160,7 @@ class WidthCurveDisplay:
         ticks = [tick * per_unit for tick in self.ax_.get_xticks()]
         second.xaxis.set_major_locator(FixedLocator(ticks))
         second.xaxis.set_minor_locator(NullLocator())
-        second.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        second.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         second.set_xlabel("parameters")
 
 

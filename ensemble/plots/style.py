@@ -11,10 +11,11 @@ import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from ensemble.analysis import Curve
@@ -73,9 +74,23 @@ def render(figure: Figure, suffix: str, configuration: str = "") -> bytes:
         stamp |= {{"png": "Configuration", "svg": "Identifier", "pdf": "Keywords"}[suffix]: configuration}
     content = io.BytesIO()
     with matplotlib.rc_context(STYLE):
+        _lay_out(figure)
         figure.savefig(content, format=suffix, metadata=stamp)
-    figure.set_layout_engine("none")  # laid out once: a second time would move everything by a hair
     return content.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place everything, once for all formats: a second time would move it by a hair.
+
+    `savefig` would draw the whole figure before, only to have it placed.
+    """
+    engine, dpi = figure.get_layout_engine(), figure.dpi
+    if engine is not None:
+        FigureCanvasAgg(figure)
+        figure.dpi = STYLE["savefig.dpi"]
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+        figure.dpi = dpi
 
 
 def show(figures: Mapping[str, Figure]) -> None:
@@ -191,7 +206,7 @@ def log_width_axis(ax: Axes, widths: NDArray[np.int64]) -> None:
     ticks = powers[:: -(-len(powers) // 8)] if len(powers) > 1 else sorted({low, high})
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.set_xlim(low / 1.25, high * 1.25)
     ax.set_xlabel("width (hidden units)")
 
@@ -203,7 +218,7 @@ def tidy_log_axis(ax: Axes) -> None:
         ax.yaxis.set_minor_locator(NullLocator())
     elif high < 30 * low:
         for formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
-            formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+            formatter(StrMethodFormatter("{x:.3g}"))
         if high > 3 * low:  # a label at each minor tick would be one too many
             ax.yaxis.set_minor_formatter(NullFormatter())
             ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -215,7 +230,7 @@ def epoch_axis(ax: Axes, last: int) -> None:
     powers = [10**power for power in range(9) if 10**power <= last]
     ax.xaxis.set_major_locator(FixedLocator([0, *powers]))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.set_xlim(0, max(last, 1))
     ax.set_xlabel("epoch (full-batch steps)")
 
