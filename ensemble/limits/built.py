@@ -246,7 +246,8 @@ def _ranked_sides(problem: Problem, free: _Units, output_bias: bool, rng: np.ran
     root = np.sqrt(problem.points.weight)
     rows = root * np.concatenate([units, moves, np.ones((1, len(root)))])
     rows /= _norms(rows)[:, None]
-    gram = np.einsum("ig,jg->ij", rows, rows) + np.diag(np.repeat([1e-9, 1e-3, 1e-9], [2 * h, 2 * h, 1]))  # no far moves
+    gram = np.einsum("ig,jg->ij", rows, rows)
+    gram += np.diag(np.repeat([1e-9, 1e-3, 1e-9], [2 * h, 2 * h, 1]))  # no far moves
     target = np.einsum("ig,g->i", rows, root * problem.points.y)
     unit = np.where(right, 0, h) + np.arange(h)
     chosen = np.hstack([unit, unit + 2 * h, np.full((len(unit), int(output_bias)), 4 * h)])

@@ -12,6 +12,8 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -73,24 +75,30 @@ def render(figure: Figure, suffix: str, configuration: str = "") -> bytes:
     if configuration:
         stamp |= {{"png": "Configuration", "svg": "Identifier", "pdf": "Keywords"}[suffix]: configuration}
     content = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
-        _lay_out(figure)
-        figure.savefig(content, format=suffix, metadata=stamp)
+    dpi = figure.dpi
+    try:
+        figure.dpi = STYLE["savefig.dpi"]
+        with matplotlib.rc_context(STYLE):
+            _lay_out(figure)
+            # `figure.savefig` would draw everything twice, the first time for the layout alone.
+            if suffix == "png":
+                FigureCanvasAgg(figure).print_png(content, metadata=stamp)
+            elif suffix == "svg":
+                FigureCanvasSVG(figure).print_svg(content, metadata=stamp)
+            else:
+                FigureCanvasPdf(figure).print_pdf(content, metadata=stamp)
+    finally:
+        figure.dpi = dpi
     return content.getvalue()
 
 
 def _lay_out(figure: Figure) -> None:
-    """Place everything, once for all formats: a second time would move it by a hair.
-
-    `savefig` would draw the whole figure before, only to have it placed.
-    """
-    engine, dpi = figure.get_layout_engine(), figure.dpi
+    """Place everything, once for all formats: a second time would move it by a hair."""
+    engine = figure.get_layout_engine()
     if engine is not None:
         FigureCanvasAgg(figure)
-        figure.dpi = STYLE["savefig.dpi"]
         engine.execute(figure)
         figure.set_layout_engine("none")
-        figure.dpi = dpi
 
 
 def show(figures: Mapping[str, Figure]) -> None:
