@@ -17,5 +17,10 @@ def test_many_generators_are_those_of_their_seeds(purpose):
         assert generator.integers(2**31, dtype=np.int32) == alone.integers(2**31, dtype=np.int32)  # half a word is kept
 
 
+def test_few_generators_are_those_of_their_seeds():
+    for seed, generator in zip(SEEDS, streams.generators(np.array(SEEDS), streams.WEIGHTS), strict=True):
+        assert generator.random() == streams.generator(seed, streams.WEIGHTS).random()
+
+
 def test_no_seeds_make_no_generators():
     assert list(streams.generators(np.empty(0, np.int64), streams.WEIGHTS)) == []

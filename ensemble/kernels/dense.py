@@ -57,7 +57,7 @@ ONE, EIGHT = (0,), (0,) * GROUP
 #                                           lanes beyond H are zero, and every rule of updates leaves them so
 # scratch (2 BLOCK LANES,)                  pre-activations of one strip; p before its lanes are added up
 # masks (S BLOCK,)                          which units of a strip are active on which sample of the block
-# terms (BLOCK (d + 1),)                    group after group, dp x_i; dp stands in the first group, before x_0
+# terms (BLOCK (d + 1),)                    group after group, dp x_i; dp is in the first group, before x_0
 LANE_SUMS = BLOCK * LANES  # where the second half of scratch begins
 
 

@@ -64,7 +64,8 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
     work = Work(
         k, low, high, order, moved, slope, intercept, before_r, before_ru, g, scale, jump_a, jump_b, sums_r, sums_ru
     )
-    train_models(samples, models, rules, history, span, work)
+    with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
+        train_models(samples, models, rules, history, span, work)
 
 
 @inner
@@ -153,7 +154,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                 falls = wj < 0.0
                 right = ((wj * high[j] + bj > 0.0) == falls) & (k[j] < n)  # without a slope x = inf may be left, too
                 left = (wj * low[j] + bj > 0.0) != falls
-                k[j] += right - left
+                k[j] += (1 if right else 0) - (1 if left else 0)
                 moved[j] = right | left
                 count += right | left
                 starts_on = falls & (wj * leftmost + bj > 0.0)

@@ -20,6 +20,8 @@ __all__ = [
 
 Words = NDArray[np.uint32]
 
+_FEW = 30  # seeds: hashing fewer at once costs more than one by one
+
 # First entries of SeedSequence's spawn keys. A number is never used twice and never changed: files and figures depend
 # on it.
 WEIGHTS = 0  # initial weights of the first and the output layer
@@ -63,6 +65,9 @@ def generators(seeds: NDArray[np.int64], *purpose: int) -> Iterator[np.random.Ge
     *purpose : int
         As for `generator`, each below 2^32.
     """
+    if len(seeds) < _FEW:
+        yield from (generator(int(seed), *purpose) for seed in seeds)
+        return
     shared = generator(0, *purpose)
     state: dict[str, Any] = dict(shared.bit_generator.state)
     for key in _philox_keys(np.asarray(seeds).astype(np.uint64), purpose):
