@@ -22,6 +22,7 @@ _EFFORT = 100_000_000  # of a search for one width, in samples x kinks^2 per eva
 _SIDES = 512  # combinations of sides that are ranked: all of them up to 9 units
 _POLISHED = 32  # of them, the best, are fitted
 _RIDGE = 1e-14  # relative: keeps kinks that coincide from dividing by zero
+_DAMPING = 1e-3  # at first, of a step's own scale
 _REACH = 50.0  # how far a kink may go, in half ranges of x: from there a unit is a line, and nearly a constant
 
 
@@ -118,7 +119,7 @@ class _Units(NamedTuple):
 
 
 class _Fit:
-    """The least squares over the first kinks of units with given sides, for `scipy.optimize.leastsq`.
+    """The least squares over the first kinks of units with given sides.
 
     For each place of the kinks the coefficients are the best ones, so only the kinks are unknown. Units are rows,
     (H, G): sums over the points then run along memory.
@@ -128,15 +129,12 @@ class _Fit:
         self.problem, self.sign, self.kinks, self.output_bias = problem, sign, kinks.copy(), output_bias
         self.root = np.sqrt(problem.points.weight)
         self.target = self.root * problem.points.y
-        self.moved = np.array([np.nan])  # where the rest was evaluated
-        self.c = self.r = self.jacobian = np.empty(0)
+        self.c = self.r = np.empty(0)
 
-    def evaluate(self, moved: Array) -> None:
-        if np.array_equal(moved, self.moved):  # asked for the residuals, then for their Jacobian
-            return
-        self.moved = moved.copy()
+    def evaluate(self, moved: Array) -> tuple[Array, Array]:
+        """Put the first kinks there and return the residuals (G,) and their derivatives (H, G)."""
         h = len(moved)
-        self.kinks[:h] = np.minimum(np.maximum(moved, -_REACH), _REACH)
+        self.kinks[:h] = moved
         units = self.root * _units(self.problem, self.sign, self.kinks, self.output_bias)
         norms = _norms(units)
         n = len(norms)
@@ -152,7 +150,39 @@ class _Fit:
         c = solved[:, 0] + np.linalg.solve(normal, missing)
         self.c = c / norms
         self.r = np.einsum("i,ig->g", c, basis) - self.target
-        self.jacobian = (moves - fitted[1:]) * (-self.sign[:h] * self.c[:h])[:, None]
+        return self.r, (moves - fitted[1:]) * (-self.sign[:h] * self.c[:h])[:, None]
+
+    def move(self, moved: Array, evaluations: int, ftol: float) -> None:
+        """Move the kinks to where the sum of squares is least, by Levenberg-Marquardt.
+
+        The damping follows Nielsen (1999, "Damping parameter in Marquardt's method"). SciPy's `leastsq` reads memory
+        that it never wrote where a unit is dead, so that two runs differ.
+        """
+        r, jacobian = self.evaluate(moved)
+        cost, damping, growth = float(r @ r), _DAMPING, 2.0
+        scale = np.zeros(len(moved))
+        for _ in range(evaluations - 1):
+            normal, gradient = np.einsum("ig,jg->ij", jacobian, jacobian), np.einsum("ig,g->i", jacobian, r)
+            scale = np.maximum(scale, normal.diagonal())
+            damped = scale + scale.max() * _RIDGE + 1e-300  # a dead unit's kink moves nothing
+            step = np.linalg.solve(normal + damping * np.diag(damped), -gradient)
+            trial = np.minimum(np.maximum(moved + step, -_REACH), _REACH)
+            r_there, jacobian_there = self.evaluate(trial)
+            there = float(r_there @ r_there)
+            expected = float(step @ (damping * damped * step - gradient))
+            if there < cost:
+                gained = cost - there
+                damping *= max(0.1, 1.0 - (2.0 * gained / expected - 1.0) ** 3) if expected > 0.0 else 1.0
+                growth = 2.0
+                moved, r, jacobian, cost = trial, r_there, jacobian_there, there
+                if max(gained, expected) <= ftol * cost:
+                    return
+            else:
+                if expected <= ftol * cost:
+                    break
+                damping, growth = damping * growth, growth * 2.0
+        if not np.array_equal(self.kinks[: len(moved)], moved):
+            self.evaluate(moved)
 
     def units(self) -> _Units:
         h = len(self.kinks)
@@ -160,29 +190,13 @@ class _Fit:
         values = (self.r + self.target) / self.root
         return _Units(self.sign, self.kinks, self.c[:h], d, float(self.r @ self.r), values)
 
-    def residuals(self, moved: Array) -> Array:
-        self.evaluate(moved)
-        return self.r
-
-    def derivatives(self, moved: Array) -> Array:
-        """Return the derivatives of the residuals, (H, G)."""
-        self.evaluate(moved)
-        return self.jacobian
-
 
 def _fit(problem: Problem, sign: Array, kinks: Array, output_bias: bool, evaluations: int, fixed: int = 0) -> _Units:
     """Return the units after so many evaluations; the last `fixed` kinks do not move."""
-    from scipy.optimize import leastsq
-
     fit = _Fit(problem, sign, kinks, output_bias)
     moved = kinks[: len(kinks) - fixed]
-    ftol = 1e-6 if evaluations > 50 else 1e-4  # a start need not be polished
-    if evaluations > 1 and 0 < len(moved) <= len(fit.root):
-        moved = leastsq(
-            fit.residuals, moved, Dfun=fit.derivatives, col_deriv=True, full_output=True, maxfev=evaluations,
-            ftol=ftol, xtol=1e-10, gtol=1e-12,
-        )[0]  # fmt: skip
-    fit.evaluate(moved)
+    # a start need not be polished
+    fit.move(moved, evaluations if 0 < len(moved) <= len(fit.root) else 1, 1e-6 if evaluations > 50 else 1e-4)
     return fit.units()
 
 
@@ -197,7 +211,7 @@ def _search(problem: Problem, pieces: Pieces, width: int, output_bias: bool, rng
     if width >= len(ends):
         inner = _free_fits(problem, pieces, width - len(ends), evaluations)[0].kinks[:-2]
         tried.append((np.append(np.ones(len(inner)), ends), np.append(inner, -ends)))
-    polished = min(_POLISHED, evaluations // 60)
+    polished = min(_POLISHED, evaluations // 50)
     if polished >= 4 or not tried:
         for free in _free_fits(problem, pieces, width, evaluations)[:2]:
             tried += [(sign, free.kinks[:width]) for sign in _ranked_sides(problem, free, output_bias, rng)[:polished]]

@@ -28,7 +28,8 @@ from ensemble.statistics import Errorbar, error_band, few_note, quartiles
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 1, 1, 1, 1, 1)), (0, (3, 3)))
-FORMATS = ("png", "svg", "pdf")
+_CANVASES: dict[str, Any] = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}
+FORMATS = tuple(_CANVASES)
 DECADES = 10  # of an error axis, at most
 DATA_COLOUR, NOTE_COLOUR = "0.55", "0.25"
 
@@ -81,12 +82,7 @@ def render(figure: Figure, suffix: str, configuration: str = "") -> bytes:
         with matplotlib.rc_context(STYLE):
             _lay_out(figure)
             # `figure.savefig` would draw everything twice, the first time for the layout alone.
-            if suffix == "png":
-                FigureCanvasAgg(figure).print_png(content, metadata=stamp)
-            elif suffix == "svg":
-                FigureCanvasSVG(figure).print_svg(content, metadata=stamp)
-            else:
-                FigureCanvasPdf(figure).print_pdf(content, metadata=stamp)
+            getattr(_CANVASES[suffix](figure), f"print_{suffix}")(content, metadata=stamp)
     finally:
         figure.dpi = dpi
     return content.getvalue()

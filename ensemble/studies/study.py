@@ -98,7 +98,8 @@ class Setup(Generic[AnyStudy]):
         """Train all models in one pass and return the study; arguments and errors are those of `ensemble.train`."""
         start = time.perf_counter()
         result = self.train(threads=threads, progress=progress, store=store, executor=executor)
-        return self.study(self, result, time.perf_counter() - start if result.trained else 0.0)
+        seconds = time.perf_counter() - start if result.trained else 0.0
+        return self.study(self, result, seconds, None if store is None else Path(store))
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,14 @@ class Study(ABC):
         Of all models, in the order of the specs.
     training_seconds : float
         Wall time of the training pass; 0 where every model came from a run folder.
+    folder : Path, optional
+        The run folder, where what is possible on the data is kept too.
     """
 
     setup: Setup[Any]
     result: Result
     training_seconds: float
+    folder: Path | None = None
 
     name = "study"
 
