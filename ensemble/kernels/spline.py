@@ -64,9 +64,7 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
 
 
 @inner
-def evaluate(
-    part: Part, k_train: Places, x_mean: float, y_mean: float, h: int, theta: Array, jumps: Array
-) -> float:
+def evaluate(part: Part, k_train: Places, x_mean: float, y_mean: float, h: int, theta: Array, jumps: Array) -> float:
     """Return the mean squared error of one model on one part of the data, O(N + H).
 
     A kink is between two training samples, and so about one sample away from where those are in this part.
@@ -76,7 +74,7 @@ def evaluate(
     a, b = 0.0, theta[3 * h] - y_mean
     for j in range(h):
         wj, bj, vj = theta[j], theta[h + j], theta[2 * h + j]
-        k = np.int64(place[k_train[j]])
+        k = int(place[k_train[j]])
         k += 1 if (k < n) & is_left(x[min(k, n - 1)], wj, bj) else 0  # twice, without a branch
         k += 1 if (k < n) & is_left(x[min(k, n - 1)], wj, bj) else 0
         if (k < n) & is_left(x[min(k, n - 1)], wj, bj):
