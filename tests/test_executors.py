@@ -125,5 +125,5 @@ def test_elsewhere_a_state_is_kept_only_where_the_folder_is_shared(tmp_path):
     for folder in ("there", "not"):
         state = Checkpoint(tmp_path / folder / "state.npz", -1.0)  # save whenever it can be
         rows = training._run_elsewhere(specs, data, settings, None, state)
-        assert np.array_equal(rows.train_loss, ensemble.train(specs, data, epochs=EPOCHS).train_loss)
+        assert np.array_equal(rows.losses["train"], ensemble.train(specs, data, epochs=EPOCHS).train_loss)
     assert not (tmp_path / "not").exists()
