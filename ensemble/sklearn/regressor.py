@@ -6,6 +6,7 @@ Takes X and y as scikit-learn hands them on, trains by `ensemble.train`, and pre
 from __future__ import annotations
 
 import warnings
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ensemble.data import Dataset
 from ensemble.networks import NetworkStack, weight_bytes
 from ensemble.sklearn.common import Array, first_of_several, held_out, seeds, threads
-from ensemble.specs import COLUMNS, Init, Optimizer, Parametrization, Schedule, Specs, grid
+from ensemble.specs import COLUMNS, Init, Optimizer, Parametrization, Schedule, grid
 from ensemble.system.checks import whole
 from ensemble.training import train
 
@@ -30,6 +31,7 @@ _CHECKPOINT_BYTES = 256 * 2**20  # of networks kept for that choice
 _PREDICT_BYTES = 64 * 2**20  # of single networks' predictions held at once
 
 
+@dataclass(eq=False, repr=False)
 class ReluEnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Mean of networks with one hidden ReLU layer that differ in their initial weights, all trained at once.
 
@@ -88,46 +90,25 @@ class ReluEnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     >>> mean, std = model.predict(X[:3], return_std=True)
     """
 
-    def __init__(
-        self,
-        n_models: int = 16,
-        width: int = 64,
-        *,
-        optimizer: Optimizer = "adam",
-        lr: float = 0.003,
-        epochs: int = 500,
-        momentum: float = 0.9,
-        beta2: float = 0.999,
-        schedule: Schedule = "cosine",
-        weight_decay: float = 0.0,
-        init: Init = "uniform",
-        init_scale: float = 0.1,
-        parametrization: Parametrization = "standard",
-        hidden_bias: bool = True,
-        output_bias: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-    ) -> None:
-        self.n_models = n_models
-        self.width = width
-        self.optimizer = optimizer
-        self.lr = lr
-        self.epochs = epochs
-        self.momentum = momentum
-        self.beta2 = beta2
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.init = init
-        self.init_scale = init_scale
-        self.parametrization = parametrization
-        self.hidden_bias = hidden_bias
-        self.output_bias = output_bias
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.n_jobs = n_jobs
+    n_models: int = 16
+    width: int = 64
+    _: KW_ONLY
+    optimizer: Optimizer = "adam"
+    lr: float = 0.003
+    epochs: int = 500
+    momentum: float = 0.9
+    beta2: float = 0.999
+    schedule: Schedule = "cosine"
+    weight_decay: float = 0.0
+    init: Init = "uniform"
+    init_scale: float = 0.1
+    parametrization: Parametrization = "standard"
+    hidden_bias: bool = True
+    output_bias: bool = True
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    random_state: Any = None
+    n_jobs: int | None = None
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> ReluEnsembleRegressor:  # scikit-learn's name
         """Train the networks.
@@ -157,8 +138,15 @@ class ReluEnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         X, y = np.asarray(X), np.asarray(y, dtype=np.float64)
         n_models, epochs = whole(self.n_models, "n_models", 1), whole(self.epochs, "epochs")
         rng = check_random_state(self.random_state)
-        specs = self._specs(seeds(rng, n_models))
-        data = self._dataset(X, y, rng)
+        settings = {name: value for name, value in self.get_params(deep=False).items() if name in COLUMNS}
+        specs = grid(seed=seeds(rng, n_models), **settings)
+        if len(specs) != n_models:
+            raise ValueError(f"{first_of_several(settings)} holds several values; all networks have one and the same")
+        fit, val = np.arange(len(X)), np.arange(0)
+        if self.early_stopping:
+            fit, val = held_out(len(X), self.validation_fraction, rng, "early_stopping")
+        held: dict[str, Any] = {"x_val": X[val], "y_val": y[val]} if len(val) else {}
+        data = Dataset(X[fit], y[fit], **held, standardize=True)
         record, snapshots = _checkpoints(epochs, _CHECKPOINTS), None
         if self.early_stopping:
             model_bytes = int(weight_bytes(specs.width[0], data.n_inputs))
@@ -235,19 +223,6 @@ class ReluEnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
             if return_std:
                 std[i : i + block] = part.std(axis=0)
         return (mean, std) if return_std else mean
-
-    def _specs(self, seed: NDArray[np.int64]) -> Specs:
-        settings = {name: value for name, value in self.get_params(deep=False).items() if name in COLUMNS}
-        specs = grid(seed=seed, **settings)
-        if len(specs) != len(seed):
-            raise ValueError(f"{first_of_several(settings)} holds several values; all networks have one and the same")
-        return specs
-
-    def _dataset(self, x: Array, y: Array, rng: np.random.RandomState) -> Dataset:
-        if not self.early_stopping:
-            return Dataset(x, y, standardize=True)
-        train_rows, val_rows = held_out(len(x), self.validation_fraction, rng, "early_stopping")
-        return Dataset(x[train_rows], y[train_rows], x_val=x[val_rows], y_val=y[val_rows], standardize=True)
 
 
 def _checkpoints(epochs: int, many: int) -> list[int]:

@@ -26,7 +26,7 @@ MANIFEST, CHUNKS, STATES, LOCK = "manifest.json", "chunks", "states", "lock"
 
 # Names that we give. Only such files are ever read, replaced or deleted.
 _OURS = {
-    "": re.compile(r"manifest\.json|(run|specs)-[0-9a-f]{16}\.npz"),
+    "": re.compile(r"manifest\.json|(run|specs|bounds)-[0-9a-f]{16}\.npz"),  # bounds: `analysis` keeps them
     CHUNKS: re.compile(r"([0-9a-f]{8}-)?[0-9a-f]{24}\.npz"),
     STATES: re.compile(r"[0-9a-f]{24}\.npz"),
 }
@@ -47,12 +47,7 @@ class Manifest(NamedTuple):
 def load(folder: Path) -> Manifest:
     """Return the manifest of a run folder.
 
-    Raises
-    ------
-    ValueError
-        There is none, or it is of a later release; `DamagedFileError` where it is damaged.
-    OSError
-        It cannot be read.
+    A ValueError where there is none, or it is of a later release; DamagedFileError where it is damaged.
     """
     path = folder / MANIFEST
     try:
@@ -91,19 +86,14 @@ def save(folder: Path, asked: Request, before: Manifest | None) -> None:
     manifest = {"schema": SCHEMA, "runs": runs}
     archive.write(folder / MANIFEST, json.dumps({"sha256": _hash(manifest), **manifest}, indent=1))
     for path in ours(folder):
-        if path.name not in (MANIFEST, *runs):
+        if path.name not in (MANIFEST, *runs) and not path.name.startswith("bounds-"):
             path.unlink(missing_ok=True)
 
 
 def load_request(folder: Path, manifest: Manifest, place: int = -1) -> Request:
     """Return what a run was asked for: the latest, or another by its place in the manifest.
 
-    Raises
-    ------
-    DamagedFileError
-        Its file is missing or damaged.
-    OSError
-        It cannot be read.
+    A DamagedFileError where its file is missing or damaged.
     """
     path = folder / manifest.runs[place]
     kinds = request.KINDS if manifest.first is None else version_1.KINDS
@@ -128,12 +118,7 @@ def _hash(content: Mapping[str, Any]) -> str:
 def ours(folder: Path, name: str = "") -> list[Path]:
     """Return the files with our names in a run folder, or in `name`, one of its own folders.
 
-    Raises
-    ------
-    RefusedFileError
-        `name` is a link, or no folder: nothing is followed.
-    OSError
-        The folder cannot be read.
+    A RefusedFileError where `name` is a link, or no folder: nothing is followed.
     """
     return [path for path in _listed(folder, name) if _OURS[name].fullmatch(path.name)]
 

@@ -12,7 +12,8 @@ import os
 import stat
 import threading
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,35 +57,17 @@ class RefusedFileError(DamagedFileError):
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:
-    """Return `path` as a Path.
-
-    Raises
-    ------
-    ValueError
-        It holds a null byte, which no system allows.
-    """
+    """Return `path` as a Path; a ValueError where it holds a null byte, which no system allows."""
     if "\0" in os.fspath(path):
         raise ValueError(f"{os.fspath(path)!r} is no path: it holds a null byte")
     return Path(path)
 
 
 def read_bytes(path: str | os.PathLike[str], most: int, follow: bool = True) -> bytes:
-    """Return the content of a regular file. Its type and size are checked first.
+    """Return the content of a regular file of at most `most` bytes. Its type and size are checked first.
 
-    Parameters
-    ----------
-    path : path
-    most : int
-        Bytes that it may have.
-    follow : bool
-        False refuses a symbolic link.
-
-    Raises
-    ------
-    RefusedFileError
-        It is something else than a regular file (a pipe, a device, a folder, a link), or larger than `most`.
-    OSError
-        It cannot be read; FileNotFoundError where it does not exist.
+    `follow` False refuses a symbolic link. Raises RefusedFileError for all else than a regular file (a pipe, a
+    device, a folder, a link) and for a larger one, OSError where it cannot be read.
     """
     with _opened(path, most, follow) as file:
         return _content(file, path)
@@ -93,10 +76,7 @@ def read_bytes(path: str | os.PathLike[str], most: int, follow: bool = True) -> 
 def write(path: str | os.PathLike[str], content: bytes | str) -> None:
     """Write a file so that it is there whole or not at all, even if the machine stops: temporary file, fsync, rename.
 
-    Raises
-    ------
-    OSError
-        With the path as its file name; what was at `path` before is untouched.
+    An OSError has the path as its file name; what was at `path` before is untouched.
     """
     path = checked_path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
@@ -132,8 +112,9 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _opened(path: str | os.PathLike[str], most: int | None, follow: bool) -> BinaryIO:
-    """Return a regular file of at most `most` bytes, by default what the free memory holds, open for reading."""
+@contextmanager
+def _opened(path: str | os.PathLike[str], most: int | None, follow: bool) -> Iterator[BinaryIO]:
+    """Open a regular file of at most `most` bytes, by default what the free memory holds, for reading."""
     path = checked_path(path)
     if not follow and path.is_symlink():
         raise RefusedFileError(f"{path} is a symbolic link, which is not followed here")
@@ -149,29 +130,22 @@ def _opened(path: str | os.PathLike[str], most: int | None, follow: bool) -> Bin
                 most = _SMALL if found.st_size <= _SMALL else memory.available() or 2**34
             if found.st_size > most:
                 raise RefusedFileError(f"{path} is too large: {found.st_size:,} bytes, at most {most:,} are read")
-            return os.fdopen(handle, "rb")
-        except BaseException:
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                yield file
+        finally:
             os.close(handle)
-            raise
     except OSError as error:
-        raise _unreadable(error, path) from error
+        raise OSError(error.errno, f"cannot be read: {error.strerror or error}", os.fspath(path)) from error
 
 
 def _content(file: BinaryIO, path: str | os.PathLike[str]) -> bytes:
     """Return the whole content of an open file."""
-    try:
-        size = os.fstat(file.fileno()).st_size
-        file.seek(0)
-        content = file.read(size + 1)
-    except OSError as error:
-        raise _unreadable(error, path) from error
+    size = os.fstat(file.fileno()).st_size
+    file.seek(0)
+    content = file.read(size + 1)
     if len(content) > size:
         raise RefusedFileError(f"{path} grew while it was read")
     return content
-
-
-def _unreadable(error: OSError, path: str | os.PathLike[str]) -> OSError:
-    return OSError(error.errno, f"cannot be read: {error.strerror or error}", os.fspath(path))
 
 
 # ---- arrays ----
@@ -185,10 +159,7 @@ def dump(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 def named(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, bytes]:
     """Return arrays as the content of a file, after a name that no other content has: the arrays' SHA-256.
 
-    Parameters
-    ----------
-    arrays : mapping of str to ndarray
-        Of numbers, booleans or fixed-width text; no objects.
+    They are numbers, booleans or fixed-width text; no objects.
     """
     packed = {name: np.require(array, requirements="C") for name, array in arrays.items()}
     digest = _digest(packed)
@@ -210,30 +181,13 @@ def named(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, bytes]:
 
 
 def read(path: str | os.PathLike[str], kinds: Kinds, follow: bool = True) -> Arrays:
-    """Return the arrays in a file.
+    """Return the arrays in a file: `path` and `follow` as of `read_bytes`, `kinds` as of `load`; errors as of both.
 
-    Parameters
-    ----------
-    path, follow
-        As of `read_bytes`.
-    kinds
-        As of `load`.
-
-    Raises
-    ------
-    RefusedFileError
-        As `read_bytes`; it is larger than the free memory.
-    DamagedFileError
-        As `load`.
-    OSError
-        It cannot be read.
+    A file larger than the free memory is a RefusedFileError.
     """
     with _opened(path, None, follow) as file:
-        try:
-            file.seek(-min(_END, os.fstat(file.fileno()).st_size), os.SEEK_END)
-            end = file.read(_END)
-        except OSError as error:
-            raise _unreadable(error, path) from error
+        file.seek(-min(_END, os.fstat(file.fileno()).st_size), os.SEEK_END)
+        end = file.read(_END)
         # Before the rest is read: whether it ends as a zip without a comment does, and how long its directory is.
         if end[:4] != b"PK\5\6" or int.from_bytes(end[12:16], "little") > _LONGEST_DIRECTORY:
             raise DamagedFileError(f"{path} is damaged or no file of this program: it has no zip directory")
@@ -242,7 +196,7 @@ def read(path: str | os.PathLike[str], kinds: Kinds, follow: bool = True) -> Arr
 
 
 def load(content: bytes, kinds: Kinds, owner: str) -> Arrays:
-    """Return the arrays in a file's content, after every check.
+    """Return the arrays in a file's content; a DamagedFileError where anything at all is not as `dump` writes it.
 
     Parameters
     ----------
@@ -252,11 +206,6 @@ def load(content: bytes, kinds: Kinds, owner: str) -> Arrays:
         allowed ``dtype.kind`` and the number of dimensions, -1 for any.
     owner : str
         What the error message names: the file's path.
-
-    Raises
-    ------
-    DamagedFileError
-        Anything at all is not as `dump` writes it.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
