@@ -15,7 +15,7 @@ from ensemble.plots import PairedDifferenceDisplay
 from ensemble.statistics import compare_over_widths
 from ensemble.studies import bias_ablation
 from ensemble.studies.bias.figures import arms_display
-from ensemble.studies.bias.setup import LRS, TARGETS, WIDTHS
+from ensemble.studies.bias.study import LRS, TARGETS, WIDTHS
 
 pytestmark = pytest.mark.jit_heavy
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -43,8 +44,6 @@ class Setup(Generic[AnyStudy]):
     ----------
     study : type
         The study that it becomes.
-    figures : callable
-        Takes the trained study and returns its figures by file name, without suffix; imports matplotlib when called.
     specs : Specs
         All its models, trained in one pass.
     datasets : dict of Dataset
@@ -60,7 +59,6 @@ class Setup(Generic[AnyStudy]):
     """
 
     study: type[AnyStudy]
-    figures: Callable[[AnyStudy], dict[str, Figure]]
     specs: Specs
     datasets: dict[str, Dataset]
     epochs: int
@@ -161,8 +159,10 @@ class Study(ABC):
         return {}
 
     def figures(self) -> dict[str, Figure]:
-        """Return the study's figures by file name, without suffix."""
-        return self.setup.figures(self)
+        """Return the study's figures by file name, without suffix, as `figures.py` in its folder draws them."""
+        beside = import_module(f"{type(self).__module__.rpartition('.')[0]}.figures")  # loads matplotlib
+        drawn: dict[str, Figure] = beside.figures(self)
+        return drawn
 
     def show(self) -> None:
         """Open a window per figure and wait until they are closed."""
