@@ -113,7 +113,7 @@ def compare_over_widths(
         if len(np.unique(own)) != len(own):
             raise ValueError(f"seeds_{name} is {own.tolist()}; it must name each seed once")
         seeds.append(own)
-    common, at_a, at_b = np.intersect1d(*seeds, assume_unique=True, return_indices=True)
+    common, at_a, at_b = np.intersect1d(seeds[0], seeds[1], assume_unique=True, return_indices=True)
     n = len(common)
     if n < 2:
         raise ValueError(f"a and b have {n} seeds in common; a paired comparison needs at least 2")
