@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
@@ -14,6 +15,7 @@ from ensemble.analysis import QUANTITIES, CoordinateCheck
 from ensemble.plots import style
 
 
+@dataclass(eq=False, repr=False)
 class CoordinateCheckDisplay:
     """Size of one quantity after the first steps against width, log-log, a colour per parametrization.
 
@@ -33,11 +35,12 @@ class CoordinateCheckDisplay:
         Per check, the interquartile range over seeds at the last epoch.
     """
 
-    def __init__(self, checks: Sequence[CoordinateCheck], quantity: str = "output_change") -> None:
-        if quantity not in QUANTITIES:
-            raise ValueError(f"quantity {quantity!r} is unknown; allowed are {', '.join(QUANTITIES)}")
-        self.checks = list(checks)
-        self.quantity = quantity
+    checks: Sequence[CoordinateCheck]
+    quantity: str = "output_change"
+
+    def __post_init__(self) -> None:
+        if self.quantity not in QUANTITIES:
+            raise ValueError(f"quantity {self.quantity!r} is unknown; allowed are {', '.join(QUANTITIES)}")
 
     def plot(self, ax: Axes | None = None) -> CoordinateCheckDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""

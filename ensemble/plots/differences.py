@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -17,6 +18,7 @@ from ensemble.plots import style
 from ensemble.statistics import FEWEST, few_note
 
 
+@dataclass(eq=False, repr=False)
 class PairedDifferenceDisplay:
     """What leaving a bias out costs: ratio of test errors paired by seed, against width, with intervals.
 
@@ -38,8 +40,7 @@ class PairedDifferenceDisplay:
         Arrows at the top or bottom for medians beyond the axis: where an arm, or both biases, diverged.
     """
 
-    def __init__(self, differences: Sequence[Difference]) -> None:
-        self.differences = list(differences)
+    differences: Sequence[Difference]
 
     def plot(self, ax: Axes | None = None) -> PairedDifferenceDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 
 import matplotlib
 import numpy as np
@@ -14,6 +15,7 @@ from ensemble.plots import style
 from ensemble.statistics import Errorbar
 
 
+@dataclass(eq=False, repr=False)
 class LimitDisplay:
     """Training error against what is possible: floors that no network can pass, networks that exist.
 
@@ -42,15 +44,12 @@ class LimitDisplay:
         The no-bias floors, one per arm.
     """
 
-    def __init__(
-        self, curves: Sequence[Curve], bounds: Bounds, *, arms: Sequence[str] = (), y_name: str = "y",
-        errorbar: Errorbar | None = "ci",
-    ) -> None:  # fmt: skip
-        self.curves = list(curves)
-        self.bounds = bounds
-        self.arms = list(arms)
-        self.y_name = y_name
-        self.errorbar = errorbar
+    curves: Sequence[Curve]
+    bounds: Bounds
+    _: KW_ONLY
+    arms: Sequence[str] = ()
+    y_name: str = "y"
+    errorbar: Errorbar | None = "ci"
 
     def plot(self, ax: Axes | None = None, *, legend: bool = True) -> LimitDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""

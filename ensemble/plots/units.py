@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 
 import matplotlib
 import numpy as np
@@ -16,6 +17,7 @@ from ensemble.analysis import Curve, Film, quartiles
 from ensemble.plots import style
 
 
+@dataclass(eq=False, repr=False)
 class DeadUnitDisplay:
     """Fraction of hidden units that are active on no training sample, against width.
 
@@ -33,9 +35,8 @@ class DeadUnitDisplay:
     bands_ : list of PolyCollection
     """
 
-    def __init__(self, curves: Sequence[Curve], dead: Sequence[NDArray[np.float64]]) -> None:
-        self.curves = list(curves)
-        self.dead = list(dead)
+    curves: Sequence[Curve]
+    dead: Sequence[NDArray[np.float64]]
 
     def plot(self, ax: Axes | None = None, *, legend: bool = True) -> DeadUnitDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
@@ -61,6 +62,7 @@ class DeadUnitDisplay:
         return self
 
 
+@dataclass(eq=False, repr=False)
 class KinkFilmDisplay:
     """Where the kinks of one model's hidden units are, epoch by epoch: one line per unit.
 
@@ -79,10 +81,10 @@ class KinkFilmDisplay:
         One line per hidden unit, darker the more the unit bends the last fit.
     """
 
-    def __init__(self, film: Film, interval: tuple[float, float], *, x_name: str = "x") -> None:
-        self.film = film
-        self.interval = interval
-        self.x_name = x_name
+    film: Film
+    interval: tuple[float, float]
+    _: KW_ONLY
+    x_name: str = "x"
 
     def plot(self, ax: Axes | None = None) -> KinkFilmDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""

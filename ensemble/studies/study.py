@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ensemble import training
-from ensemble.analysis import Bounds, Curve, Fit, fit_of, fit_rows
+from ensemble.analysis import Bounds, Curve, Fit, fit_of
 from ensemble.data import Dataset
 from ensemble.results import Result
 from ensemble.specs import Specs
@@ -203,7 +203,7 @@ class Study(ABC):
         """Return the rows of every CSV file by its name, without suffix."""
         return {
             "models": self.model_rows(), "summary": self.summary,
-            "fits": [row for part, fit in self.fitted() for row in fit_rows(part, fit, self.result)],
+            "fits": [row for part, fit in self.fitted() for row in fit.rows(part, self.result)],
             "points": self.point_rows(),
         }  # fmt: skip
 

@@ -24,8 +24,6 @@ from ensemble.analysis import (
     bounds_of,
     choose,
     difference,
-    difference_rows,
-    error_rows,
     few_note,
     quartiles,
 )
@@ -161,11 +159,11 @@ class BiasStudy(Study):
         for data, optimizer in self.parts():
             bounds = self.bounds[data]
             for curve in self.curves(data, optimizer):
-                rows += [{"arm": curve.label} | row for row in error_rows("error_by_arm", curve)]
+                rows += [{"arm": curve.label} | row for row in curve.error_rows("error_by_arm")]
                 if bounds is not None:
-                    rows += [{"arm": curve.label} | row for row in error_rows("limits", curve, "train_loss")]
+                    rows += [{"arm": curve.label} | row for row in curve.error_rows("limits", "train_loss")]
             for each in self.differences(data, optimizer):
-                rows += difference_rows("differences", each)
+                rows += each.rows("differences")
             rows += [] if bounds is None else bound_rows("limits", bounds)
         return rows
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.analysis import Curve, Fit, LearningCurve, choose, learning_curves, learning_rows, quartiles
+from ensemble.analysis import Curve, Fit, LearningCurve, choose, learning_curves, quartiles
 from ensemble.specs import grid
 from ensemble.studies.inputs import Data, as_datasets, noise_of, seeds_of
 from ensemble.studies.study import Rows, Setup, Study
@@ -123,7 +123,7 @@ class FitStudy(Study):
         for data in self.datasets:
             curve = self.curve(data)
             for learning in self.learning_curves(curve):
-                rows += learning_rows("learning_curves", curve, learning)
+                rows += learning.rows("learning_curves", curve)
         return rows
 
     def outcome(self) -> str:

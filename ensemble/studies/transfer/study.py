@@ -24,8 +24,6 @@ from ensemble.analysis import (
     Curve,
     choose,
     coordinate_check,
-    coordinate_rows,
-    map_rows,
     ridge_movement,
     transfer_price,
 )
@@ -121,9 +119,9 @@ class TransferStudy(Study):
         rows: Rows = []
         for data in self.datasets:
             for curve in self.curves(data):
-                rows += map_rows("learning_rate_map", curve)
+                rows += curve.map_rows("learning_rate_map")
         for check in self.checks.values():
-            rows += coordinate_rows("coordinate_check", check)
+            rows += check.rows("coordinate_check")
         return rows
 
     def outcome(self) -> str:

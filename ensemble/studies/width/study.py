@@ -25,17 +25,11 @@ from ensemble.analysis import (
     bounds_of,
     choose,
     dead_fraction,
-    error_rows,
     few,
     few_note,
-    film_rows,
     films_of,
     learning_curves,
-    learning_rows,
-    map_rows,
     mean_prediction_mse,
-    scaling_rows,
-    unit_rows,
 )
 from ensemble.specs import grid
 from ensemble.studies.inputs import Data, as_datasets, noise_of, rates_of, seeds_of, values_of
@@ -172,21 +166,21 @@ class WidthStudy(Study):
 
     def tables(self) -> dict[str, Rows]:
         """Return the rows of every CSV file, the kinks over epochs among them."""
-        return super().tables() | {"kinks": [row for film in self.films for row in film_rows(film)]}
+        return super().tables() | {"kinks": [row for film in self.films for row in film.rows()]}
 
     def summary_rows(self) -> Rows:
         """Return one row per point of the curves, the learning curves and the learning-rate maps."""
         rows: Rows = []
         for curve in (curve for data in self.datasets for curve in self.curves(data)):
-            rows += error_rows("width_curves", curve) + error_rows("width_curves", curve, "test_mse_at_fixed_lr")
-            rows += unit_rows("width_curves", curve, "test_mse_of_mean_prediction", self.mean_prediction(curve))
-            rows += scaling_rows("scaling", curve)
-            rows += unit_rows("dead_units", curve, "dead_fraction", self.dead_units(curve))
+            rows += curve.error_rows("width_curves") + curve.error_rows("width_curves", "test_mse_at_fixed_lr")
+            rows += curve.unit_rows("width_curves", "test_mse_of_mean_prediction", self.mean_prediction(curve))
+            rows += curve.scaling_rows("scaling")
+            rows += curve.unit_rows("dead_units", "dead_fraction", self.dead_units(curve))
             for learning in self.learning_curves(curve):
-                rows += learning_rows("learning_curves", curve, learning)
-            rows += map_rows("learning_rate_map", curve)
+                rows += learning.rows("learning_curves", curve)
+            rows += curve.map_rows("learning_rate_map")
             if self.bounds[curve.data] is not None:
-                rows += error_rows("limits", curve, "train_loss")
+                rows += curve.error_rows("limits", "train_loss")
         for bounds in self.bounds.values():
             rows += [] if bounds is None else bound_rows("limits", bounds)
         return rows
