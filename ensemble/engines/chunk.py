@@ -24,7 +24,7 @@ __all__ = ["Chunk", "Rows", "Settings"]
 
 Array = NDArray[np.float64]
 
-_WORTH_SAVING = 5.0  # seconds of work that an interrupt should not lose
+WORTH_SAVING = 5.0  # seconds of work that an interrupt should not lose
 
 
 class Settings(NamedTuple):
@@ -73,7 +73,7 @@ class Chunk:
         stopped = self.stop is not None and self.stop.is_set()
         if self.checkpoint is not None and place:
             spent = time.monotonic() - self.saved
-            if spent > self.checkpoint.seconds or (stopped and spent > _WORTH_SAVING):
+            if spent > self.checkpoint.seconds or (stopped and spent > WORTH_SAVING):
                 self.checkpoint.save(self._state(place) | more())
                 self.saved = time.monotonic()
         if stopped:

@@ -28,7 +28,7 @@ from ensemble.training.request import Datasets, Engine, Loss, check_initial, mak
 
 __all__ = ["train"]
 
-_WINDOW = 64  # chunks handed to the executor at once
+WINDOW = 64  # chunks handed to the executor at once
 
 
 def train(
@@ -150,7 +150,7 @@ def _run(
     stop = threading.Event()
     own = ThreadPoolExecutor(cores, "ensemble") if executor is None else None
     pool: Executor = own if own is not None else executor  # type: ignore[assignment]
-    window = getattr(executor, "window", _WINDOW)  # a cluster takes more
+    window = getattr(executor, "window", WINDOW)  # a cluster takes more
     waiting = list(chunks[::-1])
     pending: dict[Future[Rows], NDArray[np.int64]] = {}
     try:
