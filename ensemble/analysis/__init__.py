@@ -13,15 +13,7 @@ from ensemble.analysis.coordinates import (
     ridge_movement,
     transfer_price,
 )
-from ensemble.analysis.curves import (
-    Curve,
-    LearningCurve,
-    choose,
-    few,
-    few_note,
-    learning_curves,
-    quartiles,
-)
+from ensemble.analysis.curves import Curve, LearningCurve, choose, few, learning_curves
 from ensemble.analysis.differences import Difference, difference
 from ensemble.analysis.fits import Fit, fit_of, interval_of
 from ensemble.analysis.units import Film, dead_fraction, films_of, mean_prediction_mse
@@ -29,6 +21,6 @@ from ensemble.analysis.units import Film, dead_fraction, films_of, mean_predicti
 __all__ = [
     "BUILT_WIDTH", "MOMENTS", "PARAMETRIZATIONS", "QUANTITIES", "Bounds", "CoordinateCheck", "Curve", "Difference",
     "Film", "Fit", "LearningCurve", "bound_rows", "bounds_of", "choose", "coordinate_check", "dead_fraction",
-    "difference", "few", "few_note", "films_of", "fit_of", "interval_of", "learning_curves", "mean_prediction_mse",
-    "quartiles", "ridge_movement", "transfer_price",
+    "difference", "few", "films_of", "fit_of", "interval_of", "learning_curves", "mean_prediction_mse",
+    "ridge_movement", "transfer_price",
 ]  # fmt: skip

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble import training
-from ensemble.analysis.curves import QUARTILES, Curve, quartiles
+from ensemble.analysis.curves import QUARTILES, Curve
 from ensemble.data import Dataset
 from ensemble.networks import NetworkStack, Stack
 from ensemble.specs import grid
-from ensemble.statistics import bootstrap_interval
+from ensemble.statistics import bootstrap_interval, quartiles
 
 __all__ = [
     "MOMENTS", "PARAMETRIZATIONS", "QUANTITIES", "CoordinateCheck", "coordinate_check",

@@ -16,15 +16,7 @@ from ensemble.results import Result
 from ensemble.specs import Specs
 from ensemble.statistics import ScalingFit, error_band, few_note, fit_scaling, quartiles
 
-__all__ = [
-    "Curve",
-    "LearningCurve",
-    "choose",
-    "few",
-    "few_note",
-    "learning_curves",
-    "quartiles",
-]
+__all__ = ["Curve", "LearningCurve", "choose", "few", "learning_curves"]
 
 QUARTILES = ("lower_quartile", "median", "upper_quartile")
 

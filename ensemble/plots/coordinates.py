@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
@@ -46,8 +45,7 @@ class CoordinateCheckDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
         row = list(QUANTITIES).index(self.quantity)
         first = self.checks[0]
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             style.log_width_axis(self.ax_, first.width)
             self.ax_.set_yscale("log")
             self.lines_: list[list[Line2D]] = []

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection, PolyCollection
@@ -73,8 +72,7 @@ class WidthCurveDisplay:
 
     def plot(self, ax: Axes | None = None, *, legend: bool = True) -> WidthCurveDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             style.log_width_axis(self.ax_, np.concatenate([curve.width for curve in self.curves]))
             self.ax_.set_yscale("log")
             self.ax_.set_ylabel(f"test MSE ({self.y_name}²)")
@@ -184,8 +182,7 @@ class LearningCurveDisplay:
 
     def plot(self, ax: Axes | None = None) -> LearningCurveDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             self.ax_.set_yscale("log")
             self.lines_: list[Line2D] = []
             self.bands_: list[PolyCollection] = []

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -44,8 +43,7 @@ class PairedDifferenceDisplay:
 
     def plot(self, ax: Axes | None = None) -> PairedDifferenceDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             style.log_width_axis(self.ax_, self.differences[0].arm.width)
             self.ax_.set_yscale("log")
             self.lines_: list[Line2D] = []

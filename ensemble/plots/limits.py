@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -53,8 +52,7 @@ class LimitDisplay:
 
     def plot(self, ax: Axes | None = None, *, legend: bool = True) -> LimitDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             style.log_width_axis(self.ax_, self.bounds.width)
             self.ax_.set_yscale("log")
             self.ax_.set_ylabel(f"training MSE ({self.y_name}²)")

@@ -45,8 +45,7 @@ class LearningRateMapDisplay:
     def plot(self, ax: Axes | None = None, *, colorbar: bool = True) -> LearningRateMapDisplay:
         """Draw into `ax` (default: a figure of its own), with a colour bar beside it or not, and return self."""
         curve = self.curve
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             medians = curve.validation_median.T  # (L, W)
             ridge = np.where(np.isfinite(medians.min(axis=0)), curve.lr_index + 0.5, np.nan)
             ceiling = style.ceiling_of(medians)

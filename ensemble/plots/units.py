@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
@@ -13,8 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from ensemble.analysis import Curve, Film, quartiles
+from ensemble.analysis import Curve, Film
 from ensemble.plots import style
+from ensemble.statistics import quartiles
 
 
 @dataclass(eq=False, repr=False)
@@ -40,8 +40,7 @@ class DeadUnitDisplay:
 
     def plot(self, ax: Axes | None = None, *, legend: bool = True) -> DeadUnitDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             style.log_width_axis(self.ax_, np.concatenate([curve.width for curve in self.curves]))
             self.lines_: list[Line2D] = []
             self.bands_: list[PolyCollection] = []
@@ -89,8 +88,7 @@ class KinkFilmDisplay:
     def plot(self, ax: Axes | None = None) -> KinkFilmDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
         film, (low, high) = self.film, self.interval
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             style.epoch_axis(self.ax_, int(film.epochs[-1]))
             span = high - low
             # A kink far outside is drawn no further than its way out, so that no line crosses the panel by chance.

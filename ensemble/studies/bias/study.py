@@ -15,19 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.analysis import (
-    Bounds,
-    Curve,
-    Difference,
-    Fit,
-    bound_rows,
-    bounds_of,
-    choose,
-    difference,
-    few_note,
-    quartiles,
-)
+from ensemble.analysis import Bounds, Curve, Difference, Fit, bound_rows, bounds_of, choose, difference
 from ensemble.specs import grid
+from ensemble.statistics import few_note, quartiles
 from ensemble.studies.inputs import Data, as_datasets, noise_of, seeds_of, values_of
 from ensemble.studies.study import Rows, Setup, Study
 

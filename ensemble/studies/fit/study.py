@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.analysis import Curve, Fit, LearningCurve, choose, learning_curves, quartiles
+from ensemble.analysis import Curve, Fit, LearningCurve, choose, learning_curves
 from ensemble.specs import grid
+from ensemble.statistics import quartiles
 from ensemble.studies.inputs import Data, as_datasets, noise_of, seeds_of
 from ensemble.studies.study import Rows, Setup, Study
 

@@ -26,12 +26,12 @@ from ensemble.analysis import (
     choose,
     dead_fraction,
     few,
-    few_note,
     films_of,
     learning_curves,
     mean_prediction_mse,
 )
 from ensemble.specs import grid
+from ensemble.statistics import few_note
 from ensemble.studies.inputs import Data, as_datasets, noise_of, rates_of, seeds_of, values_of
 from ensemble.studies.study import Rows, Setup, Study
 
