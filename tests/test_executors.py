@@ -73,5 +73,5 @@ def test_elsewhere_a_state_is_kept_only_where_the_folder_is_shared(tmp_path):
     for folder in ("there", "not"):
         state = Checkpoint(tmp_path / folder / "state.npz", -1.0)  # save whenever it can be
         rows = running._run_elsewhere(specs, data, settings, None, state)
-        assert np.array_equal(rows.train_loss, train(specs, data).train_loss)
+        assert np.array_equal(rows.losses["train"], train(specs, data).train_loss)
     assert not (tmp_path / "not").exists()

@@ -599,7 +599,7 @@ def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
     del pauses[:]
     rows = run_chunk(specs, data, settings, checkpoint=replace(place))
     assert pauses[0] == 4
-    np.testing.assert_array_equal(rows.train_loss, expected.train_loss)
+    np.testing.assert_array_equal(rows.losses["train"], expected.losses["train"])
     np.testing.assert_array_equal(rows.networks.parameters, expected.networks.parameters)
 
 

@@ -41,9 +41,7 @@ class Settings(NamedTuple):
 class Rows(NamedTuple):
     """A chunk's part of the result, rows in the order of the chunk's specs."""
 
-    train_loss: Array  # (m, E)
-    test_loss: Array | None
-    val_loss: Array | None
+    losses: dict[str, Array]  # by part of the data that there is, "train" among them; (m, E)
     diverged_at: NDArray[np.int64]  # (m,)
     networks: NetworkStack | None
     snapshots: dict[int, NetworkStack]
@@ -132,9 +130,7 @@ class Chunk:
         """Return what was recorded, in the original units."""
         unit = 1.0 if self.data.scale is None else self.data.scale.y_std**2
         return Rows(
-            self.train * unit,
-            self.test * unit if self.data.x_test is not None else None,
-            self.val * unit if self.data.x_val is not None else None,
+            {part: getattr(self, part) * unit for part in self.data.parts()},
             self.diverged_at,
             self.networks if self.settings.keep_networks else None,
             self.snapshots,
