@@ -12,6 +12,7 @@ __all__ = [
     "Network",
     "NetworkStack",
     "Result",
+    "Spec",
     "Specs",
     "__version__",
     "grid",
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ensemble.data import Dataset, load_csv, sample
     from ensemble.networks import Network, NetworkStack, initialize
     from ensemble.results import Result
-    from ensemble.specs import Specs, grid
+    from ensemble.specs import Spec, Specs, grid
     from ensemble.store import load_result
     from ensemble.training import plan, train
 
@@ -37,7 +38,7 @@ else:
         "data": ("Dataset", "load_csv", "sample"),
         "networks": ("Network", "NetworkStack", "initialize"),
         "results": ("Result",),
-        "specs": ("Specs", "grid"),
+        "specs": ("Spec", "Specs", "grid"),
         "store": ("load_result",),
         "training": ("plan", "train"),
     }

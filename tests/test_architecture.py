@@ -19,7 +19,7 @@ MAY_USE = {
     "networks": ("system", "rules", "kernels", "data", "specs"),
     "engines": ("system", "rules", "kernels", "data", "specs", "networks"),
     "results": ("system", "data", "specs", "networks", "engines"),
-    "store": ("system", "rules", "data", "specs", "networks", "engines", "results"),
+    "store": ("system", "rules", "kernels", "data", "specs", "networks", "engines", "results"),
     "training": ("system", "rules", "data", "specs", "networks", "engines", "results", "store"),
     "statistics": ("system",),
     "limits": ("system", "kernels", "data", "networks"),

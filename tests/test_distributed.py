@@ -15,9 +15,8 @@ import pytest
 from conftest import same
 
 import ensemble
-from ensemble import cli
+from ensemble import cli, store
 from ensemble import distributed as clusters
-from ensemble.store import run as store
 
 distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
 pytestmark = [

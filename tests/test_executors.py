@@ -10,8 +10,8 @@ import pytest
 from conftest import same
 
 import ensemble
+from ensemble import store
 from ensemble.engines import Checkpoint
-from ensemble.store import run as store
 from ensemble.training import running as training
 from ensemble.training.request import make_settings
 

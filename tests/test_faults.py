@@ -15,11 +15,11 @@ from pathlib import Path
 import naive
 import numpy as np
 import pytest
-from test_store import assert_sound, chunk_files, content, make_data, models_kept, python, train
+from stored import assert_sound, chunk_files, content, make_data, models_kept, python, train
 
 import ensemble
+from ensemble import store
 from ensemble.engines import base as engines
-from ensemble.store import run as store
 from ensemble.training import planning
 from ensemble.training import running as training
 

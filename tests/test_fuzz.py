@@ -3,6 +3,7 @@
 Every random case has its number in the failure message, and is the same in every run.
 """
 
+import hashlib
 import io
 import itertools
 import json
@@ -20,12 +21,13 @@ import pytest
 from conftest import JIT_DISABLED
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from test_store import chunk_files, content, make_data, train
+from stored import GOLDEN, chunk_files, content, make_data, train
 
 import ensemble
+from ensemble import store
 from ensemble.engines import Checkpoint, checkpoint
 from ensemble.engines import base as engines
-from ensemble.store import run as store
+from ensemble.store import chunks
 from ensemble.system import archive
 from ensemble.system.archive import DamagedFileError
 from ensemble.training import planning
@@ -90,16 +92,14 @@ class Victim:
             problems = (str(error),)
         assert len(problems) <= 1
         assert all(name in problem for problem in problems), problems
-        if kind not in ("chunks", "states"):  # the manifest, the specs: nothing is guessed
-            if problems:
-                for ask in (lambda: store.load_result(copy), lambda: self.resume(copy)):
-                    with pytest.raises(ValueError) as caught:
-                        ask()
-                    assert name in str(caught.value)
+        if kind not in ("chunks", "states") and problems:
+            with pytest.raises(ValueError) as caught:
+                store.load_result(copy)
+            assert name in str(caught.value)
+            if name == "manifest.json":  # nothing is guessed
+                with pytest.raises(ValueError, match="manifest.json"):
+                    self.resume(copy)
                 return "detected"
-            assert self.resume(copy) == 1
-            assert content(store.load_result(copy)) == self.expected
-            return "harmless"
         trained = self.resume(copy)
         note = capsys.readouterr().err
         assert trained == (2 if kind == "chunks" and problems else 1)
@@ -142,7 +142,7 @@ def test_a_damaged_file_is_found_or_harmless(damage, cases, tmp_path, monkeypatc
             outcome = victim.judge(path, damaged, copy, capsys)
         except BaseException as error:
             raise AssertionError(f"{damage.__name__}, seed {seed}, {path.name}: {error!r}") from error
-        kind = path.name if path.suffix == ".json" else "specs" if path.name.startswith("specs") else path.parent.name
+        kind = path.name if path.suffix == ".json" else "run" if path.name.startswith("run") else path.parent.name
         counts[kind, outcome] = counts.get((kind, outcome), 0) + 1
     print(damage.__name__, counts)
     kinds = {kind for kind, _ in counts}
@@ -152,23 +152,21 @@ def test_a_damaged_file_is_found_or_harmless(damage, cases, tmp_path, monkeypatc
     assert harmless < sum(counts.values()) / 2
 
 
-@pytest.mark.parametrize("kind", ["chunk", "specs", "manifest"])
+@pytest.mark.parametrize("kind", ["chunk", "run", "manifest"])
 def test_a_missing_file(kind, tmp_path):
     specs = ensemble.grid(width=[3, 4], seed=range(3))
     expected = content(train(specs, store=tmp_path))
     path = {
         "chunk": chunk_files(tmp_path)[0],
-        "specs": next(tmp_path.glob("specs-*")),
+        "run": next(tmp_path.glob("run-*")),
         "manifest": tmp_path / "manifest.json",
     }
     path[kind].unlink()
     with pytest.raises(ValueError, match="not finished" if kind == "chunk" else path[kind].name):
         store.load_result(tmp_path)
-    if kind == "specs":
-        with pytest.raises(DamagedFileError, match="is missing"):
-            train(specs, store=tmp_path)
-        store.clear(tmp_path)
-    assert content(train(specs, store=tmp_path)) == expected
+    again = train(specs, store=tmp_path)
+    assert content(again) == content(store.load_result(tmp_path)) == expected
+    assert (again.trained == 0) == (kind == "run")  # the models say themselves what they are
 
 
 # ---- R5: files made to harm ----
@@ -276,7 +274,7 @@ def test_a_hostile_file_is_refused(name, tmp_path):
     path.write_bytes(HOSTILE[name](payload))
     kinds = {"a": ("f", -1), "[": ("f", -1), "a*": ("ifbuU", -1), "*": ("ifbuU", -1)}
     size = path.stat().st_size
-    for allowed in (kinds, store._ROWS, store._SPECS):
+    for allowed in (kinds, chunks.KINDS):
         tracemalloc.start()
         try:
             with pytest.raises(DamagedFileError, match="hostile.npz is damaged or no file of this program"):
@@ -287,36 +285,32 @@ def test_a_hostile_file_is_refused(name, tmp_path):
     assert not payload.exists()
 
 
-@pytest.mark.parametrize("place", ["specs", "chunks", "states"])
+@pytest.mark.parametrize("place", ["run", "chunks", "states"])
 @pytest.mark.parametrize("name", ["an object array", "a zip bomb", "ten trillion elements", "a dtype in words"])
-def test_a_hostile_file_in_a_run(name, place, tmp_path, capsys):
+def test_a_hostile_file_in_a_run(name, place, tmp_path):
     specs, payload = ensemble.grid(width=[3, 4], seed=range(3)), tmp_path / "executed"
     folder = tmp_path / "run"
     expected = content(train(specs, store=folder))
-    path = next(folder.glob("specs-*")) if place == "specs" else folder / place / "0.npz"
+    path = next(folder.glob("run-*")) if place == "run" else folder / place / f"{'0' * 24}.npz"
     path.write_bytes(HOSTILE[name](payload))
-    if place == "specs":
-        for ask in (store.verify, store.load_result, lambda folder: train(specs, store=folder)):
+    if place == "run":
+        for ask in (store.verify, store.load_result):
             with pytest.raises(DamagedFileError, match=path.name):
                 ask(folder)
     else:
         assert str(path) in store.verify(folder).problems[0]
         assert content(store.load_result(folder)) == expected
-        assert content(train(specs, store=folder)) == expected
+    assert content(train(specs, store=folder)) == content(store.load_result(folder)) == expected
     assert not payload.exists()
 
 
 def rewritten(folder, **changes):
-    """Change the manifest, with a hash that is right."""
+    """Change the manifest, with a hash that is right; None leaves an entry out."""
     path = folder / "manifest.json"
-    manifest = json.loads(path.read_text())
-    del manifest["sha256"]
-    for name, value in changes.items():
-        if value is None:
-            del manifest[name]
-        else:
-            manifest[name] = value
-    path.write_text(json.dumps({"sha256": store._json_hash(manifest), **manifest}))
+    manifest = json.loads(path.read_text()) | changes
+    kept = {name: value for name, value in manifest.items() if value is not None and name != "sha256"}
+    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps({"sha256": digest, **kept}))
 
 
 ASK = {
@@ -326,64 +320,116 @@ ASK = {
 }
 
 
-@pytest.mark.parametrize("ask", ASK)
+def refused(ask, folder):
+    """Require that a run folder is refused by name, and that no memory is taken."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError) as caught:
+            ASK[ask](folder)
+        assert str(folder) in str(caught.value)
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        {"schema": 2}, {"schema": "1"}, {"schema": None}, {"specs": "../outside.npz"}, {"specs": "/outside.npz"},
-        {"specs": "lock"}, {"specs": 7}, {"specs": None}, {"specs": ""}, {"specs": "a\0b"}, {"models": 7},
-        {"models": None}, {"run": None}, {"run": {}}, {"run": []}, {"choices": {}}, {"choices": {"init": [1, 2]}},
-        {"choices": None}, {"choices": []},
+        {"schema": 3}, {"schema": "2"}, {"schema": None}, {"schema": 1}, {"schema": []}, {"runs": None}, {"runs": []},
+        {"runs": 7}, {"runs": "run"}, {"runs": [7]}, {"runs": ["../outside.npz"]}, {"runs": ["/outside.npz"]},
+        {"runs": ["lock"]}, {"runs": [""]}, {"runs": ["a\0b"]}, {"runs": ["chunks/a.npz"]},
     ],
     ids=repr,
 )  # fmt: skip
-def test_a_hostile_manifest(ask, changes, tmp_path):
+def test_a_hostile_manifest(changes, tmp_path):
     folder = tmp_path / "run"
     train(ensemble.grid(width=[3, 4], seed=range(3)), store=folder)
-    shutil.copy(next(folder.glob("specs-*")), tmp_path / "outside.npz")
+    shutil.copy(next(folder.glob("run-*")), tmp_path / "outside.npz")
     rewritten(folder, **changes)
-    with pytest.raises(ValueError) as caught:
-        ASK[ask](folder)
-    assert str(folder) in str(caught.value)
+    for ask in ASK:
+        refused(ask, folder)
 
 
+HOSTILE_FIRST = [
+    {"schema": "1"}, {"specs": "../outside.npz"}, {"specs": "/outside.npz"}, {"specs": "lock"}, {"specs": 7},
+    {"specs": None}, {"specs": ""}, {"specs": "a\0b"}, {"models": 7}, {"models": None}, {"run": None}, {"run": {}},
+    {"run": []}, {"choices": {}}, {"choices": {"init": [1, 2]}}, {"choices": None}, {"choices": []},
+    {"choices": {"init": None}}, {"versions": None}, {"machine": [1]},
+]  # fmt: skip
 HOSTILE_RUNS = {
     "epochs": ["many", -1, None], "record": [[10**13], "x", [[0]], None], "snapshots": [["../../x"], 3, [[1]]],
     "engine": [3, None], "n_inputs": [10**13, -1, "x"], "data": [{}, [], {"data": {}}, {"data": {"scale": 3}}],
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in HOSTILE_RUNS.items() for v in values], ids=repr)
-def test_a_manifest_that_describes_no_run(name, value, tmp_path):
-    """Its hash is right, but not what it says."""
-    train(ensemble.grid(width=[3, 4], seed=range(3)), store=tmp_path)
-    run = json.loads((tmp_path / "manifest.json").read_text())["run"]
-    rewritten(tmp_path, run=run | {name: value})
-    tracemalloc.start()
-    try:
-        with pytest.raises(ValueError):
-            ASK["train"](tmp_path)
-        try:  # every chunk is of another run, or the manifest is refused as a whole
-            assert store.verify(tmp_path).done == 0
-        except ValueError as error:
-            assert str(tmp_path) in str(error)
-        with pytest.raises(ValueError) as caught:
-            store.load_result(tmp_path)
-        assert str(tmp_path) in str(caught.value)
-        assert tracemalloc.get_traced_memory()[1] < 50_000_000
-    finally:
-        tracemalloc.stop()
-
-
-@pytest.mark.parametrize("ask", ASK)
 @pytest.mark.parametrize(
-    "text", [b"", b"[" * 100_000, b'{"a":' * 100_000, b"[]", b"1", b"null", b"\xff\xfe", b'{"sha256": 1}', b"9" * 9999]
+    "changes", HOSTILE_FIRST + [{"run": {n: v}} for n, values in HOSTILE_RUNS.items() for v in values], ids=repr
 )
-def test_a_manifest_that_is_none(ask, text, tmp_path):
-    train(ensemble.grid(width=[3, 4], seed=range(3)), store=tmp_path)
+def test_a_hostile_manifest_of_version_1(changes, tmp_path):
+    folder = shutil.copytree(GOLDEN, tmp_path / "run")
+    shutil.copy(next(folder.glob("specs-*")), tmp_path / "outside.npz")
+    if isinstance(changes.get("run"), dict) and changes["run"]:
+        changes = {"run": json.loads((folder / "manifest.json").read_text())["run"] | changes["run"]}
+    rewritten(folder, **changes)
+    for ask in ASK:
+        refused(ask, folder)
+
+
+SOURCE = {"name": "data", "sha256": "0", "n_inputs": 1, "samples": 3, "parts": []}
+HOSTILE_HEADERS = [
+    {"schema": 3}, {"epochs": "many"}, {"epochs": -1}, {"epochs": 10**13}, {"epochs": 5}, {"loss": None}, {"loss": ""},
+    {"keep_networks": 1}, {"data": []}, {"data": 3}, {"data": [{}]}, {"data": [SOURCE | {"n_inputs": 10**13}]},
+    {"data": [SOURCE | {"name": "other"}]}, {"data": [SOURCE | {"parts": 3}]}, {"data": [SOURCE, SOURCE | {"name": 5}]},
+]  # fmt: skip
+HOSTILE_ARRAYS = {
+    "header": [np.frombuffer(b"[" * 10**5, np.uint8), np.frombuffer(b"1", np.uint8), np.zeros(2**21, np.uint8), None],
+    "record": [np.array([3, 12]), np.array([0, 5, 5, 12]), np.array([0, 11]), np.array([], int), None],
+    "snapshots": [np.array([13]), np.array([-1]), np.array([3, 2]), None],
+    "engine": [np.array(["auto"]), np.array(["quantum"]), np.array(["spline"] * 5), None],
+    "initial": [np.array(["x"] * 5)],
+    "spec_width": [np.array([0]), np.array([10**18] * 2), np.array([2.5]), None],
+    "scale_0": [np.zeros(4), np.array([0.0, 1.0, np.nan, 1.0]), np.zeros(3)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["run", "chunk"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("header", change) for change in HOSTILE_HEADERS]
+    + [(n, v) for n, values in HOSTILE_ARRAYS.items() for v in values],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_request_that_is_none(name, value, place, tmp_path):
+    """Its hash is right, but not what it says."""
+    specs = ensemble.grid(width=[3, 4])
+    expected = content(train(specs, store=tmp_path))
+    path = next(tmp_path.glob("run-*")) if place == "run" else chunk_files(tmp_path)[0]
+    arrays = archive.read(path, chunks.KINDS)
+    if isinstance(value, dict):
+        header = json.loads(arrays["header"].tobytes()) | value
+        arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    elif value is None:
+        del arrays[name]
+    else:
+        arrays[name] = value
+    path.write_bytes(archive.dump(arrays))
+    refused("load_result", tmp_path)
+    assert content(train(specs, store=tmp_path)) == expected
+    assert store.verify(tmp_path).problems == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"[" * 100_000, b'{"a":' * 100_000, b"[]", b"1", b"null", b"\xff\xfe", b'{"sha256": 1}', b"9" * 9999,
+     b"[" + b"[]," * 5_000_000 + b"1]"],
+    ids=lambda text: repr(text)[:20],
+)  # fmt: skip
+def test_a_manifest_that_is_none(text, tmp_path):
+    train(ensemble.grid(width=3), store=tmp_path)
     (tmp_path / "manifest.json").write_bytes(text)
-    with pytest.raises(DamagedFileError, match="manifest.json is damaged"):
-        ASK[ask](tmp_path)
+    for ask in ASK.values():
+        with pytest.raises(DamagedFileError, match="manifest.json is damaged"):
+            ask(tmp_path)
 
 
 def test_a_manifest_too_large_is_not_read(tmp_path):
@@ -395,14 +441,14 @@ def test_a_manifest_too_large_is_not_read(tmp_path):
             ask(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["train_loss", "diverged_at", "networks_w1", "snapshot_5_b2", "run", "spec_width"])
+@pytest.mark.parametrize("name", ["train_loss", "diverged_at", "networks", "snapshot_5", "header", "spec_width"])
 @pytest.mark.parametrize("change", ["gone", "longer", "flat", "kind"])
 def test_a_chunk_of_another_shape(name, change, tmp_path, capsys):
     """Its hash is right, but it is not what this run keeps."""
     specs = ensemble.grid(width=[3, 4], seed=range(3))
     expected = content(train(specs, store=tmp_path))
     path = chunk_files(tmp_path)[0]
-    arrays = archive.read(path, store._ROWS)
+    arrays = archive.read(path, chunks.KINDS)
     if change == "gone":
         del arrays[name]
     elif change == "longer":
@@ -512,13 +558,13 @@ def with_value(value, at=2):
         ({"y_train": np.array(list("abcdef"))}, "y_train has dtype <U1"),
         ({"y_train": x * 1j}, "y_train has dtype complex128"),
         ({"y_train": x[1:]}, "x_train has 6 rows, but y_train has 5"),
-        ({"epochs": -1}, "epochs -1"),
-        ({"epochs": 1.5}, "epochs 1.5"),
-        ({"epochs": True}, "epochs True"),
-        ({"epochs": 10**10}, "epochs 10000000000"),
-        ({"record": [4]}, "record holds 4"),
-        ({"snapshots": [-1]}, "snapshots holds -1"),
-        ({"threads": 0}, "threads 0"),
+        ({"epochs": -1}, "epochs must .*, not -1"),
+        ({"epochs": 1.5}, "epochs must .*, not 1.5"),
+        ({"epochs": True}, "epochs must .*, not True"),
+        ({"epochs": 10**10}, "epochs must .*, not 10000000000"),
+        ({"record": [4]}, "epoch of record must .*, not 4"),
+        ({"snapshots": [-1]}, "epoch of snapshots must .*, not -1"),
+        ({"threads": 0}, "threads must .*, not 0"),
         ({"engine": "quantum"}, "engine 'quantum'"),
     ],
 )

@@ -276,28 +276,31 @@ def test_the_same_command_again_only_draws(tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     assert run([*TINY, "--target", "quadratic", "--out", out]) == 0
     first = (out / "summary.csv").read_bytes()
-    monkeypatch.setattr(ensemble.store.run.Run, "commit", lambda *_: pytest.fail("trained again"))
+    with monkeypatch.context() as patch:
+        patch.setattr(ensemble.store.chunks, "write", lambda *_: pytest.fail("trained again"))
+        assert run([*TINY, "--target", "quadratic", "--out", out]) == 0
+        assert (out / "summary.csv").read_bytes() == first
+    assert run([*TINY, "--target", "quadratic", "--out", out, "--noise", "0.5"]) == 0  # another setting is added
+    assert (out / "summary.csv").read_bytes() != first
+    monkeypatch.setattr(ensemble.store.chunks, "write", lambda *_: pytest.fail("trained again"))
     assert run([*TINY, "--target", "quadratic", "--out", out]) == 0
     assert (out / "summary.csv").read_bytes() == first
-    capsys.readouterr()
-    assert run([*TINY, "--target", "quadratic", "--out", out, "--noise", "0.5"]) == 2
-    error = capsys.readouterr().err
-    assert "holds another run: other data (quadratic)" in error
-    assert "--fresh" in error
-    assert (out / "summary.csv").read_bytes() == first
 
 
-def test_fresh_starts_anew_and_more_seeds_are_added(tmp_path, capsys):
+def test_fresh_starts_again_and_more_or_fewer_seeds_are_taken_from_the_run(tmp_path):
     out = tmp_path / "out"
     one = ["--target", "quadratic", "--out", out]
     assert run([*TINY, *one]) == 0
     more = [value if value != "2" or TINY[i - 1] != "--seeds" else "3" for i, value in enumerate(TINY)]
     assert run([*more, *one]) == 0
     assert ensemble.load_result(out / "run").specs.seed.max() == 2
-    assert run([*TINY, *one]) == 2
-    assert "not among the specs" in capsys.readouterr().err
+    kept = len(list((out / "run" / "chunks").iterdir()))
+    assert run([*TINY, *one]) == 0  # fewer seeds: all are there, and none is lost
+    assert ensemble.load_result(out / "run").specs.seed.max() == 1
+    assert len(list((out / "run" / "chunks").iterdir())) == kept
     assert run([*TINY, *one, "--fresh"]) == 0
     assert ensemble.load_result(out / "run").specs.seed.max() == 1
+    assert len(list((out / "run" / "chunks").iterdir())) < kept
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

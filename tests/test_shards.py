@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import ensemble
-from ensemble import cli
-from ensemble.store import run as store
+from ensemble import cli, store
+from ensemble.store import chunks, manifest
 from ensemble.studies import files, width_study
 from ensemble.training import shards
 
@@ -149,7 +149,7 @@ def test_runs_that_differ_are_refused(tmp_path):
     specs = ensemble.grid(width=[3], seed=range(4), lr=0.1)
     ensemble.train(specs[:2], small_data(), epochs=4, store=tmp_path / "one")
     others: dict = {"epochs": {"epochs": 5}, "snapshots": {"epochs": 4, "snapshots": [1]}}
-    others["engine"] = {"epochs": 4, "engine": "dense"}
+    others["keep_networks"] = {"epochs": 4, "keep_networks": False}
     for name, arguments in others.items():
         ensemble.train(specs[2:], small_data(), store=tmp_path / name, **arguments)
         status, errors = merge(tmp_path / "one", tmp_path / name, "--into", tmp_path / "both")
@@ -163,14 +163,30 @@ def test_runs_that_differ_are_refused(tmp_path):
     assert not (tmp_path / "both").exists()
 
 
-def test_runs_of_other_versions_are_refused(tmp_path, monkeypatch):
+def test_runs_of_two_engines_become_one(tmp_path):
+    specs = ensemble.grid(width=[3], seed=range(4), lr=0.1)
+    parts = {"spline": specs[:2], "dense": specs[2:]}
+    whole = {engine: ensemble.train(part, small_data(), epochs=4, engine=engine) for engine, part in parts.items()}
+    for engine, part in parts.items():
+        ensemble.train(part, small_data(), epochs=4, engine=engine, store=tmp_path / engine)
+    store.merge([tmp_path / engine for engine in parts], tmp_path / "both")
+    merged = store.load_result(tmp_path / "both")
+    assert np.array_equal(merged.train_loss, np.concatenate([one.train_loss for one in whole.values()]))
+
+
+CHANGES = {"versions": {"numba": "0.1"}, "target": {"cpu": "abacus"}}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_runs_of_other_versions_or_cpus_are_refused(kind, tmp_path, monkeypatch):
     specs = ensemble.grid(width=[3], seed=range(4), lr=0.1)
     ensemble.train(specs[:2], small_data(), epochs=4, store=tmp_path / "one")
-    versions = store._versions()
-    monkeypatch.setattr(store, "_versions", lambda: versions | {"numba": "0.1"})
+    made = chunks.made_here()
+    monkeypatch.setattr(chunks, "made_here", lambda: made | {kind: made[kind] | CHANGES[kind]})
     ensemble.train(specs[2:], small_data(), epochs=4, store=tmp_path / "two")
-    with pytest.raises(store.OtherRunError, match=r"numba [\d.]+, not 0.1"):
+    with pytest.raises(store.OtherRunError, match="numba [\\d.]+, not 0.1|for the CPU .*, not abacus"):
         store.merge([tmp_path / "one", tmp_path / "two"], tmp_path / "both")
+    assert not (tmp_path / "both").exists()
 
 
 def test_damaged_unfinished_and_missing_runs_are_refused_in_one_line(two_runs):
@@ -192,12 +208,14 @@ def test_damaged_unfinished_and_missing_runs_are_refused_in_one_line(two_runs):
     assert not (folder / "both").exists()
 
 
-def test_the_target_of_a_merge_holds_something_else(two_runs):
-    folder, specs, data, _ = two_runs
-    ensemble.train(specs, data, epochs=9, store=folder / "both")
-    status, errors = merge(folder / "a", folder / "b", "--into", folder / "both")
-    assert status == 2
-    assert "another run: epochs 9, not 6" in errors
+def test_the_target_of_a_merge_keeps_what_it_holds(two_runs):
+    folder, specs, data, whole = two_runs
+    before = ensemble.train(specs, data, epochs=9, store=folder / "both")
+    assert merge(folder / "a", folder / "b", "--into", folder / "both") == (0, "")
+    merged = store.load_result(folder / "both")
+    assert rows_of(merged, merged.specs) == rows_of(whole, specs)
+    again = ensemble.train(specs, data, epochs=9, store=folder / "both")
+    assert again.trained == 0 and np.array_equal(again.train_loss, before.train_loss)
 
 
 def test_a_run_whose_one_dataset_is_done_goes_on(two_runs):
@@ -211,14 +229,13 @@ def test_a_run_whose_one_dataset_is_done_goes_on(two_runs):
 
 
 def test_a_merged_run_says_what_its_parts_were_made_with(tmp_path, monkeypatch):
-    import ensemble
-    from ensemble.store import run as store
-
     data = ensemble.sample("quadratic", n=40)
     for seed in (0, 1):
         ensemble.train(ensemble.grid(width=2, seed=seed), data, epochs=2, store=tmp_path / str(seed), progress=False)
-    made = store._load_manifest(tmp_path / "0")["versions"]
-    monkeypatch.setattr(store, "_versions", lambda: made | {"numba": "99"})
-    store.merge([tmp_path / "0", tmp_path / "1"], tmp_path / "all")
-    assert store._load_manifest(tmp_path / "all")["versions"] == made
+    made = chunks.made_here()
+    with monkeypatch.context() as patch:
+        patch.setattr(chunks, "made_here", lambda: made | {"versions": made["versions"] | {"numba": "99"}})
+        store.merge([tmp_path / "0", tmp_path / "1"], tmp_path / "all")
+    found = [chunk.made for _, chunk in chunks.scan(tmp_path / "all", manifest.load(tmp_path / "all"))]
+    assert found == [made] * len(found) and found
     assert len(ensemble.load_result(tmp_path / "all")) == 2

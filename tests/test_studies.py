@@ -107,7 +107,7 @@ def test_a_rate_at_which_the_median_diverges_is_never_chosen():
     assert curve.lr == [0.05]
     assert np.isinf(curve.validation_median[0, 1])
     assert curve.diverged == [0]
-    assert study.record()["diverged"] == 3
+    assert study.about()["diverged"] == 3
 
 
 def test_all_diverged_is_reported_and_drawn(tmp_path):

@@ -74,7 +74,8 @@ def test_coordinate_check_against_plain_numpy(data):
             spec = ensemble.grid(
                 width=width, seed=seed, optimizer=optimizer, parametrization=kind, init="fan_in", lr=0.0025, data="own"
             )
-            ends = [ensemble.train(spec, {"own": dataset}, epochs=n, engine="numpy").networks[0] for n in (0, epoch)]
+            runs = [ensemble.train(spec, {"own": dataset}, epochs=n, engine="numpy") for n in (0, epoch)]
+            ends = [run.networks.network(0, units="training") for run in runs]
             z = [inputs @ net.weights[0] + net.biases[0] for net in ends]
             p = [layers.forward(inputs, *naive.four(net)) for net in ends]
             expected = [np.sqrt((v**2).mean()) for v in (z[1], z[1] - z[0], p[1] - p[0])]

@@ -1,7 +1,7 @@
 """Networks: one, stacks of them, their initial weights, their files and other libraries' formats."""
 
 from ensemble.networks.initial import initialize
-from ensemble.networks.layout import joined, shapes, weight_bytes
+from ensemble.networks.layout import joined, weight_bytes
 from ensemble.networks.network import Network
 from ensemble.networks.stack import NetworkStack, Stack
 
@@ -11,6 +11,5 @@ __all__ = [
     "Stack",
     "initialize",
     "joined",
-    "shapes",
     "weight_bytes",
 ]

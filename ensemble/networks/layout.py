@@ -1,4 +1,4 @@
-"""Where the parameters of networks lie in one flat buffer: the one place that knows their order and their shapes.
+"""Where the parameters of networks are in one flat buffer: the one place that knows their order and their shapes.
 
 A model's parameters are side by side: weights[0], biases[0], weights[1], biases[1], and so on, each row by row.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,8 +19,11 @@ Array = NDArray[np.float64]
 Shapes = tuple[tuple[int, ...], ...]
 
 
-def shapes(width: int, hidden_layers: int, n_inputs: int, n_outputs: int) -> Shapes:
-    """Return the shapes of one network's parameters in their order: weights[0] (D, H), biases[0] (H,), and so on."""
+def shapes(width: Any, hidden_layers: int, n_inputs: int, n_outputs: int) -> Shapes:
+    """Return the shapes of one network's parameters in their order: weights[0] (D, H), biases[0] (H,), and so on.
+
+    `width` may also be an array, one width per network.
+    """
     units = [n_inputs, *[width] * hidden_layers, n_outputs]
     return tuple(shape for pair in itertools.pairwise(units) for shape in (pair, pair[1:]))
 
@@ -29,10 +33,12 @@ def sizes(width: ArrayLike, hidden_layers: ArrayLike, n_inputs: int, n_outputs: 
 
     As floats, exact below 2^53: no number in a hostile file overflows.
     """
-    pairs = np.stack(np.broadcast_arrays(width, hidden_layers), axis=-1)
-    kinds, which = np.unique(pairs.reshape(-1, 2), axis=0, return_inverse=True)
-    counts = [float(sum(math.prod(s) for s in shapes(h, depth, n_inputs, n_outputs))) for h, depth in kinds.tolist()]
-    return np.array(counts)[which].reshape(pairs.shape[:-1])
+    width, hidden_layers = np.broadcast_arrays(np.asarray(width, dtype=np.float64), hidden_layers)
+    counts = np.empty(width.shape)
+    for depth in np.unique(hidden_layers).tolist():
+        own = hidden_layers == depth
+        counts[own] = sum(math.prod(shape) for shape in shapes(width[own], depth, n_inputs, n_outputs))
+    return counts
 
 
 def weight_bytes(width: ArrayLike, n_inputs: int, hidden_layers: ArrayLike = 1, n_outputs: int = 1) -> Array:

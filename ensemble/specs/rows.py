@@ -184,17 +184,19 @@ class Specs:
         if isinstance(index, (int, np.integer)):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"model {index} of {len(self)}")
-            return Spec(**{name: getattr(self, name)[index].item() for name in COLUMNS})
+            return next(iter(self[index : index + 1 or None]))
         places = self.places(index)
         return Specs._of({name: values[places] for name, values in self._columns.items()})
 
     def places(self, index: slice | NDArray[Any] | Iterable[int] | Iterable[bool]) -> NDArray[np.int64]:
         """Return which models a mask, a slice or an integer array picks, in its order."""
-        found: Any = index if isinstance(index, slice) else np.asarray(index)
-        if isinstance(found, np.ndarray):
-            if found.ndim != 1:
-                raise IndexError(f"an index of {found.ndim} dimensions; a mask or integers in one are needed")
-            found = found.astype(np.int64) if found.size == 0 else found
+        if isinstance(index, slice):
+            return np.arange(*index.indices(len(self)), dtype=np.int64)
+        found = np.asarray(index)
+        if found.ndim != 1:
+            raise IndexError(f"an index of {found.ndim} dimensions; a mask or integers in one are needed")
+        if not len(found):
+            return np.empty(0, dtype=np.int64)  # an empty list comes as float64
         places: NDArray[np.int64] = np.arange(len(self), dtype=np.int64)[found]
         return places
 

@@ -1,6 +1,8 @@
-"""Run folders: what a training run has finished so far."""
+"""Run folders: what training has finished so far."""
 
-from ensemble.store.run import OtherRunError, Run, Verified, clear, load_result, merge, verify
+from ensemble.store.merge import merge
+from ensemble.store.read import Verified, load_result, verify
+from ensemble.store.run import OtherRunError, Run, clear
 
 __all__ = [
     "OtherRunError",

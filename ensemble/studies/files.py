@@ -1,4 +1,4 @@
-"""What a study writes: tables as CSV, its record as JSON, every file whole or not at all.
+"""What a study writes: tables as CSV, its description as JSON, every file whole or not at all.
 
 Used by `save`, which hands over rows, texts and rendered figures.
 """

@@ -41,14 +41,14 @@ def available() -> bool:
 
 
 def page(
-    record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], result: Result, datasets: Datasets, panels: Panels,
+    about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], result: Result, datasets: Datasets, panels: Panels,
     bounds: Mapping[str, Bounds | None],
 ) -> str:  # fmt: skip
     """Return a study as one self-contained HTML page.
 
     Parameters
     ----------
-    record : mapping
+    about : mapping
         What `study.json` holds.
     rows : sequence of mappings
         What `summary.csv` holds.
@@ -68,12 +68,12 @@ def page(
     from bokeh.models import Div
     from bokeh.resources import INLINE
 
-    title = f"relu-ensemble: {record['study'].replace('_', ' ')}"
+    title = f"relu-ensemble: {about['study'].replace('_', ' ')}"
     parts: list[Any] = [Div(text=_heading(title, result, datasets), width=980)]
     if panels:
         parts += _plots(panels, result, datasets, bounds)
     parts += [Div(text="<h2>Table</h2><p>A click on a head sorts.</p>"), _table(rows)]
-    settings = html.escape(files.json_text(record))
+    settings = html.escape(files.json_text(about))
     parts.append(Div(text=f"<h2>Configuration and machine</h2><pre>{settings}</pre>", width=980))
     text: str = embed.file_html(column(*parts), INLINE, title)  # only the scripts that it needs
     return text

@@ -200,7 +200,7 @@ class Study(ABC):
         """Return texts of this study alone, by file name."""
         return {}
 
-    def record(self) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """Return what `study.json` holds: configuration, data, versions, machine, wall time."""
         return {
             "study": self.name,
@@ -218,7 +218,7 @@ class Study(ABC):
 
     def page(self) -> str:
         """Return the study as one interactive HTML page (extra ``report``)."""
-        return page.page(self.record(), self.summary_rows(), self.result, self.datasets, self.panels(), self.bounds)
+        return page.page(self.about(), self.summary_rows(), self.result, self.datasets, self.panels(), self.bounds)
 
     def save(self, out: str | Path, formats: Sequence[str] = ("png",)) -> list[Path]:
         """Write the plots, the tables as CSV, the page where its extra is installed and, last, `study.json`.
@@ -247,7 +247,7 @@ class Study(ABC):
         texts = self.texts()
         if page.available():
             texts["report.html"] = self.page()
-        texts["study.json"] = files.json_text(self.record())
+        texts["study.json"] = files.json_text(self.about())
         return save.save(folder, self.figures(), self.tables(), texts, formats, self.setup.digest)
 
     def fit(self, label: str, model: int, epoch: int | None = None) -> Fit:

@@ -21,7 +21,17 @@ from numpy.typing import NDArray
 
 from ensemble.system import memory
 
-__all__ = ["DamagedFileError", "checked_path", "dump", "load", "named", "read", "read_bytes", "write"]
+__all__ = [
+    "DamagedFileError",
+    "RefusedFileError",
+    "checked_path",
+    "dump",
+    "load",
+    "named",
+    "read",
+    "read_bytes",
+    "write",
+]
 
 Arrays = dict[str, NDArray[Any]]
 Kinds = Mapping[str, tuple[str, int]]
@@ -35,6 +45,10 @@ _LONGEST_DIRECTORY = 2**20
 
 class DamagedFileError(ValueError):
     """A file that is not what it was when it was written, or never was what it claims to be."""
+
+
+class RefusedFileError(DamagedFileError):
+    """Something that was not read: no regular file, a link, or too large. It may be whole, for all that is known."""
 
 
 # ---- whole files ----
@@ -66,7 +80,7 @@ def read_bytes(path: str | os.PathLike[str], most: int, follow: bool = True) -> 
 
     Raises
     ------
-    DamagedFileError
+    RefusedFileError
         It is something else than a regular file (a pipe, a device, a folder, a link), or larger than `most`.
     OSError
         It cannot be read; FileNotFoundError where it does not exist.
@@ -121,7 +135,7 @@ def _opened(path: str | os.PathLike[str], most: int, follow: bool) -> BinaryIO:
     """Return a regular file of at most `most` bytes, open for reading."""
     path = checked_path(path)
     if not follow and path.is_symlink():
-        raise DamagedFileError(f"{path} is a symbolic link, which is not followed here")
+        raise RefusedFileError(f"{path} is a symbolic link, which is not followed here")
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | (0 if follow else getattr(os, "O_NOFOLLOW", 0))
     try:
         # not blocking: opening a pipe would wait for its writer
@@ -129,9 +143,9 @@ def _opened(path: str | os.PathLike[str], most: int, follow: bool) -> BinaryIO:
         try:
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode):
-                raise DamagedFileError(f"{path} is no regular file")
+                raise RefusedFileError(f"{path} is no regular file")
             if found.st_size > most:
-                raise DamagedFileError(f"{path} is too large: {found.st_size:,} bytes, at most {most:,} are read")
+                raise RefusedFileError(f"{path} is too large: {found.st_size:,} bytes, at most {most:,} are read")
             return os.fdopen(handle, "rb")
         except BaseException:
             os.close(handle)
@@ -149,7 +163,7 @@ def _content(file: BinaryIO, path: str | os.PathLike[str]) -> bytes:
     except OSError as error:
         raise _unreadable(error, path) from error
     if len(content) > size:
-        raise DamagedFileError(f"{path} grew while it was read")
+        raise RefusedFileError(f"{path} grew while it was read")
     return content
 
 
@@ -204,8 +218,10 @@ def read(path: str | os.PathLike[str], kinds: Kinds, follow: bool = True) -> Arr
 
     Raises
     ------
+    RefusedFileError
+        As `read_bytes`; it is larger than the free memory.
     DamagedFileError
-        As `read_bytes` and `load`, or it is larger than the free memory.
+        As `load`.
     OSError
         It cannot be read.
     """
@@ -301,8 +317,6 @@ def _parse(content: bytes, name: str, kind: str, dimensions: int) -> NDArray[Any
     count = 1
     for size in shape:
         count *= size
-    if count * dtype.itemsize != len(content) - member.tell():
+    if count * dtype.itemsize != len(content) - member.tell() or (count and not dtype.itemsize):
         raise DamagedFileError(f"array {name!r} of shape {shape} does not fill its {len(content):,} bytes")
-    if not dtype.itemsize:
-        return np.empty(shape, dtype)
     return np.frombuffer(content, dtype, count, member.tell()).reshape(shape)

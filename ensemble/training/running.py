@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import numpy as np
@@ -74,7 +74,7 @@ def train(
         Where to run the chunks instead: any pool of processes, or a cluster by `distributed.executor`. It stays open.
     store : path, optional
         Folder to keep every finished chunk in. The same call again goes on where the last one ended, however that was,
-        to the same bits; specs may be added.
+        to the same bits. Other calls may use it too: models that it holds are taken from there, others are added.
     progress : bool, optional
         Whether to show a bar; default: on a terminal only.
     keep_networks : bool
@@ -90,9 +90,9 @@ def train(
     ------
     ValueError
         An argument that is not allowed, a dataset that is missing or does not fit, more memory or disk than there is,
-        or a `store` that holds another run or is in use.
+        or a `store` that is in use, or whose results must not be mixed with new ones.
     OSError
-        The store cannot be written, or a cluster was lost; what is in the store stays valid.
+        The store cannot be read or written, or a cluster was lost; what is in the store stays valid.
     BrokenExecutor
         A worker process of the executor died; finished chunks are in the store.
     KeyboardInterrupt
@@ -121,18 +121,15 @@ def train(
         any(dataset.x_val is not None for dataset in datasets.values()), settings.keep_networks, settings.snapshots,
     )  # fmt: skip
     with ExitStack() as held:
-        run, chunks, done = None, planned.chunks, 0
+        run, chunks, left = None, planned.chunks, np.ones(len(specs), dtype=np.bool_)
         if store is not None:
             run = held.enter_context(Run(store, specs, datasets, settings, initial))
-            kept = run.load_into(result)
-            done, left = int(kept.sum()), np.flatnonzero(~kept)
-            again = make_plan(specs[left], datasets, settings).chunks if len(left) else ()
-            chunks = tuple(left[chunk] for chunk in again)
-            run.begin(chunks, planned.kept * len(left) // len(specs))
-        bar = held.enter_context(progress_bar(len(specs), progress, done))
-        for index, rows in _run(chunks, specs, datasets, settings, initial, cores, executor, run):
-            if run is not None:
-                run.commit(index, rows)
+            left[:] = False
+            left[run.left(result)] = True
+            chunks = tuple(chunk[left[chunk]] for chunk in chunks if left[chunk].any())
+        bar = held.enter_context(progress_bar(len(specs), progress, int((~left).sum())))
+        came = held.enter_context(closing(_run(chunks, specs, datasets, settings, initial, cores, executor, run)))
+        for index, rows in came if run is None else run.keep(came):
             result.assemble(index, rows)
             result.fresh[index] = True
             bar.update(len(index))
@@ -148,7 +145,7 @@ def _run(
     cores: int,
     executor: Executor | None,
     run: Run | None,
-) -> Iterator[tuple[NDArray[np.int64], Rows]]:
+) -> Generator[tuple[NDArray[np.int64], Rows], None, None]:
     """Run every chunk on the executor and yield them as they finish, a bounded number under way at once."""
     stop = threading.Event()
     own = ThreadPoolExecutor(cores, "ensemble") if executor is None else None

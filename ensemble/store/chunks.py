@@ -1,0 +1,188 @@
+"""Chunk files: the models that one task trained, their results, and what made them.
+
+Written by `Run` as chunks come back and read by all that looks into a run folder. Each file says all that decides
+its models' results, so that a folder is a bag of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.engines import Rows
+from ensemble.networks import NetworkStack
+from ensemble.specs import COLUMNS
+from ensemble.store import request, version_1
+from ensemble.store.manifest import CHUNKS, Manifest, ours
+from ensemble.store.request import Request
+from ensemble.system import archive
+from ensemble.system.archive import DamagedFileError, RefusedFileError
+from ensemble.system.provenance import DECIDE_BITS, machine, versions
+
+__all__ = ["KINDS", "Chunk", "Finder", "difference", "made_here", "scan", "write"]
+
+# "state_*": the optimizers' memory, where it is kept to go on from. What a later release adds to a chunk is let be.
+KINDS = request.KINDS | version_1.KINDS | {
+    "train_loss": ("f", 2), "test_loss": ("f", 2), "val_loss": ("f", 2), "diverged_at": ("i", 1),
+    "networks": ("f", 1), "snapshot_*": ("f", 1), "state_*": ("ifb", -1), "*": ("ifbuU", -1),
+}  # fmt: skip
+
+
+class Chunk(NamedTuple):
+    """Some models and their results."""
+
+    request: Request
+    rows: Rows
+    made: Mapping[str, Any]  # by what: versions, machine, and what its kernels were compiled for
+
+    def answer(self, asked: Request, part: NDArray[np.int64]) -> Rows:
+        """Return what `asked` wants to know of the models at `part`, which have it."""
+        at = np.searchsorted(self.request.record, asked.record)
+        rows = self.rows
+        train, test, val = (
+            None if found is None else found[np.ix_(part, at)]
+            for found in (rows.train_loss, rows.test_loss, rows.val_loss)
+        )
+        assert train is not None
+        networks = None if rows.networks is None or not asked.keep_networks else rows.networks.take(part)
+        kept = {epoch: rows.snapshots[epoch].take(part) for epoch in asked.snapshots}
+        return Rows(train, test, val, rows.diverged_at[part], networks, kept)
+
+
+class Finder:
+    """Where the models of a request are in chunks."""
+
+    def __init__(self, asked: Request) -> None:
+        self.asked, self.keys = asked, asked.keys()
+        self._order = np.argsort(self.keys, kind="stable")
+        self._sorted = self.keys[self._order]
+
+    def distinct(self) -> NDArray[np.int64]:
+        """Return the places of the request's models, each model once."""
+        return np.unique(self.keys, return_index=True)[1]
+
+    def places(self, chunk: Chunk) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Yield places in the request with places in the chunk; more than once where a model is asked for twice."""
+        if not chunk.request.covers(self.asked):
+            return
+        keys = chunk.request.keys()
+        first = np.searchsorted(self._sorted, keys, side="left")
+        count = np.searchsorted(self._sorted, keys, side="right") - first
+        for repeat in range(int(count.max(initial=0))):
+            part = np.flatnonzero(count > repeat)
+            yield self._order[first[part] + repeat], part
+
+
+def scan(
+    folder: Path, manifest: Manifest, problems: Collection[str] | None = None
+) -> Iterator[tuple[Path, Chunk | DamagedFileError]]:
+    """Yield every chunk file with what it holds, or with what is wrong.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : Manifest
+        The folder's.
+    problems : collection of str, optional
+        Leave out the files whose names say that they are for others than these, as of `Request.problem`.
+
+    Raises
+    ------
+    RefusedFileError
+        A file that is no regular one.
+    OSError
+        A file cannot be read. It may be whole, so that nothing may take its place.
+    """
+    wanted = None if problems is None else {problem[:8] for problem in problems}
+    for path in ours(folder, CHUNKS):
+        mark = path.stem.rpartition("-")[0]
+        if wanted is not None and mark and mark not in wanted:
+            continue
+        try:
+            arrays = archive.read(path, KINDS, follow=False)
+            try:
+                chunk = _chunk(arrays, manifest)
+            except version_1.NOT_ONE as error:
+                raise DamagedFileError(f"{path} is damaged or no file of this program: {error}") from error
+        except RefusedFileError:
+            raise
+        except DamagedFileError as error:
+            yield path, error
+        else:
+            if chunk is not None:
+                yield path, chunk
+
+
+def _chunk(arrays: Mapping[str, NDArray[Any]], manifest: Manifest) -> Chunk | None:
+    """Return what a file holds; None for one of a later release, whose models have settings that are unknown here."""
+    if "run" in arrays:
+        asked, rows, made = version_1.chunk(arrays, manifest.first)
+        return Chunk(asked, rows, made)
+    if any(name.startswith("spec_") and name[5:] not in COLUMNS for name in arrays):
+        return None
+    asked, header = Request.unpack(arrays)
+    shape = (len(asked.specs), len(asked.record))
+    for name in ("train_loss", *(f"{part}_loss" for part in ("val", "test") if asked.has(part))):
+        if arrays[name].shape != shape or arrays[name].dtype != np.float64:
+            raise ValueError(f"array {name!r} is {arrays[name].dtype} of shape {arrays[name].shape}, not {shape}")
+    if arrays["diverged_at"].shape != shape[:1]:
+        raise ValueError("array 'diverged_at' has another length")
+
+    def stack(name: str) -> NetworkStack:
+        return NetworkStack(asked.specs, asked.n_inputs, asked.scales, arrays[name])
+
+    made = header["made"]
+    if not all(isinstance(made[name], dict) for name in ("versions", "machine", "target")):
+        raise ValueError("it does not say what made it")
+    return Chunk(
+        asked,
+        Rows(
+            arrays["train_loss"], arrays.get("test_loss"), arrays.get("val_loss"), arrays["diverged_at"],
+            stack("networks") if asked.keep_networks else None,
+            {epoch: stack(f"snapshot_{epoch}") for epoch in asked.snapshots},
+        ),
+        made,
+    )  # fmt: skip
+
+
+def write(folder: Path, chunk: Chunk) -> None:
+    """Write a chunk file; equal chunks have equal names."""
+    rows = chunk.rows
+    arrays = chunk.request.pack(made=chunk.made) | {"train_loss": rows.train_loss, "diverged_at": rows.diverged_at}
+    arrays |= {name: values for name, values in (("test_loss", rows.test_loss), ("val_loss", rows.val_loss))
+               if values is not None}  # fmt: skip
+    stacks = {} if rows.networks is None else {"networks": rows.networks}
+    stacks |= {f"snapshot_{epoch}": kept for epoch, kept in rows.snapshots.items()}
+    arrays |= {name: stack.parameters for name, stack in stacks.items()}
+    name, content = archive.named(arrays)
+    problem = chunk.request.problem(next(iter(chunk.request.data)))
+    archive.write(folder / CHUNKS / f"{problem[:8]}-{name[:24]}.npz", content)
+
+
+# ---- what made it ----
+
+
+@cache
+def made_here() -> dict[str, Any]:
+    """Return what chunks that are trained here are made by."""
+    from ensemble.kernels.jit import target  # imports numba, which reading need not wait for
+
+    return {"versions": versions(), "machine": machine(), "target": target()}
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Return in words what may make the last bits of two results differ, "" where nothing does."""
+    for name in DECIDE_BITS:
+        if old["versions"].get(name) != new["versions"].get(name):
+            return f"{name} {old['versions'].get(name)}, not {new['versions'].get(name)}"
+    there, here = old["target"], new["target"]
+    if there and here and there != here:  # version 1 did not say what it was compiled for
+        if there.get("cpu") == here.get("cpu"):
+            return f"another set of instructions of the CPU {there.get('cpu')}"
+        return f"kernels for the CPU {there.get('cpu')}, not {here.get('cpu')}"
+    return ""

@@ -1,0 +1,122 @@
+"""Finished runs become one: the shards of a study, trained apart, in one folder to draw from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ensemble.specs import Specs
+from ensemble.store import chunks, manifest
+from ensemble.store.chunks import Chunk, Finder
+from ensemble.store.manifest import Manifest
+from ensemble.store.read import unfinished, verify
+from ensemble.store.request import Request
+from ensemble.store.run import OtherRunError, Run
+from ensemble.system import archive
+from ensemble.system.archive import DamagedFileError
+from ensemble.system.progress import note
+
+__all__ = ["merge"]
+
+
+def merge(folders: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str]) -> Specs:
+    """Join finished runs of different models, otherwise the same, into one run folder, and return its models.
+
+    The folders stay as they are. A merge that was ended early is gone on with by the same call.
+
+    Raises
+    ------
+    ValueError
+        A folder holds no run or an unfinished one, differs in more than its models (`OtherRunError`), or is damaged
+        (`DamagedFileError`); `into` holds something else. Nothing is written before all folders are found in order.
+    OSError
+        A file cannot be read, or `into` cannot be written.
+    """
+    if not folders:
+        raise ValueError("there is nothing to merge; give the folders of the runs")
+    paths = [archive.checked_path(folder) for folder in folders]
+    for path in paths:
+        if path.resolve() == archive.checked_path(into).resolve():
+            raise ValueError(f"{str(path)!r} cannot be merged into itself; choose another folder")
+    tables = [manifest.load(path) for path in paths]
+    parts = [manifest.load_request(path, table) for path, table in zip(paths, tables, strict=True)]
+    whole = parts[0]
+    for path, part in zip(paths[1:], parts[1:], strict=True):
+        differs = _differences(whole, part)
+        if differs:
+            raise OtherRunError(f"{str(paths[0])!r} and {str(path)!r} are not parts of one run: {differs}")
+        whole = replace(
+            whole,
+            specs=whole.specs + part.specs,
+            engine=np.concatenate([whole.engine, part.engine]),
+            initial=np.concatenate([whole.initial, part.initial]),
+            data=dict(sorted((*whole.data.items(), *part.data.items()))),
+        )
+    whole = whole.take(np.sort(Finder(whole).distinct()))  # a model that two runs trained counts once
+    made = None
+    for path, table, part in zip(paths, tables, parts, strict=True):
+        found = verify(path)
+        if found.problems:
+            raise DamagedFileError(f"{found.problems[0]}; run its command again to replace it")
+        if found.done < found.models:
+            raise ValueError(unfinished(path, found.done, found.models, "run its command again"))
+        if found.mixed:
+            raise OtherRunError(found.mixed)
+        one = next(chunk.made for chunk in _chunks(path, table, part))
+        made = made or one
+        differs = chunks.difference(made, one)
+        if differs:
+            raise OtherRunError(f"{str(paths[0])!r} and {str(path)!r} are not parts of one run: {differs}")
+        if one["machine"] != made["machine"]:
+            note("these runs come from different kinds of machines; the last bits of their models may differ")
+    assert made is not None
+    with Run.asked(into, whole, made) as target:
+        missing = np.zeros(len(whole.specs), dtype=np.bool_)
+        missing[target.left()] = True
+        target.begin()
+        finder = Finder(whole)
+        for path, table, part in zip(paths, tables, parts, strict=True):
+            for chunk in _chunks(path, table, part):
+                for index, places in finder.places(chunk):
+                    new = places[missing[index]]
+                    if len(new):
+                        asked = replace(
+                            chunk.request.take(new), record=whole.record, snapshots=whole.snapshots,
+                            keep_networks=whole.keep_networks,
+                        )  # fmt: skip
+                        chunks.write(target.folder, Chunk(asked, chunk.answer(whole, new), chunk.made))
+                        missing[index] = False
+    return whole.specs
+
+
+def _chunks(path: Path, table: Manifest, asked: Request) -> Iterator[Chunk]:
+    """Yield the chunks that hold a run's models."""
+    finder = Finder(asked)
+    for _, chunk in chunks.scan(path, table, {asked.problem(name) for name in asked.data}):
+        if isinstance(chunk, DamagedFileError):  # since it was verified
+            raise chunk
+        if any(len(part) for _, part in finder.places(chunk)):
+            yield chunk
+
+
+def _differences(old: Request, new: Request) -> str:
+    """Return in words what two requests differ in besides their models."""
+    found = [
+        f"{name} {getattr(old, name)}, not {getattr(new, name)}"
+        for name in ("loss", "epochs", "keep_networks")
+        if getattr(old, name) != getattr(new, name)
+    ]
+    if old.epochs == new.epochs and not np.array_equal(old.record, new.record):
+        found.append("another record")
+    if old.snapshots != new.snapshots:
+        found.append("another snapshots")
+    if old.n_inputs != new.n_inputs:
+        found.append(f"{old.n_inputs} inputs, not {new.n_inputs}")
+    changed = [name for name in old.data if name in new.data and old.data[name].digest != new.data[name].digest]
+    if changed:
+        found.append(f"other data ({', '.join(sorted(changed))})")
+    return ", ".join(found)

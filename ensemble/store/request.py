@@ -1,0 +1,246 @@
+"""What a call of `train` asks for, as arrays in a file: models, what decides their results, what is to be kept.
+
+Run folders hold one such file per call; a chunk file is a request for its own models, together with the answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.data import Dataset, Scale
+from ensemble.engines import ENGINES, Settings, choose_engine
+from ensemble.networks import NetworkStack
+from ensemble.specs import COLUMNS, Specs
+from ensemble.system.checks import flag, text, whole
+
+__all__ = ["KINDS", "SCHEMA", "Request", "Source"]
+
+SCHEMA = 2
+KINDS = {
+    "header": ("u", 1), "record": ("i", 1), "snapshots": ("i", 1), "engine": ("U", 1), "initial": ("U", 1),
+    "scale_*": ("f", 1), "spec_*": ("ifbU", 1),
+}  # fmt: skip
+_LONGEST_HEADER = 2**20
+_PARTS = ("val", "test")
+
+
+class Source(NamedTuple):
+    """What a run knows of a dataset."""
+
+    digest: str
+    n_inputs: int
+    samples: int
+    parts: tuple[str, ...]  # of "val" and "test", those that it has
+    scale: Scale | None
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Models to train, and what to keep of them.
+
+    Attributes
+    ----------
+    specs : Specs
+        The M models.
+    engine : (M,) str
+        What trains each model: never "auto".
+    initial : (M,) str
+        SHA-256 of the network that each model starts from, as hex; "" where its seed gives it.
+    data : dict of Source by name
+        The datasets that the specs name; all have the same number of inputs.
+    loss : str
+        What is minimized.
+    epochs : int
+        Updates of each model.
+    record : (E,) int64
+        Epochs at which losses are kept.
+    snapshots : tuple of int
+        Epochs at which networks are kept.
+    keep_networks : bool
+        Whether the trained networks are kept.
+    """
+
+    specs: Specs
+    engine: NDArray[np.str_]
+    initial: NDArray[np.str_]
+    data: Mapping[str, Source]
+    loss: str
+    epochs: int
+    record: NDArray[np.int64]
+    snapshots: tuple[int, ...]
+    keep_networks: bool
+
+    @classmethod
+    def of(
+        cls, specs: Specs, datasets: Mapping[str, Dataset], settings: Settings, initial: NetworkStack | None
+    ) -> Request:
+        """Return what `training.train` asks for, its arguments checked."""
+        engine = {name: choose_engine(settings.engine, data.n_inputs) for name, data in datasets.items()}
+        names, which = np.unique(specs.data, return_inverse=True)
+        return cls(
+            specs,
+            np.array([engine[name] for name in names.tolist()])[which],
+            np.full(len(specs), "") if initial is None else _digests(initial),
+            {
+                name: Source(
+                    data.digest, data.n_inputs, data.n_train,
+                    tuple(part for part in _PARTS if getattr(data, f"x_{part}") is not None), data.scale,
+                )
+                for name, data in datasets.items()
+            },
+            getattr(settings, "loss", "mse"), settings.epochs, settings.record, settings.snapshots,
+            settings.keep_networks,
+        )  # fmt: skip
+
+    @property
+    def n_inputs(self) -> int:
+        """D."""
+        return next(iter(self.data.values())).n_inputs
+
+    @property
+    def scales(self) -> dict[str, Scale]:
+        """Units of the datasets that were standardized."""
+        return {name: source.scale for name, source in self.data.items() if source.scale is not None}
+
+    def has(self, part: str) -> bool:
+        """Return whether any dataset has this part."""
+        return any(part in source.parts for source in self.data.values())
+
+    def take(self, index: NDArray[np.int64]) -> Request:
+        """Return a request for some of the models."""
+        specs = self.specs[index]
+        data = {name: self.data[name] for name in np.unique(specs.data).tolist()}
+        return Request(
+            specs, self.engine[index], self.initial[index], data, self.loss, self.epochs, self.record, self.snapshots,
+            self.keep_networks,
+        )  # fmt: skip
+
+    def problem(self, name: str) -> str:
+        """Return what decides the results of all models on a dataset, as hex: the data itself and the loss.
+
+        What is at its default is left out, here as in `keys`, so that settings to come leave old models found.
+        """
+        decides = {"data": self.data[name].digest} | ({} if self.loss == "mse" else {"loss": self.loss})
+        return _hash(json.dumps(decides, sort_keys=True).encode())
+
+    def keys(self) -> NDArray[np.bytes_]:
+        """Return, for each model, all that decides its result but the number of epochs: equal keys, equal bits."""
+        columns = _marks(self.specs.data, self.problem) + _marks(self.engine, str) + _marks(self.initial, str)
+        for name in COLUMNS:
+            if name != "data":
+                values = self.specs.codes(name)
+                columns.append(values.view(np.int64) if values.dtype == np.float64 else values.astype(np.int64))
+        table = np.ascontiguousarray(np.stack(columns, axis=1))
+        return table.view(f"S{8 * len(columns)}").ravel()
+
+    def covers(self, other: Request) -> bool:
+        """Return whether models with equal keys have here all that `other` asks of them."""
+        return (
+            self.epochs == other.epochs
+            and bool(np.isin(other.record, self.record).all())
+            and set(other.snapshots) <= set(self.snapshots)
+            and self.keep_networks >= other.keep_networks
+        )
+
+    def pack(self, **more: Any) -> dict[str, NDArray[Any]]:
+        """Return the request as arrays, `more` in their header; columns at their defaults are left out."""
+        sources = list(self.data.items())
+        header = more | {
+            "schema": SCHEMA, "loss": self.loss, "epochs": self.epochs, "keep_networks": self.keep_networks,
+            "data": [
+                {"name": name, "sha256": source.digest, "n_inputs": source.n_inputs, "samples": source.samples,
+                 "parts": source.parts}
+                for name, source in sources
+            ],
+        }  # fmt: skip
+        arrays: dict[str, NDArray[Any]] = {
+            "header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), np.uint8),
+            "record": self.record,
+            "snapshots": np.array(self.snapshots, dtype=np.int64),
+            "engine": self.engine[:1] if (self.engine == self.engine[0]).all() else self.engine,
+        }
+        if (self.initial != "").any():
+            arrays["initial"] = self.initial
+        for place, (_, source) in enumerate(sources):
+            if source.scale is not None:
+                arrays[f"scale_{place}"] = np.concatenate(
+                    [source.scale.x_mean, source.scale.x_std, [source.scale.y_mean, source.scale.y_std]]
+                )
+        for name, column in COLUMNS.items():
+            values = getattr(self.specs, name)
+            if column.default is None or (values != column.default).any():
+                arrays[f"spec_{name}"] = values
+        return arrays
+
+    @classmethod
+    def unpack(cls, arrays: Mapping[str, NDArray[Any]]) -> tuple[Request, dict[str, Any]]:
+        """Return a request and its header, checked as if a user had given them.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError, AttributeError, IndexError
+            The arrays describe no request.
+        """
+        if len(arrays["header"]) > _LONGEST_HEADER:
+            raise ValueError("its header is too long")
+        header = json.loads(arrays["header"].tobytes())
+        if header["schema"] != SCHEMA:
+            raise ValueError(f"it has schema {header['schema']!r}")
+        specs = Specs(**{
+            name.removeprefix("spec_"): values for name, values in arrays.items() if name.startswith("spec_")
+        })  # fmt: skip
+        data = {}
+        for place, found in enumerate(header["data"]):
+            n_inputs = whole(found["n_inputs"], "n_inputs", 1, 10**9)
+            scale = _scale(arrays[f"scale_{place}"], n_inputs) if f"scale_{place}" in arrays else None
+            parts = tuple(part for part in _PARTS if part in found["parts"])
+            samples = whole(found["samples"], "samples")
+            data[text(found["name"], "name")] = Source(text(found["sha256"], "sha256"), n_inputs, samples, parts, scale)
+        if set(data) != set(specs.data.tolist()) or len({source.n_inputs for source in data.values()}) != 1:
+            raise ValueError("its datasets are not those of its models")
+        epochs = whole(header["epochs"], "epochs", 0, 10**9)
+        record, snapshots = arrays["record"].astype(np.int64), arrays["snapshots"].astype(np.int64)
+        for values in (record, snapshots):
+            if len(values) and not (values[0] >= 0 and values[-1] <= epochs and (np.diff(values) > 0).all()):
+                raise ValueError("its epochs are not in order")
+        if not len(record) or (record[0], record[-1]) != (0, epochs):
+            raise ValueError("its record lacks the first or the last epoch")
+        engine = np.broadcast_to(arrays["engine"], len(specs))
+        if not set(np.unique(engine).tolist()) <= set(ENGINES) - {"auto"}:
+            raise ValueError("its engine is unknown")
+        initial = np.broadcast_to(arrays.get("initial", np.array([""])), len(specs))
+        return cls(
+            specs, engine, initial, data, text(header["loss"], "loss"), epochs, record, tuple(snapshots.tolist()),
+            flag(header["keep_networks"], "keep_networks"),
+        ), header  # fmt: skip
+
+
+def _scale(values: NDArray[np.float64], n_inputs: int) -> Scale:
+    mean, std, (y_mean, y_std) = np.split(values, [n_inputs, 2 * n_inputs])
+    if mean.shape != std.shape or not np.isfinite(values).all() or (std <= 0).any() or y_std <= 0:
+        raise ValueError("a scale is out of range")
+    return Scale(mean, std, float(y_mean), float(y_std))
+
+
+def _digests(stack: NetworkStack) -> NDArray[np.str_]:
+    """Return the SHA-256 of each network of a stack."""
+    parts = np.split(stack.parameters, stack.starts[1:-1])
+    return np.array([_hash(parts[slot].tobytes()) for slot in stack.slots.tolist()])
+
+
+def _marks(values: NDArray[np.str_], name: Any) -> list[NDArray[np.int64]]:
+    """Return two columns of numbers that differ where the names of the values do."""
+    distinct, which = np.unique(values, return_inverse=True)
+    marks = [hashlib.sha256(name(value).encode()).digest()[:16] for value in distinct.tolist()]
+    return list(np.frombuffer(b"".join(marks), dtype=np.int64).reshape(-1, 2)[which].T)
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]

@@ -1,0 +1,82 @@
+"""Helpers of the tests of stored runs: small runs, what they say, and whether a folder is sound."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import ensemble
+from ensemble import store
+from ensemble.store import chunks
+from ensemble.system import archive
+
+TESTS = Path(__file__).resolve().parent
+GOLDEN = TESTS / "data" / "run-v1"
+EPOCHS = 12
+
+
+def make_data(d=1, standardize=False, seed=0):
+    """Return a dataset of 23, 7 and 5 samples of noise."""
+    rng = np.random.default_rng([seed, d])
+    parts = [a for n in (23, 7, 5) for a in (rng.uniform(-3, 3, size=(n, d)), rng.normal(size=n))]
+    return ensemble.Dataset(*parts, standardize=standardize)
+
+
+def make_specs(seeds=2):
+    """Return 12 models per seed, of several widths and all optimizers; no two are the same."""
+    return ensemble.grid(width=[9, 4], optimizer=["gd", "adam", "momentum"], lr=[0.01, 0.03], seed=range(seeds))
+
+
+def train(specs, data=None, **options):
+    """Train for `EPOCHS` epochs with a snapshot, but for what `options` say."""
+    data = make_data() if data is None else data
+    return ensemble.train(specs, data, **({"epochs": EPOCHS, "snapshots": [5], "progress": False} | options))
+
+
+def content(result):
+    """Return all that a result says, by name, as digests of its bytes."""
+    arrays = {"epochs": result.epochs, "diverged_at": result.diverged_at, **result.losses}
+    stacks = {f"snapshot {epoch}": kept for epoch, kept in result.snapshots.items()}
+    if result.stack is not None:
+        stacks["networks"] = result.stack
+    for name, stack in stacks.items():
+        for i, network in enumerate(stack):
+            arrays[f"{name} {i}"] = np.concatenate([part.ravel() for part in (*network.weights, *network.biases)])
+    return {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
+
+
+def chunk_files(folder):
+    return sorted(Path(folder, "chunks").glob("*.npz"))
+
+
+def models_kept(folder):
+    """Return how many models the chunk files hold, one counting as often as it is there."""
+    return sum(len(archive.read(path, chunks.KINDS)["diverged_at"]) for path in chunk_files(folder))
+
+
+def assert_sound(folder, models):
+    """Check that a run is whole: every model there once, no file damaged, nothing left behind."""
+    requests = len(list(Path(folder).glob("run-*")))
+    assert store.verify(folder) == store.Verified(models, models, 1 + requests + len(chunk_files(folder)), ())
+    assert models_kept(folder) == models
+    assert list(Path(folder).glob("**/.*")) == []
+
+
+def python(code, *arguments, **options):
+    """Start a Python that can import these tests."""
+    path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": path},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+class DeadError(Exception):
+    """Stands for the end of the process in a test."""
