@@ -120,9 +120,9 @@ def make_plan(specs: Specs, datasets: Datasets, settings: Settings, initial: Net
             chunks.append(chunk)
             costs.append(float(seconds[chunk].sum()))
             largest = max(largest, int(work_bytes[chunk].sum()))
-    test, val = (any(getattr(d, f"x_{part}") is not None for d in datasets.values()) for part in ("test", "val"))
+    parts = {part for data in datasets.values() for part in data.parts()}
     stacks = settings.keep_networks + len(settings.snapshots)
-    kept = specs.nbytes + result_bytes(specs, len(settings.record), n_inputs, 1 + test + val, stacks)
+    kept = specs.nbytes + result_bytes(specs, len(settings.record), n_inputs, len(parts), stacks)
     given = 0 if initial is None else int(weight_bytes(specs.width, n_inputs).sum())
     samples = max(data.n_train for data in datasets.values())
     per_epoch = 24 * settings.epochs  # both schedules' factors, and where the epoch is recorded

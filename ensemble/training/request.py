@@ -39,7 +39,13 @@ def make_settings(
     keep_networks: bool = True,
     loss: str = "mse",
 ) -> Settings:
-    """Return what is the same for all models of a run, from the arguments of `train`."""
+    """Return what is the same for all models of a run, from the arguments of `train`.
+
+    Raises
+    ------
+    ValueError
+        An argument that is not allowed, or more epochs to keep than fit in memory.
+    """
     epochs = whole(epochs, "epochs", 0, _MOST_EPOCHS)
     if record is None:
         geometric = np.round(np.geomspace(1, max(epochs, 1), 50)).astype(np.int64)
@@ -59,7 +65,13 @@ def _epoch_set(name: str, values: Iterable[int], epochs: int) -> set[int]:
 
 
 def named_datasets(specs: Specs, data: Dataset | Datasets) -> dict[str, Dataset]:
-    """Return the datasets that the specs name."""
+    """Return the datasets that the specs name.
+
+    Raises
+    ------
+    ValueError
+        There are no models, a dataset is missing, or the datasets have different numbers of inputs.
+    """
     if not isinstance(specs, Specs):
         such = "specs[:1] is for the first model" if isinstance(specs, Spec) else "ensemble.grid(width=...) makes"
         raise ValueError(f"specs is a {type(specs).__name__}; Specs are needed, as {such}")
