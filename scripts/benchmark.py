@@ -228,7 +228,7 @@ def against_itself(data, repeats: int) -> dict[str, list[float]]:
         few, many = (_step_seconds(specs, d) for d in sizes.values())
         steps.append(many / few)
     ratio("step at N = 10^7 against N = 10^3, width 64", "at most 8", np.array(steps))
-    ensemble.engines._PREPARED.clear()
+    ensemble.engines.forget_prepared()
     return found
 
 
@@ -373,115 +373,27 @@ def draw(found: dict[str, dict[str, list[float]]], path: Path) -> None:
 
 
 def crossing(data) -> None:
-    """Print where the segment form and the cell form cross, for `spline.segment_width`."""
-    from ensemble.kernels import spline
+    """Print where the segment form and the cell form cross, for `samples.segment_width`."""
+    from ensemble.kernels import samples
 
-    chosen = spline.segment_width
+    chosen = samples.segment_width
     for n in (100, 420, 2000):
         sampled = ensemble.sample("reciprocal_sine", n=n, test_fraction=0)
         for width in [int(n * share) for share in (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)]:
             specs = ensemble.grid(width=width, seed=range(4))
             times = []
             for limit in (0, 10**9):
-                spline.segment_width = lambda n, limit=limit: limit
-                ensemble.engines._PREPARED.clear()
+                samples.segment_width = lambda n, limit=limit: limit
+                ensemble.engines.forget_prepared()
                 times.append(np.median(_warm([run_engine(specs, sampled, 500)], 3)))
             print(f"N {n:6d}  H {width:6d}  H/N {width / n:.3f}  cells / segments {times[0] / times[1]:.2f}")
-    spline.segment_width = chosen
-    ensemble.engines._PREPARED.clear()
-
-
-def profile(data) -> list[dict[str, float]]:
-    """Print where the time of one step goes, stage by stage, next to a loop that only moves the same numbers."""
-    import numba
-
-    from ensemble.kernels import spline, updates
-
-    @numba.njit
-    def refresh(times, theta, low, high, moved, changes):
-        for _ in range(times):
-            spline.refresh(theta, 0.1, low, high, moved, changes)
-
-    @numba.njit
-    def totals(times, changes):
-        result = 0.0
-        for _ in range(times):
-            result += spline.total(changes, spline.LEFT_SLOPE) + spline.total(changes, spline.LEFT_INTERCEPT)
-        return result
-
-    @numba.njit
-    def cells_form(times, points, k, changes, before, cells):
-        for _ in range(times):
-            spline.walk_cells(points, 0.1, 0.2, k, changes, before, cells)
-
-    @numba.njit
-    def segment_form(times, table, k, order, changes, before):
-        for _ in range(times):
-            spline.walk_segments(table, 0.1, 0.2, k, order, changes, before)
-
-    @numba.njit
-    def combine(times, theta, before, g):
-        for _ in range(times):
-            spline.combine(theta, 0.1, 0.2, 420, 0.1, before, g)
-
-    @numba.njit
-    def descend(times, theta, g):
-        for _ in range(times):
-            updates.descend(1e-12, 0.0, theta, g)
-
-    @numba.njit
-    def move(times, theta, low, high, changes, before, g):
-        h = low.size
-        for _ in range(times):
-            for j in range(h):
-                changes[0, j], changes[1, j] = theta[j] + low[j], theta[h + j] + high[j]
-                changes[2, j], changes[3, j] = theta[2 * h + j], theta[j]
-            for j in range(h):
-                before[0, j], before[1, j] = changes[0, j] + changes[2, j], changes[1, j] + changes[3, j]
-            for j in range(h):
-                g[j], g[h + j], g[2 * h + j] = before[0, j], before[1, j], before[0, j]
-            for j in range(3 * h + 1):
-                theta[j] += 1e-12 * g[j]
-
-    print("\n### One step of gd, kinks at rest, one thread\n")
-    found = []
-    for width in (16, 64, 640):
-        network = ensemble.train(ensemble.grid(width=width, seed=1), data, epochs=300).networks[0]
-        theta = np.concatenate([network.weights[0][0], network.biases[0], network.weights[1][:, 0], [0.0]])
-        samples = ensemble.engines._prepared(data, "spline")
-        part, h = samples.train, width
-        k, low, high = spline.new_places(h)
-        order, moved = np.empty(h, np.uint32), np.empty(h, np.uint32)
-        changes, before, g = np.empty((4, h)), np.empty((2, h)), np.zeros(3 * h + 1)
-        cells = np.zeros((data.n_train + 1, 4))
-        spline.start(part, theta, k, low, high, order, moved, changes)
-        segments = width <= samples.segment_width
-        walk = (segment_form, (part.table, k, order, changes, before))
-        walk = walk if segments else (cells_form, (part.points, k, changes, before, cells))
-        stages = {
-            "changes of slope and intercept, check of kinks": (refresh, (theta, low, high, moved, changes)),
-            "sums left of all samples": (totals, (changes,)),
-            "walk along the segments (16, 64) or cells (640)": walk,
-            "gradient from the sums": (combine, (theta, before, g)),
-            "descent, check of the weights": (descend, (theta, g)),
-            "**only moving the same numbers**": (move, (theta, low, high, changes, before, g)),
-        }
-        row = {"width": float(width)}
-        for name, (function, arguments) in stages.items():
-            times = _warm([lambda f=function, a=arguments: f(2000, *a)], 7)
-            row[name] = float(np.median(times)) / 2000 * 1e9
-        row["sum of the stages"] = sum(value for name, value in row.items() if name != "width" and "**" not in name)
-        found.append(row)
-    print("| ns per step | " + " | ".join(f"width {row['width']:.0f}" for row in found) + " |\n|---|---|---|---|")
-    for name in found[0]:
-        if name != "width":
-            print(f"| {name} | " + " | ".join(f"{row[name]:,.0f}" for row in found) + " |")
-    return found
+    samples.segment_width = chosen
+    ensemble.engines.forget_prepared()
 
 
 def main() -> None:
     """Run everything, or a part."""
-    parts = ("peers", "sklearn", "itself", "dense", "profile", "curves", "crossing", "store", "dask")
+    parts = ("peers", "sklearn", "itself", "dense", "curves", "crossing", "store", "dask")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, help="rounds of each comparison (default: 5)")
     parser.add_argument(
@@ -505,8 +417,6 @@ def main() -> None:
         report["dense"] = [row._asdict() for row in dense_peers(arguments.repeats)]
         if importlib.util.find_spec("threadpoolctl"):
             report["dense rate"] = dense_rate(arguments.repeats)
-    if "profile" in arguments.only:
-        report["profile"] = profile(data)
     if "curves" in arguments.only:
         report["curves"] = curves(data)
         draw(report["curves"], arguments.out / "benchmark.png")

@@ -3,7 +3,7 @@
 import argparse
 
 if __name__ == "__main__" and "__file__" in globals():  # a script, not a notebook
-    argparse.ArgumentParser(description=__doc__.replace("%", "%%")).parse_args()
+    argparse.ArgumentParser(description=__doc__).parse_args()
 
 # %% What to learn: 420 noisy samples of f(x) = -2 / (2 + sin x) to train on, 180 to test
 import numpy as np

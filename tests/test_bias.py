@@ -14,7 +14,7 @@ from ensemble.analysis import difference, difference_rows
 from ensemble.plots import PairedDifferenceDisplay
 from ensemble.statistics import compare_over_widths
 from ensemble.studies import bias_ablation
-from ensemble.studies.bias.figures import ablation_display
+from ensemble.studies.bias.figures import arms_display
 from ensemble.studies.bias.setup import LRS, TARGETS, WIDTHS
 
 pytestmark = pytest.mark.jit_heavy
@@ -208,7 +208,7 @@ def test_report_says_what_each_bias_is_worth(study):
 
 
 def test_the_noise_variance_is_a_line_in_the_legend(study):
-    display = ablation_display(study, "absolute").plot()
+    display = arms_display(study, "absolute").plot()
     assert display.floor_.get_ydata()[0] == study.datasets["absolute"].noise_variance
     words = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert words == [*ARMS, "noise variance: best in the mean"]
@@ -261,7 +261,7 @@ def test_own_data_of_several_inputs_has_differences_but_no_fits_or_limits():
     figures = study.figures()
     assert set(figures) == {"summary", "error_by_arm", "differences"}
     assert [ax.get_title() for ax in figures["error_by_arm"].axes] == ["plane"]
-    assert ablation_display(study).plot().floor_ is None
+    assert arms_display(study).plot().floor_ is None
     assert study.outcome()
 
 

@@ -19,7 +19,7 @@ from stored import assert_sound, chunk_files, content, make_data, models_kept, p
 
 import ensemble
 from ensemble import store
-from ensemble.engines import base as engines
+from ensemble.engines import run_chunk
 from ensemble.training import planning
 from ensemble.training import running as training
 
@@ -40,7 +40,6 @@ def kill_specs():
 
 def kill_train(folder=None, log=None):
     """Train what is killed; `log` gets one byte per model that is begun."""
-    run_chunk = engines.run_chunk
 
     def logged(specs, *rest):
         if log is not None:
@@ -267,10 +266,10 @@ def test_a_folder_that_may_not_be_written(name, tmp_path, monkeypatch):
 
 def test_a_state_that_cannot_be_saved(tmp_path, monkeypatch):
     monkeypatch.setattr("ensemble.engines.checkpoint.SECONDS", -1.0)
-    monkeypatch.setattr(engines, "CALL_SECONDS", 0.0)
+    monkeypatch.setattr("ensemble.engines.compiled.CALL_SECONDS", 0.0)
     specs = ensemble.grid(width=5, optimizer="adam", lr=0.02)
     expected = content(train(specs))
-    for n in range(9, 25):
+    for n in range(10, 26):
         with monkeypatch.context() as patch:
             Disk(patch, n)
             with pytest.raises(OSError, match="cannot be written") as caught:

@@ -9,7 +9,7 @@ import pytest
 from conftest import JIT_DISABLED
 
 import ensemble
-from ensemble.engines import base as engines
+from ensemble.engines import compiled, epoch_seconds, run_chunk
 from ensemble.rules import optimizers
 from ensemble.training import planning, running
 from ensemble.training.request import make_settings
@@ -137,7 +137,7 @@ def test_any_chunks(engine, d, constants, fewest, most, monkeypatch):
 def test_a_chunk_keeps_the_order_of_its_specs(engine, d):
     """`train` hands over chunks sorted by width, but whoever calls `run_chunk` need not."""
     settings = make_settings(EPOCHS, None, [EPOCHS], engine, True)
-    rows = engines.run_chunk(mixed_specs(), make_data(d), settings)
+    rows = run_chunk(mixed_specs(), make_data(d), settings)
     assert all_bits(rows) == alone(engine, d)
     np.testing.assert_array_equal(rows.snapshots[EPOCHS].parameters, rows.networks.parameters)
 
@@ -147,10 +147,10 @@ def test_a_chunk_keeps_the_order_of_its_specs(engine, d):
 def test_any_cut_into_kernel_calls(engine, d, share, monkeypatch):
     """Calls of one epoch, of a few epochs of one model, and of some models."""
     specs, data = mixed_specs(), make_data(d)
-    epoch = engines.epoch_seconds(engine, specs, data)
+    epoch = epoch_seconds(engine, specs, data)
     monkeypatch.setattr(planning, "_CHUNKS_PER_RUN", 1)
-    monkeypatch.setattr(engines, "CALL_SECONDS", share * float(np.median(epoch)))
-    spans = list(engines._spans(epoch, EPOCHS, ()))
+    monkeypatch.setattr(compiled, "CALL_SECONDS", share * float(np.median(epoch)))
+    spans = list(compiled.spans(epoch, EPOCHS, ()))
     assert max(len(spans), 1) > (1 if share else EPOCHS * len(specs) - 1)
     result = ensemble.train(specs, data, epochs=EPOCHS, engine=engine)
     assert all_bits(result) == alone(engine, d)
@@ -159,11 +159,11 @@ def test_any_cut_into_kernel_calls(engine, d, share, monkeypatch):
 @pytest.mark.parametrize("seconds", [1e-9, 3e-6, 1e-5, 1e-4, 1.0])
 @pytest.mark.parametrize(("epochs", "snapshots"), [(0, ()), (1, ()), (20, ()), (20, (0, 7, 20)), (20, (19,))])
 def test_spans_cover_every_model_and_epoch_once_and_in_order(epochs, snapshots, seconds, monkeypatch):
-    monkeypatch.setattr(engines, "CALL_SECONDS", seconds)
+    monkeypatch.setattr(compiled, "CALL_SECONDS", seconds)
     cost = np.array([1e-6, 1e-6, 2e-6, 5e-6, 1e-5])
     reached = np.zeros(5, dtype=int)
     ends = set()
-    for first, last, begin, end in engines._spans(cost, epochs, snapshots):
+    for first, last, begin, end in compiled.spans(cost, epochs, snapshots):
         assert 0 <= first < last
         assert (reached[first:last] == begin).all()
         assert begin < end or epochs == 0
@@ -286,7 +286,7 @@ def test_weights_that_are_not_finite_or_near_it(engine, d, weight, epoch):
 def test_a_diverged_model_stays_so_through_later_calls(engine, d, monkeypatch):
     specs = mixed_specs()[:4] + ensemble.grid(width=3, lr=1e10) + mixed_specs()[4:]
     whole = ensemble.train(specs, make_data(d), epochs=EPOCHS, engine=engine)
-    monkeypatch.setattr(engines, "CALL_SECONDS", 0.0)
+    monkeypatch.setattr(compiled, "CALL_SECONDS", 0.0)
     cut = ensemble.train(specs, make_data(d), epochs=EPOCHS, engine=engine, snapshots=[1, 8])
     assert cut.status[4] == "diverged"
     assert all_bits(cut) == all_bits(whole)

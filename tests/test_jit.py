@@ -123,3 +123,52 @@ def test_the_target_is_what_numba_compiles_for():
         names.append(done.stdout.split())
     assert names[0][0] == jit.target()["cpu"]
     assert names[1] == ["x86-64", "True"]
+
+
+COUNT = """
+import numpy as np
+from numba.core import event
+
+class Counter(event.Listener):
+    names = []
+    def on_start(self, event):
+        self.names.append(event.data["dispatcher"].py_func.__name__)
+    def on_end(self, event):
+        pass
+
+event.register("numba:compile", Counter())
+import ensemble
+for n_inputs, seed in ((D, 0), (D, 1)):
+    x = np.random.default_rng(seed).normal(size=(9, n_inputs))
+    data = ensemble.Dataset(x, x[:, 0], x[:5], x[:5, 0])
+    specs = ensemble.grid(width=[1, 8], optimizer=["gd", "adam"], hidden_bias=[True, False])
+    ensemble.train(specs, data, epochs=3, snapshots=[1], initial=ensemble.initialize(specs, n_inputs))
+    print(len(Counter.names))
+print(*Counter.names)
+"""
+
+
+@pytest.mark.parametrize(("n_inputs", "most"), [(1, 10), (2, 24), (9, 25)])
+def test_an_engine_compiles_few_functions_and_each_once(n_inputs, most, tmp_path):
+    """A count, as it does not depend on the machine: every function costs a newcomer 0.1 s and more."""
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT.replace("D,", f"{n_inputs},")],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    first, again, names = done.stdout.splitlines()
+    assert int(first) <= most, names
+    assert again == first, names  # other data and other models are of the same types
+    assert done.stderr.count("compiling the kernels") == 1
+
+
+def test_kernels_from_the_cache_are_not_announced(tmp_path):
+    run = "import ensemble; ensemble.train(ensemble.grid(width=1), ensemble.sample('reciprocal_sine', n=9), epochs=1)"
+    said = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", run], env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}, capture_output=True,
+            text=True, check=True,
+        )  # fmt: skip
+        said.append(done.stderr.count("compiling the kernels"))
+    assert said == [1, 0]

@@ -1,4 +1,7 @@
+import math
+
 import naive
+import numba
 import numpy as np
 import pytest
 from conftest import JIT_DISABLED
@@ -6,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ensemble
-from ensemble.kernels import dense, spline, updates
+from ensemble.kernels import dense, kinks, samples, spline, updates
 from ensemble.rules import layers
 
 # ---- the one place that knows the kernels' arguments ----
@@ -74,8 +77,12 @@ def dense_run(x, y, w1, b1, w2, b2):
     return one_step(dense, dense.prepare(np.ascontiguousarray(x), y, *empty, *empty), w1, b1, w2, b2)
 
 
-def locate(x, w, b, start):
-    return spline.locate(x, w, b, start)
+def door(function):
+    """Return a function that only kernels may call with a door for Python."""
+    return numba.njit(lambda *arguments: function(*arguments))
+
+
+locate, SORT = door(kinks.locate), door(kinks.sort_units)
 
 
 KERNELS = [("cells", 1), ("segments", 1), ("dense", 1), ("dense", 2), ("dense", 5)]
@@ -288,3 +295,31 @@ def test_the_originals_figures():
         (50, 100, 200, 500), median[1:], (0.033, 0.016, 0.006, 0.001), (1.5, 1.5, 1.5, 2.5), strict=True
     ):
         assert printed / factor <= value <= printed * factor, f"epoch {epoch}: median {value:.4f}, original {printed}"
+
+
+# ---- the order of the units, running sums, and what a dead unit must not touch ----
+
+
+@given(k=st.lists(st.integers(0, 5), min_size=1, max_size=40), gap=st.integers(0, 40))
+def test_units_are_sorted_by_place_and_number(k, gap):
+    k = np.array(k)
+    order = np.random.default_rng(gap).permutation(len(k))
+    SORT(len(k), k, order, len(k) if gap % 2 else 1)
+    assert order.tolist() == np.lexsort((np.arange(len(k)), k)).tolist()
+
+
+def test_running_sums_are_rounded_about_once():
+    terms = np.random.default_rng(0).normal(size=20_000) * 10.0 ** np.random.default_rng(1).integers(-8, 9, 20_000)
+    exact = [math.fsum(terms[:i]) for i in range(0, 20_001, 500)]
+    np.testing.assert_allclose(samples.running_sums(terms)[::500], exact, rtol=2e-15, atol=1e-15 * np.abs(terms).max())
+
+
+@pytest.mark.parametrize("kernel", ["cells", "segments"])
+def test_a_dead_falling_unit_with_huge_weights_swallows_nothing(kernel):
+    x, y, (w1, b1, w2, b2) = draw(4, 1, 3, 20)
+    expected, loss = RUN[kernel](x, y, w1, b1, w2, b2)
+    w1, b1, w2 = np.append(w1, [[-1e12]], axis=1), np.append(b1, -1e14), np.append(w2, 1e12)
+    gradient, same_loss = RUN[kernel](x, y, w1, b1, w2, b2)
+    assert same_loss == pytest.approx(loss, rel=1e-14)
+    np.testing.assert_allclose(gradient[0][0, :3], expected[0][0], rtol=1e-13)
+    assert gradient[3] == pytest.approx(expected[3], rel=1e-13)

@@ -26,6 +26,7 @@ with RunLock(Path(sys.argv[1])):
 
 
 def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path):
+    train(make_specs(1), store=tmp_path)
     holder = python(HOLD, tmp_path / "lock")
     try:
         assert holder.stdout.readline() == "held\n"

@@ -18,7 +18,7 @@ from ensemble.plots import (
 )
 from ensemble.statistics import error_band
 from ensemble.studies import bias_ablation, fit_target, width_study
-from ensemble.studies.bias.figures import ablation_display
+from ensemble.studies.bias.figures import arms_display
 from ensemble.studies.width.figures import width_display
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
@@ -105,7 +105,7 @@ def test_the_noise_variance_is_a_named_line(width):
 
 
 def test_curves_differ_in_colour_and_marker(bias):
-    lines = ablation_display(bias).plot().lines_
+    lines = arms_display(bias).plot().lines_
     assert len({to_hex(line.get_color()) for line in lines}) == 4
     assert len({line.get_marker() for line in lines}) == 4
 
@@ -222,27 +222,25 @@ def test_maps_can_share_their_colours_and_one_bar():
 
 
 def test_the_ablation_shows_a_curve_and_a_fit_per_arm(bias):
-    display = ablation_display(bias).plot()
+    display = arms_display(bias).plot()
     assert labels(display)[:4] == ["both biases", "hidden bias only", "output bias only", "no bias"]
     for curve, line in zip(bias.curves(), display.lines_, strict=True):
         np.testing.assert_array_equal(line.get_ydata(), curve.quartiles[1])
-    axes = Figure().subplots(1, 4)
-    display.plot_fits(axes)
-    for curve, ax in zip(bias.curves(), axes, strict=True):
+    for curve, ax in zip(bias.curves(), bias.figures()["fits_by_arm"].axes, strict=True):
         (fit,) = bias.fits(curve)
         np.testing.assert_array_equal(ax.lines[0].get_ydata(), fit.prediction)
         assert ax.get_title().startswith(curve.label)
         assert f"{curve.quartiles[1, -1]:.2g}" in ax.get_title()
 
 
-def test_the_fit_report_has_the_mse_in_each_title(fit):
-    report = fit.figures()["report"]
+def test_the_fits_by_epoch_have_the_mse_in_each_title(fit):
+    drawn = fit.figures()["fits"]
     model = int(fit.curve().typical_models[0])
-    titles = [ax.get_title() for ax in report.axes]
+    titles = [ax.get_title() for ax in drawn.axes]
     expected = [f"epoch {e}: training MSE {fit.mse(model, e, 'train'):.3g}" for e in (0, 50, 60)]
     assert titles == [*expected, f"epoch 60: test MSE {fit.mse(model, 60, 'test'):.3g}"]
     x_test = fit.datasets["reciprocal_sine"].x_test[:, 0]
-    np.testing.assert_array_equal(report.axes[-1].collections[0].get_offsets()[:, 0], x_test)
+    np.testing.assert_array_equal(drawn.axes[-1].collections[0].get_offsets()[:, 0], x_test)
 
 
 def test_no_panel_of_any_figure_is_empty_or_unlabelled(width, bias, fit):
@@ -271,7 +269,7 @@ def texts_of(figure):
 
 def test_no_two_texts_of_a_summary_overlap(width, bias, fit):
     """Titles, labels, ticks, notes and legends, measured as drawn."""
-    for figure in (width.figures()["summary"], bias.figures()["summary"], fit.figures()["report"]):
+    for figure in (width.figures()["summary"], bias.figures()["summary"], fit.figures()["fits"]):
         with matplotlib.rc_context(plots.STYLE):
             canvas = FigureCanvasAgg(figure)
             canvas.draw()

@@ -40,7 +40,7 @@ def script(name, *arguments, folder):
     [
         ("width_study", [*TINY, "--optimizers", "gd"], "width_curves.png"),
         ("bias_ablation", TINY, "error_by_arm.png"),
-        ("fit_target", TINY_FIT, "report.png"),
+        ("fit_target", TINY_FIT, "fits.png"),
     ],
 )
 def test_each_script_runs_from_any_folder_and_says_where_its_plots_are(name, arguments, plot, tmp_path):
@@ -56,7 +56,8 @@ def test_each_script_runs_from_any_folder_and_says_where_its_plots_are(name, arg
 def test_the_tutorial_says_what_it_is_and_does_not_run_on_help(tmp_path):
     done = script("tutorial", "--help", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "A tour of the library" in done.stdout and "median test MSE" not in done.stdout
+    assert "A tour of the library" in done.stdout and "# %% begins a cell" in done.stdout.replace("`", "")
+    assert "median test MSE" not in done.stdout
 
 
 def test_the_tutorial_runs(tmp_path):
@@ -241,7 +242,7 @@ def test_quiet_prints_nothing(tmp_path, capsys):
 
 def test_show_opens_the_plots_after_saving_them(tmp_path, monkeypatch, capsys):
     shown = []
-    monkeypatch.setattr(FitStudy, "show", lambda study: shown.append((study.name, (tmp_path / "report.png").exists())))
+    monkeypatch.setattr(FitStudy, "show", lambda study: shown.append((study.name, (tmp_path / "fits.png").exists())))
     assert run([*TINY_FIT, "--show", "--out", tmp_path], study="fit_target") == 0
     assert shown == [("fit_target", True)]
 
@@ -275,16 +276,39 @@ def test_notes_on_own_data_are_printed(tmp_path, capsys):
 def test_the_same_command_again_only_draws(tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     assert run([*TINY, "--target", "quadratic", "--out", out]) == 0
-    first = (out / "summary.csv").read_bytes()
-    with monkeypatch.context() as patch:
-        patch.setattr(ensemble.store.chunks, "write", lambda *_: pytest.fail("trained again"))
-        assert run([*TINY, "--target", "quadratic", "--out", out]) == 0
-        assert (out / "summary.csv").read_bytes() == first
-    assert run([*TINY, "--target", "quadratic", "--out", out, "--noise", "0.5"]) == 0  # another setting is added
-    assert (out / "summary.csv").read_bytes() != first
+    assert "16 models trained in" in capsys.readouterr().out
+    first, said = (out / "summary.csv").read_bytes(), json.loads((out / "study.json").read_text())
     monkeypatch.setattr(ensemble.store.chunks, "write", lambda *_: pytest.fail("trained again"))
     assert run([*TINY, "--target", "quadratic", "--out", out]) == 0
     assert (out / "summary.csv").read_bytes() == first
+    assert f"16 models loaded from {out / 'run'}, none trained" in capsys.readouterr().out
+    again = json.loads((out / "study.json").read_text())
+    assert {**again, "created": ""} == {**said, "created": ""}  # also how long the training took
+
+
+@pytest.mark.parametrize(
+    ("change", "loaded", "trained"),
+    [
+        (["--noise", "0.5"], 0, 16),
+        (["--epochs", "12"], 0, 16),
+        (["--widths", "2", "3"], 8, 8),
+        (["--seeds", "3"], 16, 8),
+    ],
+)
+def test_the_same_command_with_another_setting_trains_what_is_new_and_loses_nothing(
+    change, loaded, trained, tmp_path, monkeypatch, capsys
+):
+    command = [*TINY, "--target", "quadratic", "--out", tmp_path]
+    assert run(command) == 0
+    first = (tmp_path / "summary.csv").read_bytes()
+    capsys.readouterr()
+    assert run([*command, *change]) == 0
+    out = capsys.readouterr().out
+    assert f"{trained} models trained in" in out
+    assert (f"{loaded} models loaded from" in out) == (loaded > 0)
+    monkeypatch.setattr(ensemble.store.chunks, "write", lambda *_: pytest.fail("trained again"))
+    assert run(command) == 0
+    assert (tmp_path / "summary.csv").read_bytes() == first
 
 
 def test_fresh_starts_again_and_more_or_fewer_seeds_are_taken_from_the_run(tmp_path):

@@ -26,8 +26,7 @@ from stored import (
 
 import ensemble
 from ensemble import store
-from ensemble.engines import Checkpoint, checkpoint
-from ensemble.engines import base as engines
+from ensemble.engines import Checkpoint, checkpoint, chunk, run_chunk
 from ensemble.store import chunks, manifest
 from ensemble.store import run as open_run
 from ensemble.system import archive
@@ -44,7 +43,7 @@ every_engine = pytest.mark.parametrize(("engine", "d"), ENGINES)
 @pytest.fixture
 def trained(monkeypatch):
     """Count the models that are trained: the length of each chunk."""
-    lengths, run_chunk = [], engines.run_chunk
+    lengths = []
 
     def counted(specs, *rest):
         lengths.append(len(specs))
@@ -410,8 +409,11 @@ def test_only_so_many_requests_are_remembered(tmp_path, monkeypatch, trained):
 # ---- R15: errors while reading ----
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EMFILE, errno.ESTALE])
-@pytest.mark.parametrize("kind", ["manifest.json", "run", "chunks", "states"])
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [(kind, errno.EIO) for kind in ("manifest.json", "run", "chunks", "states")]
+    + [("chunks", number) for number in (errno.EACCES, errno.EMFILE, errno.ESTALE)],
+)
 def test_a_read_error_ends_the_run_and_deletes_nothing(kind, number, tmp_path, monkeypatch, many_saves):
     specs = ensemble.grid(width=[3, 4, 5], optimizer="adam", lr=0.02)
     monkeypatch.setattr(planning, "_CHUNK_SECONDS", 1e-12)
@@ -577,7 +579,7 @@ def dying_save(monkeypatch, after):
 def many_saves(monkeypatch):
     """Save the state of every chunk before every piece of work."""
     monkeypatch.setattr(checkpoint, "SECONDS", -1.0)
-    monkeypatch.setattr(engines, "CALL_SECONDS", 0.0)
+    monkeypatch.setattr("ensemble.engines.compiled.CALL_SECONDS", 0.0)
 
 
 @every_engine
@@ -606,7 +608,7 @@ def test_a_long_model_goes_on_from_its_state(engine, d, chunks, after, tmp_path,
 
 
 @every_engine
-def test_a_damaged_state_starts_anew_with_a_note(engine, d, tmp_path, monkeypatch, many_saves, capsys):
+def test_a_damaged_state_starts_again_with_a_note(engine, d, tmp_path, monkeypatch, many_saves, capsys):
     specs = ensemble.grid(width=5, optimizer="adam", lr=0.02)
     expected = content(train(specs, make_data(d), engine=engine))
     saves = dying_save(monkeypatch, 6)
@@ -627,13 +629,14 @@ def test_a_damaged_state_starts_anew_with_a_note(engine, d, tmp_path, monkeypatc
 
 @every_engine
 @pytest.mark.parametrize("damage", ["shape", "missing", "kind", "place"])
-def test_a_state_of_another_shape_starts_anew(engine, d, damage, tmp_path, monkeypatch, many_saves, capsys):
+def test_a_state_of_another_shape_starts_again(engine, d, damage, tmp_path, monkeypatch, many_saves, capsys):
     """Its hash is right, but it is not what this model leaves."""
     specs = ensemble.grid(width=5, optimizer="adam", lr=0.02)
     expected = content(train(specs, make_data(d), engine=engine))
     dying_save(monkeypatch, 6)
     with pytest.raises(DeadError):
         train(specs, make_data(d), engine=engine, store=tmp_path)
+    monkeypatch.setattr(checkpoint, "SECONDS", 1e9)  # what goes on from a state need not save its own
     (state,) = tmp_path.glob("states/*.npz")
     whole = archive.read(state, {"*": ("fibu", -1)})
     for name in whole:
@@ -658,12 +661,12 @@ def test_a_state_of_another_shape_starts_anew(engine, d, damage, tmp_path, monke
 def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
     """What the main thread gives up is saved if it is worth it."""
     monkeypatch.setattr(checkpoint, "SECONDS", 1e9)
-    monkeypatch.setattr(engines, "_WORTH_SAVING", 0.0)
+    monkeypatch.setattr(chunk, "_WORTH_SAVING", 0.0)
     specs, data = ensemble.grid(width=5), make_data()
     settings = make_settings(EPOCHS, None, None, "spline", True)
     place = Checkpoint(tmp_path / "state.npz", checkpoint.SECONDS)
     stop = threading.Event()
-    pauses, pause = [], engines.Run.pause
+    pauses, pause = [], chunk.Chunk.pause
 
     def stopping(self, number, more):
         pauses.append(number)
@@ -671,12 +674,12 @@ def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
             stop.set()
         pause(self, number, more)
 
-    monkeypatch.setattr(engines.Run, "pause", stopping)
-    with pytest.raises(engines.CancelledError):
-        engines.run_chunk(specs, data, settings, stop=stop, checkpoint=place)
-    expected = engines.run_chunk(specs, data, settings)
+    monkeypatch.setattr(chunk.Chunk, "pause", stopping)
+    with pytest.raises(chunk.CancelledError):
+        run_chunk(specs, data, settings, stop=stop, checkpoint=place)
+    expected = run_chunk(specs, data, settings)
     del pauses[:]
-    rows = engines.run_chunk(specs, data, settings, checkpoint=replace(place))
+    rows = run_chunk(specs, data, settings, checkpoint=replace(place))
     assert pauses[0] == 4
     np.testing.assert_array_equal(rows.train_loss, expected.train_loss)
     np.testing.assert_array_equal(rows.networks.parameters, expected.networks.parameters)
@@ -684,22 +687,25 @@ def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
 
 # ---- R13: files of past releases ----
 
+RELEASES = pytest.mark.parametrize("golden", [GOLDEN, GOLDEN.with_name("run-v2")], ids=["version 1", "version 2"])
 
-def golden_run(folder=None):
-    """Train the run in `tests/data/run-v1`; with a folder, write it there (see the end of this file)."""
+
+def golden_run(folder=None, **more):
+    """Train the run in `tests/data/run-v1` and `run-v2`; with a folder, write it there."""
     x = np.linspace(-2, 2, 15)
     data = {
         "plain": ensemble.Dataset(x, x - x**2 / 2, x[3:6] + 0.05, x[3:6]),
         "scaled": ensemble.Dataset(10 + 3 * x, 5 - 2 * x**2, standardize=True),
     }
-    specs = ensemble.grid(width=[2, 3], optimizer=["gd", "adam"], lr=0.05, data=["plain", "scaled"])
+    specs = ensemble.grid(width=[2, 3], optimizer=["gd", "adam"], lr=0.05, data=["plain", "scaled"], **more)
     specs += ensemble.grid(width=3, lr=1e10, data="plain")
     return specs, ensemble.train(specs, data, epochs=20, record=[1, 7], snapshots=[7], progress=False, store=folder)
 
 
-def test_the_run_of_the_first_release_loads(tmp_path):
-    before = sorted(GOLDEN.rglob("*"))
-    loaded, (specs, fresh) = store.load_result(GOLDEN), golden_run()
+@RELEASES
+def test_the_run_of_a_past_release_loads(golden):
+    before = sorted(golden.rglob("*"))
+    loaded, (specs, fresh) = store.load_result(golden), golden_run()
     assert loaded.specs == specs
     assert loaded.epochs.tolist() == [0, 1, 7, 20]
     for name in ("train_loss", "test_loss"):
@@ -711,10 +717,10 @@ def test_the_run_of_the_first_release_loads(tmp_path):
                 np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
             np.testing.assert_allclose(one.predict([9.0, 11.0]), other.predict([9.0, 11.0]), rtol=1e-9)
     np.testing.assert_allclose(loaded.train_loss[:8, -1], GOLDEN_ERRORS, rtol=1e-9)
-    assert len(chunk_files(GOLDEN)) >= 2
-    found = store.verify(GOLDEN)
+    assert len(chunk_files(golden)) >= 2
+    found = store.verify(golden)
     assert (found.models, found.done, found.problems) == (9, 9, ())
-    assert sorted(GOLDEN.rglob("*")) == before  # reading writes nothing
+    assert sorted(golden.rglob("*")) == before  # reading writes nothing
 
 
 GOLDEN_ERRORS = [
@@ -729,9 +735,36 @@ GOLDEN_ERRORS = [
 ]
 
 
-def test_the_run_of_the_first_release_is_gone_on_with(tmp_path, trained):
-    folder = tmp_path / "run"
-    shutil.copytree(GOLDEN, folder)
+@RELEASES
+def test_the_run_of_a_past_release_is_gone_on_with(golden, tmp_path, trained):
+    folder = shutil.copytree(golden, tmp_path / "run")
+    files = {path.name for path in folder.rglob("*.*")}
     _, result = golden_run(folder)
     assert trained == []
-    assert content(result) == content(store.load_result(GOLDEN))
+    assert content(result) == content(store.load_result(golden))
+    assert {path.name for path in folder.rglob("*.*")} == files  # nothing to write
+
+
+@RELEASES
+@pytest.mark.parametrize("after", [None, 0, 2])
+def test_models_are_added_to_the_run_of_a_past_release(golden, after, tmp_path, trained, monkeypatch):
+    """As if by the release that wrote it, on the same machine; also where it ends while the files are renewed."""
+    folder = shutil.copytree(golden, tmp_path / "run")
+    table = manifest.load(folder)
+    made = next(chunk.made for _, chunk in chunks.scan(folder, table))
+    monkeypatch.setattr(chunks, "made_here", lambda: made)
+    if after is not None:
+        with monkeypatch.context() as patch:
+            dying(patch, after)
+            with pytest.raises(DeadError):
+                golden_run(folder, seed=[0, 1])
+    trained.clear()
+    specs, result = golden_run(folder, seed=[0, 1])
+    assert sum(trained) <= 8 and (specs.seed == 0).sum() == 9
+    old = np.flatnonzero(specs.seed == 0)
+    assert content(result[old]) == content(store.load_result(golden))
+    assert_sound(folder, len(specs))
+    assert list(folder.glob("specs-*")) == [] and len(manifest.load(folder).runs) == 2
+    trained.clear()
+    assert content(golden_run(folder)[1]) == content(store.load_result(golden))
+    assert trained == []

@@ -283,10 +283,10 @@ def test_bias_summary_names_the_arm(bias, tmp_path):
     assert {row["part"] for row in rows_of(tmp_path / "fits.csv")} == {curve.label for curve in bias.curves()}
 
 
-# The fit report
+# The fit study
 
 
-def test_fit_report_has_the_originals_epochs():
+def test_the_fit_study_has_the_originals_epochs():
     setup = fit_target(width=4, seeds=1, epochs=500)
     assert list(setup.snapshots) == [0, 50, 100, 200, 500]
     assert set(setup.snapshots) <= set(setup.record)
@@ -313,9 +313,9 @@ def test_fits_are_those_of_the_snapshots(fit):
         np.testing.assert_array_equal(one.prediction, fit.result.snapshots[one.epoch][one.model].predict(one.x))
 
 
-def test_fit_saves_its_report(fit, tmp_path):
+def test_the_fit_study_saves_its_table(fit, tmp_path):
     fit.save(tmp_path)
-    assert {"report.png", "learning_curves.png", "summary.csv"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"fits.png", "learning_curves.png", "summary.csv"} <= {path.name for path in tmp_path.iterdir()}
     table = [row for row in rows_of(tmp_path / "summary.csv") if row["figure"] == "mse_table"]
     assert [float(row["median"]) for row in table] == [row["median"] for row in fit.mse_rows()]
 

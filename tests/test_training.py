@@ -13,8 +13,7 @@ import pytest
 from conftest import JIT_DISABLED
 
 import ensemble
-from ensemble.engines import Settings, choose_engine, run_chunk
-from ensemble.engines import base as engines
+from ensemble.engines import Settings, choose_engine, prepared, registry, run_chunk
 from ensemble.rules.losses import LOSSES
 from ensemble.system import memory
 from ensemble.training import planning
@@ -233,13 +232,16 @@ def test_a_chunk_that_is_told_to_stop_gives_up(engine, d):
 
 
 def test_datasets_of_equal_content_are_prepared_once(monkeypatch):
-    monkeypatch.setattr(engines, "_PREPARED", {})
-    first = engines._prepared(make_data(seed=0), "numpy")
-    assert engines._prepared(make_data(seed=0), "numpy") is first
-    assert engines._prepared(make_data(seed=9), "numpy") is not first
+    monkeypatch.setattr(prepared, "_PREPARED", {})
+    engine = registry.REGISTRY["numpy"]
+    first = prepared.prepared(make_data(seed=0), engine)
+    assert prepared.prepared(make_data(seed=0), engine) is first
+    assert prepared.prepared(make_data(seed=9), engine) is not first
     for seed in range(20):
-        engines._prepared(make_data(seed=seed), "numpy")
-    assert len(engines._PREPARED) == engines._MOST_PREPARED
+        prepared.prepared(make_data(seed=seed), engine)
+    assert len(prepared._PREPARED) == prepared._MOST_PREPARED
+    prepared.forget_prepared()
+    assert not prepared._PREPARED
 
 
 # ---- plans and memory ----
@@ -303,7 +305,7 @@ def test_too_many_epochs_to_keep_are_refused_with_their_number(argument, monkeyp
 
 
 def test_type_checkers_know_the_engines_and_losses():
-    assert get_args(Engine) == engines.ENGINES
+    assert get_args(Engine) == registry.ENGINES
     assert get_args(Loss) == tuple(LOSSES)
 
 

@@ -1,4 +1,4 @@
-"""Curves of error against width: the learning rate chosen on validation data, the error reported on test data.
+"""Curves of error against width: the learning rate chosen on validation data, the error taken on test data.
 
 Between a `Result` and the plots: `choose` turns the rows of a study into `Curve` objects, which the displays draw.
 """
@@ -38,14 +38,16 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Curve:
-    """Error against width for one kind of model: W widths, L learning rates, S seeds.
+    """Error against width for models that differ in nothing else but learning rate and seed.
+
+    W widths, L learning rates, S seeds.
 
     Attributes
     ----------
     data : str
         Name of the dataset.
     label : str
-        What kind of model this is, such as "adam".
+        What sets the models apart from those of other curves, such as "adam".
     settings : dict
         The spec columns that all its models share and that set it apart from the study's other curves.
     width, lr_grid, seeds : (W,) int, (L,) float, (S,) int
@@ -66,6 +68,10 @@ class Curve:
     validation_mse: Floats
     test_loss: Floats
     train_loss: Floats
+
+    def head(self, figure: str, measure: str) -> dict[str, Any]:
+        """Return the cells with which the curve's rows of `summary.csv` begin."""
+        return {"figure": figure, "data": self.data, **self.settings, "measure": measure}
 
     @cached_property
     def validation_median(self) -> Floats:
@@ -211,7 +217,7 @@ def error_rows(figure: str, curve: Curve, measure: str = "test_loss") -> list[di
     errors = curve.fixed_errors if fixed else curve.train_errors if measure == "train_loss" else curve.errors
     lrs = [curve.fixed_lr] * len(curve.width) if fixed else curve.lr.tolist()
     n_seeds, (low, high) = len(curve.seeds), error_band(errors)[0]
-    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": measure}
+    head = curve.head(figure, measure)
     return [
         head
         | {"width": width, "lr": lrs[i], "seeds": n_seeds, "diverged": int(np.isinf(errors[i]).sum())}
@@ -233,7 +239,7 @@ def scaling_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
 
 def learning_rows(figure: str, curve: Curve, learning: LearningCurve) -> list[dict[str, Any]]:
     """Return the rows of `summary.csv` for one learning curve of `curve`."""
-    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": "test_loss"}
+    head = curve.head(figure, "test_loss")
     head |= {"width": learning.width, "lr": learning.lr, "seeds": learning.n_seeds, "diverged": learning.diverged}
     return [
         head | {"epoch": epoch} | dict(zip(QUARTILES, values, strict=True))
@@ -243,7 +249,7 @@ def learning_rows(figure: str, curve: Curve, learning: LearningCurve) -> list[di
 
 def map_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
     """Return the rows of `summary.csv` for a curve's map of validation error over learning rate and width."""
-    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": "val_loss"}
+    head = curve.head(figure, "val_loss")
     return [
         head
         | {"width": width, "lr": lr, "seeds": len(curve.seeds)}

@@ -58,7 +58,7 @@ def difference(arm: Curve, both: Curve) -> Difference:
 def difference_rows(figure: str, difference: Difference) -> list[dict[str, Any]]:
     """Return the rows of `summary.csv` for an arm against both biases: the median of paired ratios of test MSE."""
     arm = difference.arm
-    head = {"arm": arm.label, "figure": figure, "data": arm.data, **arm.settings, "measure": "ratio_to_both_biases"}
+    head = {"arm": arm.label, **arm.head(figure, "ratio_to_both_biases")}
     rows = []
     points = zip(arm.width.tolist(), difference.comparisons, difference.ratio, difference.interval.T, strict=True)
     for width, found, ratio, (low, high) in points:

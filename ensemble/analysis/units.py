@@ -109,7 +109,7 @@ def _bend(network: Network) -> Floats:
 
 def unit_rows(figure: str, curve: Curve, measure: str, values: Floats) -> list[dict[str, Any]]:
     """Return the rows of `summary.csv` for one number per width: (W,), or (W, S) of which the median is listed."""
-    head = {"figure": figure, "data": curve.data, **curve.settings, "measure": measure, "seeds": len(curve.seeds)}
+    head = curve.head(figure, measure) | {"seeds": len(curve.seeds)}
     medians = values if values.ndim == 1 else np.median(values, axis=1)
     pairs = zip(curve.width.tolist(), curve.lr.tolist(), medians.tolist(), strict=True)
     return [head | {"width": width, "lr": lr, "median": median} for width, lr, median in pairs]

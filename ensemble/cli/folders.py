@@ -52,7 +52,7 @@ def _verify(folder: str) -> int:
     if Path(folder, "run").is_dir():
         folder = str(Path(folder, "run"))
     found = store.verify(folder)
-    for problem in found.problems:
+    for problem in [*found.problems, *filter(None, [found.mixed])]:
         print(problem, file=sys.stderr)
     state = "finished" if found.done == found.models else "unfinished: the same command again goes on"
     print(

@@ -203,8 +203,9 @@ def _say(study: Study, written: Sequence[Path], options: Namespace) -> None:
     elif not options.quiet:
         diverged = int((study.result.status == "diverged").sum())
         print(study.outcome())
-        print(
-            f"{len(study.specs):,} models trained in {study.training_seconds:.1f} s ({diverged:,} diverged); "
-            f"plots and tables are in {options.out}:"
-        )
+        trained, models = study.result.trained, len(study.specs)
+        loaded = f"{models - trained:,} models loaded from {options.store}"
+        new = f"{trained:,} models trained in {study.training_seconds:.1f} s"
+        how = new if trained == models else f"{loaded}, {new}" if trained else f"{loaded}, none trained"
+        print(f"{how} ({diverged:,} diverged); plots and tables are in {options.out}:")
         print("  " + "  ".join(path.name for path in written))

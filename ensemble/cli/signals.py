@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -61,19 +62,19 @@ def guard(name: str, body: Callable[[Stage], int], *, last: bool = False) -> int
 
     hook, sys.unraisablehook = sys.unraisablehook, unraisable
     before: dict[int, Any] = {}
-    with suppress(ValueError):  # in a thread: Python handles signals in the main thread alone
-        for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, stop)
     try:
+        with suppress(ValueError):  # in a thread: Python handles signals in the main thread alone
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    before[number] = signal.signal(number, stop)
         status = body(stage)
+        ended = True
     except BaseException as error:
         ended = True
         if not caught and not isinstance(error, KeyboardInterrupt):
             raise
         status = INTERRUPTED
     finally:
-        ended = True
         if before and hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
@@ -83,4 +84,8 @@ def guard(name: str, body: Callable[[Stage], int], *, last: bool = False) -> int
         status = 128 + caught[0]
     if status >= INTERRUPTED:
         print(f"{name}: {stage.words}", file=sys.stderr)
+        if last:  # a library that was interrupted while it was imported can crash in the interpreter's own end
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
     return status

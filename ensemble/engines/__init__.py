@@ -1,7 +1,10 @@
 """Engines: each trains one chunk of models."""
 
-from ensemble.engines.base import ENGINES, Rows, Settings, choose_engine, epoch_seconds, run_chunk
 from ensemble.engines.checkpoint import Checkpoint
+from ensemble.engines.chunk import Rows, Settings
+from ensemble.engines.prepared import forget_prepared
+from ensemble.engines.registry import ENGINES, choose_engine, epoch_seconds
+from ensemble.engines.run import run_chunk
 
 __all__ = [
     "ENGINES",
@@ -10,5 +13,6 @@ __all__ = [
     "Settings",
     "choose_engine",
     "epoch_seconds",
+    "forget_prepared",
     "run_chunk",
 ]

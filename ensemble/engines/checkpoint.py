@@ -1,6 +1,6 @@
 """How far a long chunk has come: one file that is replaced whole, from which training goes on to the same bits.
 
-Made by `store.py`, used by `engines.run_chunk` between two pieces of work; picklable, so it travels to processes.
+Made by the store, used by `run_chunk` between two pieces of work; picklable, so it travels to processes.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ class Checkpoint:
     seconds: float
 
     def load(self) -> dict[str, NDArray[Any]] | None:
-        """Return what was saved last; None where there is nothing, or nothing intact: then the chunk starts anew."""
+        """Return what was saved last; None where there is nothing intact: then the chunk starts afresh."""
         try:
-            return archive.read(self.path, {"*": ("fib", -1)})
+            return archive.read(self.path, {"*": ("fib", -1)}, follow=False)
         except FileNotFoundError:
             return None
+        except archive.RefusedFileError:  # a link, or no file at all: not ours to replace
+            raise
         except archive.DamagedFileError as error:
             note(f"{error}; its model is trained from the start")
             return None

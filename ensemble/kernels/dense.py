@@ -29,19 +29,27 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ensemble.kernels.jit import jit
-from ensemble.kernels.tiles import LANES, Masks, Rows, add_active, add_product, dot_active, load, multiply, store
-from ensemble.kernels.updates import Array, History, Models, Rules, Span, fill_scale, finite_or_inf, step
-from ensemble.kernels.updates import load as load_model
-from ensemble.kernels.updates import store as store_model
+from ensemble.kernels.jit import inner, jit
+from ensemble.kernels.tiles import (
+    LANES,
+    Count,
+    Masks,
+    add_active,
+    add_inputs,
+    add_product,
+    dot_active,
+    read_tile,
+    write_tile,
+)
+from ensemble.kernels.updates import Array, History, Models, Rules, Span, step
 
 BLOCK = 128  # samples in one pass over the units: at D = 8, N = 10^4 64 make 76 GFLOP/s, 128 make 81, 512 make 73
 
 # Inputs are cut into a first group of 2, 4, 6 or 8, and groups of 8 after it, with a column of zeros if D is odd: the
-# weights of 8 by 16 fill half the registers. Every group size is compiled on its own.
+# weights of 8 by 16 fill half the registers. A kernel is compiled for its own size of the first group, with or without
+# others after it: the sizes reach it as the lengths of tuples.
 GROUP = 8
-ONE, TWO, THREE, FOUR, FIVE = (0,), (0,) * 2, (0,) * 3, (0,) * 4, (0,) * 5
-SIX, SEVEN, EIGHT, NINE = (0,) * 6, (0,) * 7, (0,) * 8, (0,) * 9
+ONE, EIGHT = (0,), (0,) * GROUP
 
 # Working arrays of one model; d is even here and in all functions but `pack` and `unpack`.
 #
@@ -49,7 +57,7 @@ SIX, SEVEN, EIGHT, NINE = (0,) * 6, (0,) * 7, (0,) * 8, (0,) * 9
 #                                           lanes beyond H are zero, and every rule of updates leaves them so
 # scratch (2 BLOCK LANES,)                  pre-activations of one strip; p before its lanes are added up
 # masks (S BLOCK,)                          which units of a strip are active on which sample of the block
-# terms (BLOCK (d + 1),)                    group after group, dp x_i; dp stands in the first group, before x_0
+# terms (BLOCK (d + 1),)                    group after group, dp x_i; dp is in the first group, before x_0
 LANE_SUMS = BLOCK * LANES  # where the second half of scratch begins
 
 
@@ -63,11 +71,22 @@ class Samples(NamedTuple):
     y_test: Array
     x_val: Array
     y_val: Array
+    group: Count  # as long as the first group
+    terms: Count  # one longer
+    others: Count | None  # EIGHT, if there are more inputs than GROUP
 
 
 def prepare(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Array, y_val: Array) -> Samples:
     """Return one dataset as the kernel wants it; x (N, D), absent parts of length 0."""
-    return Samples(x.shape[1], _grouped(x), y, _grouped(x_test), y_test, _grouped(x_val), y_val)
+    even = x.shape[1] + x.shape[1] % 2
+    group = first_group(even)
+    return Samples(
+        x.shape[1],
+        *(_grouped(x), y, _grouped(x_test), y_test, _grouped(x_val), y_val),
+        (0,) * group,
+        (0,) * (group + 1),
+        EIGHT if even > GROUP else None,
+    )
 
 
 def _grouped(x: Array) -> Array:
@@ -78,13 +97,12 @@ def _grouped(x: Array) -> Array:
     return np.concatenate([group.ravel() for group in np.split(even, columns, axis=1)])
 
 
-@jit
 def first_group(d: int) -> int:
     """Return how many inputs are in the first group."""
     return (d - 1) % GROUP + 1
 
 
-@jit
+@inner
 def pack(flat: Array, d: int, h: int, packed: Array) -> None:
     """Write parameters laid out as [w1 (D H) | b1 (H) | w2 (H) | b2] into strips; d may be odd."""
     rows = d + d % 2 + 2
@@ -92,10 +110,10 @@ def pack(flat: Array, d: int, h: int, packed: Array) -> None:
         row = 2 + i if i < d else d + 1 - i  # rows of w1, then b1 is row 1 and w2 row 0
         for j in range(h):
             packed[(j // LANES * rows + row) * LANES + j % LANES] = flat[i * h + j]
-    packed[-1] = flat[-1]
+    packed[packed.size - 1] = flat[flat.size - 1]
 
 
-@jit
+@inner
 def unpack(packed: Array, d: int, h: int, flat: Array) -> None:
     """Undo `pack`."""
     rows = d + d % 2 + 2
@@ -103,102 +121,61 @@ def unpack(packed: Array, d: int, h: int, flat: Array) -> None:
         row = 2 + i if i < d else d + 1 - i
         for j in range(h):
             flat[i * h + j] = packed[(j // LANES * rows + row) * LANES + j % LANES]
-    flat[-1] = packed[-1]
+    flat[flat.size - 1] = packed[packed.size - 1]
 
 
-@jit
-def begin(rows: Rows, x: Array, x_at: int, n: int, theta: Array, at: int, bias_at: int, scratch: Array) -> None:
-    """Start the pre-activations from the bias and one group of inputs."""
-    weights, bias = load(rows, theta, at), load(ONE, theta, bias_at)
-    for i in range(n):
-        store(scratch, i * LANES, multiply(bias, x, x_at + i * len(rows), weights))
-
-
-@jit
-def extend(rows: Rows, x: Array, x_at: int, n: int, theta: Array, at: int, scratch: Array) -> None:
-    """Add another group."""
-    weights = load(rows, theta, at)
-    for i in range(n):
-        pre = multiply(load(ONE, scratch, i * LANES), x, x_at + i * len(rows), weights)
-        store(scratch, i * LANES, pre)
-
-
-@jit
-def activate(
-    rows: Rows, x: Array, x_at: int, n: int, theta: Array, at: int, scratch: Array, masks: Masks, mask_at: int
-) -> None:
-    """Add the first group to pre-activations that have all others; keep which are positive, and add up p."""
-    weights, v = load(rows, theta, at + 2 * LANES), load(ONE, theta, at)
-    for i in range(n):
-        pre = multiply(load(ONE, scratch, i * LANES), x, x_at + i * len(rows), weights)
-        p = dot_active(load(ONE, scratch, LANE_SUMS + i * LANES), pre, v, masks, mask_at + i)
-        store(scratch, LANE_SUMS + i * LANES, p)
-
-
-@jit
-def activate_only(
-    rows: Rows, x: Array, x_at: int, n: int, theta: Array, at: int, scratch: Array, masks: Masks, mask_at: int
-) -> None:
-    """Do as `activate`, where the first group is the only one: pre-activations never leave the registers."""
-    weights, bias, v = load(rows, theta, at + 2 * LANES), load(ONE, theta, at + LANES), load(ONE, theta, at)
-    for i in range(n):
-        pre = multiply(bias, x, x_at + i * len(rows), weights)
-        p = dot_active(load(ONE, scratch, LANE_SUMS + i * LANES), pre, v, masks, mask_at + i)
-        store(scratch, LANE_SUMS + i * LANES, p)
-
-
-@jit
-def predict(x: Array, first: int, n: int, d: int, theta: Array, scratch: Array, masks: Masks, p: Array) -> None:
+@inner
+def predict(
+    x: Array, first: int, n: int, d: int, group: Count, others: Count | None, theta: Array, scratch: Array,
+    masks: Masks, p: Array,
+) -> None:  # fmt: skip
     """Write p (n,) for a block of samples, `first` the first of them, and where the units are active into masks."""
-    size, group = x.size // d, first_group(d)
-    x_at = first * group
-    scratch[LANE_SUMS : LANE_SUMS + n * LANES] = 0.0
+    size, width = x.size // d, len(group)
+    for i in range(LANE_SUMS, LANE_SUMS + n * LANES):
+        scratch[i] = 0.0
     for mask_at in range(0, masks.size, BLOCK):
         at = mask_at // BLOCK * (d + 2) * LANES
-        if d > GROUP:
-            begin(EIGHT, x, group * size + first * GROUP, n, theta, at + (2 + group) * LANES, at + LANES, scratch)
-            for i in range(group + GROUP, d, GROUP):
-                extend(EIGHT, x, i * size + first * GROUP, n, theta, at + (2 + i) * LANES, scratch)
-            if group == 8:
-                activate(EIGHT, x, x_at, n, theta, at, scratch, masks, mask_at)
-            elif group == 6:
-                activate(SIX, x, x_at, n, theta, at, scratch, masks, mask_at)
-            elif group == 4:
-                activate(FOUR, x, x_at, n, theta, at, scratch, masks, mask_at)
-            else:
-                activate(TWO, x, x_at, n, theta, at, scratch, masks, mask_at)
-        elif group == 8:
-            activate_only(EIGHT, x, x_at, n, theta, at, scratch, masks, mask_at)
-        elif group == 6:
-            activate_only(SIX, x, x_at, n, theta, at, scratch, masks, mask_at)
-        elif group == 4:
-            activate_only(FOUR, x, x_at, n, theta, at, scratch, masks, mask_at)
-        else:
-            activate_only(TWO, x, x_at, n, theta, at, scratch, masks, mask_at)
+        bias = read_tile(ONE, theta, at + LANES)
+        if others is not None:  # pre-activations of all inputs but the first group's
+            for k in range(width, d, GROUP):
+                weights = read_tile(others, theta, at + (2 + k) * LANES)
+                for i in range(n):
+                    before = bias if k == width else read_tile(ONE, scratch, i * LANES)
+                    x_at = k * size + (first + i) * GROUP
+                    write_tile(scratch, i * LANES, add_inputs(before, x, x_at, weights))
+        weights, v = read_tile(group, theta, at + 2 * LANES), read_tile(ONE, theta, at)
+        for i in range(n):
+            before = bias if others is None else read_tile(ONE, scratch, i * LANES)
+            pre = add_inputs(before, x, (first + i) * width, weights)
+            total = dot_active(read_tile(ONE, scratch, LANE_SUMS + i * LANES), pre, v, masks, mask_at + i)
+            write_tile(scratch, LANE_SUMS + i * LANES, total)
     for i in range(n):
-        total = theta[-1]
+        total_p = theta[theta.size - 1]
         for lane in range(LANES):
-            total += scratch[LANE_SUMS + i * LANES + lane]
-        p[i] = total
+            total_p += scratch[LANE_SUMS + i * LANES + lane]
+        p[i] = total_p
 
 
-@jit
-def squared_error(x: Array, y: Array, d: int, theta: Array, scratch: Array, masks: Masks, p: Array) -> float:
-    """Return the mean squared error on (x, y)."""
+@inner
+def squared_error(
+    x: Array, y: Array, d: int, group: Count, others: Count | None, theta: Array, scratch: Array, masks: Masks,
+    p: Array,
+) -> float:  # fmt: skip
+    """Return the mean squared error on (x, y), NaN as +inf: a diverged error is infinitely bad, not unknown."""
     total = 0.0
     for first in range(0, y.size, BLOCK):
         n = min(BLOCK, y.size - first)
-        predict(x, first, n, d, theta, scratch, masks, p)
+        predict(x, first, n, d, group, others, theta, scratch, masks, p)
         for i in range(n):
             r = p[i] - y[first + i]
             total += r * r
-    return total / y.size
+    return total / y.size if total <= np.inf else np.inf
 
 
-@jit
-def weigh(x: Array, first: int, n: int, d: int, dp: Array, terms: Array) -> None:
+@inner
+def weigh(x: Array, first: int, n: int, d: int, group: int, dp: Array, terms: Array) -> None:
     """Write the terms of a block of samples."""
-    size, group = x.size // d, first_group(d)
+    size = x.size // d
     for i in range(n):
         terms[i * (group + 1)] = dp[i]
         for k in range(group):
@@ -209,126 +186,105 @@ def weigh(x: Array, first: int, n: int, d: int, dp: Array, terms: Array) -> None
                 terms[(1 + start) * n + i * GROUP + k] = dp[i] * x[start * size + (first + i) * GROUP + k]
 
 
-@jit
-def collect(rows: Rows, terms: Array, term_at: int, n: int, masks: Masks, mask_at: int, g: Array, at: int) -> None:
+@inner
+def collect(rows: Count, terms: Array, term_at: int, n: int, masks: Masks, mask_at: int, g: Array, at: int) -> None:
     """Add one group of terms to the sums of one strip, where its units are active."""
-    sums = load(rows, g, at)
+    sums = read_tile(rows, g, at)
     for i in range(n):
         sums = add_active(sums, masks, mask_at + i, terms, term_at + i * len(rows))
-    store(g, at, sums)
+    write_tile(g, at, sums)
 
 
-@jit
-def collect_all(terms: Array, n: int, d: int, masks: Masks, g: Array) -> None:
-    """Add a block's terms to the sums s_j and s_ij, which stand in the rows of b1 and w1 of g."""
-    group = first_group(d)
-    for mask_at in range(0, masks.size, BLOCK):
-        at = (mask_at // BLOCK * (d + 2) + 1) * LANES
-        if group == 8:
-            collect(NINE, terms, 0, n, masks, mask_at, g, at)
-        elif group == 6:
-            collect(SEVEN, terms, 0, n, masks, mask_at, g, at)
-        elif group == 4:
-            collect(FIVE, terms, 0, n, masks, mask_at, g, at)
-        else:
-            collect(THREE, terms, 0, n, masks, mask_at, g, at)
-    for i in range(group, d, GROUP):
+@inner
+def sum_gradient(
+    x: Array, y: Array, d: int, group: Count, group_terms: Count, others: Count | None, theta: Array, scratch: Array,
+    masks: Masks, p: Array, terms: Array, g: Array,
+) -> None:  # fmt: skip
+    """Write the sums s_j and s_ij over all samples into the rows of b1 and w1 of g, and db2; `finish` does the rest."""
+    c = 2.0 / y.size
+    for i in range(g.size):
+        g[i] = 0.0
+    for first in range(0, y.size, BLOCK):
+        n = min(BLOCK, y.size - first)
+        predict(x, first, n, d, group, others, theta, scratch, masks, p)
+        for i in range(n):
+            p[i] = c * (p[i] - y[first + i])
+            g[g.size - 1] += p[i]
+        weigh(x, first, n, d, len(group), p, terms)
         for mask_at in range(0, masks.size, BLOCK):
-            at = (mask_at // BLOCK * (d + 2) + 2 + i) * LANES
-            collect(EIGHT, terms, (1 + i) * n, n, masks, mask_at, g, at)
+            collect(group_terms, terms, 0, n, masks, mask_at, g, (mask_at // BLOCK * (d + 2) + 1) * LANES)
+        if others is not None:
+            for k in range(len(group), d, GROUP):
+                for mask_at in range(0, masks.size, BLOCK):
+                    collect(
+                        others, terms, (1 + k) * n, n, masks, mask_at, g, (mask_at // BLOCK * (d + 2) + 2 + k) * LANES
+                    )
 
 
-@jit
+@inner
 def finish(theta: Array, d: int, hidden_bias: bool, g: Array) -> None:
     """Turn the sums in g into the gradient; the rows of w2 are zero before."""
     for at in range(0, g.size - 1, (d + 2) * LANES):
-        zero, v = load(ONE, g, at), load(ONE, theta, at)
+        zero, v = read_tile(ONE, g, at), read_tile(ONE, theta, at)
         dv = zero
         for row in range(at + LANES, at + (d + 2) * LANES, LANES):
-            s = load(ONE, g, row)
-            dv = add_product(dv, load(ONE, theta, row), s)
-            store(g, row, add_product(zero, v, s))
-        store(g, at, dv)
+            s = read_tile(ONE, g, row)
+            dv = add_product(dv, read_tile(ONE, theta, row), s)
+            write_tile(g, row, add_product(zero, v, s))
+        write_tile(g, at, dv)
         if not hidden_bias:
-            store(g, at + LANES, zero)
-
-
-@jit
-def sum_gradient(
-    x: Array, y: Array, d: int, theta: Array, scratch: Array, masks: Masks, p: Array, terms: Array, g: Array
-) -> None:
-    """Write the sums s_j and s_ij over all samples, and db2, into g; `finish` makes a gradient of them."""
-    c = 2.0 / y.size
-    g[:] = 0.0
-    for first in range(0, y.size, BLOCK):
-        n = min(BLOCK, y.size - first)
-        predict(x, first, n, d, theta, scratch, masks, p)
-        for i in range(n):
-            p[i] = c * (p[i] - y[first + i])
-            g[-1] += p[i]
-        weigh(x, first, n, d, p, terms)
-        collect_all(terms, n, d, masks, g)
+            write_tile(g, at + LANES, zero)
 
 
 @jit
 def train(samples: Samples, models: Models, rules: Rules, history: History, span: Span) -> None:
     """Train some models through some epochs, in place."""
-    for m in range(span.first_model, span.last_model):
-        if history.diverged_at[m] < 0:
-            train_one(samples, models, rules, history, span, m)
-
-
-@jit
-def train_one(samples: Samples, models: Models, rules: Rules, history: History, span: Span, m: int) -> None:
-    """Train model m."""
-    x, y, x_test, y_test = samples.x, samples.y, samples.x_test, samples.y_test
-    x_val, y_val = samples.x_val, samples.y_val
-    d = samples.n_inputs + samples.n_inputs % 2
-    h = models.width[m]
-    strips = (h + LANES - 1) // LANES
-    size = strips * (d + 2) * LANES + 1
-    theta, g, first, second = np.zeros(size), np.zeros(size), np.zeros(size), np.zeros(size)
-    loaded = load_model(models, m)
-    pack(loaded[0], samples.n_inputs, h, theta)
-    if models.first.size:
-        pack(loaded[2], samples.n_inputs, h, first)
-        pack(loaded[3], samples.n_inputs, h, second)
+    n_inputs, x, y, x_test, y_test, x_val, y_val, group, group_terms, others = samples
+    column = history.column
+    d = n_inputs + n_inputs % 2
     scratch, p, terms = np.empty(2 * BLOCK * LANES), np.empty(BLOCK), np.empty(BLOCK * (d + 1))
-    masks = np.empty(strips * BLOCK, np.uint16)
-
-    epochs = history.column.size - 1
-    hidden_bias, output_bias = rules.hidden_bias[m], rules.output_bias[m]
-    column, powers, factors = history.column, models.powers[m], rules.factors[rules.schedule[m]]
-    optimizer, lr, decay = rules.optimizer[m], rules.lr[m], rules.weight_decay[m]
-    momentum, beta2 = rules.momentum[m], rules.beta2[m]
-    flat_scale, scale = np.empty(loaded[0].size), np.ones(size)
-    scaled = fill_scale(rules.layer_factors[m], samples.n_inputs, h, flat_scale)
-    if scaled:
-        pack(flat_scale, samples.n_inputs, h, scale)
-    for epoch in range(span.first_epoch, span.last_epoch + 1):
-        at = column[epoch]
-        if at >= 0 and (epoch < span.last_epoch or epoch == epochs):
-            error = squared_error(x, y, d, theta, scratch, masks, p)
-            if not error < np.inf:
-                history.diverged_at[m] = epoch
+    for m in range(span.first_model, span.last_model):
+        if history.diverged_at[m] >= 0:
+            continue
+        h, begin, end = models.width[m], models.starts[m], models.starts[m + 1]
+        strips = (h + LANES - 1) // LANES
+        size = strips * (d + 2) * LANES + 1
+        masks = np.empty(strips * BLOCK, np.uint16)
+        theta, g, first, second, scale = np.zeros(size), np.zeros(size), np.zeros(size), np.zeros(size), np.ones(size)
+        pack(models.parameters[begin:end], n_inputs, h, theta)
+        if models.first.size:
+            pack(models.first[begin:end], n_inputs, h, first)
+            pack(models.second[begin:end], n_inputs, h, second)
+        hidden_factor, output_factor = rules.layer_factors[m, 0], rules.layer_factors[m, 1]
+        scaled = hidden_factor != 1.0 or output_factor != 1.0
+        for i in range(size - 1):  # in a strip, w2 is first
+            scale[i] = output_factor if i % ((d + 2) * LANES) < LANES else hidden_factor
+        powers, factors = models.powers[m], rules.factors[rules.schedule[m]]
+        optimizer, lr, decay = rules.optimizer[m], rules.lr[m], rules.weight_decay[m]
+        momentum, beta2 = rules.momentum[m], rules.beta2[m]
+        for epoch in range(span.first_epoch, span.last_epoch + 1):
+            at = column[epoch]
+            if at >= 0 and (epoch < span.last_epoch or epoch == column.size - 1):
+                error = squared_error(x, y, d, group, others, theta, scratch, masks, p)
+                if not error < np.inf:
+                    history.diverged_at[m] = epoch
+                    break
+                history.train[m, at] = error
+                if y_test.size:
+                    history.test[m, at] = squared_error(x_test, y_test, d, group, others, theta, scratch, masks, p)
+                if y_val.size:
+                    history.val[m, at] = squared_error(x_val, y_val, d, group, others, theta, scratch, masks, p)
+            if epoch == span.last_epoch:
                 break
-            history.train[m, at] = error
-            if y_test.size:
-                history.test[m, at] = finite_or_inf(squared_error(x_test, y_test, d, theta, scratch, masks, p))
-            if y_val.size:
-                history.val[m, at] = finite_or_inf(squared_error(x_val, y_val, d, theta, scratch, masks, p))
-        if epoch == span.last_epoch:
-            break
-        sum_gradient(x, y, d, theta, scratch, masks, p, terms, g)
-        finish(theta, d, hidden_bias, g)
-        if not output_bias:
-            g[-1] = 0.0
-        rate = lr * factors[epoch]
-        if not step(optimizer, rate, decay, momentum, beta2, powers, theta, g, first, second, scaled, scale):
-            history.diverged_at[m] = epoch + 1
-            break
-    unpack(theta, samples.n_inputs, h, loaded[0])
-    if models.first.size:
-        unpack(first, samples.n_inputs, h, loaded[2])
-        unpack(second, samples.n_inputs, h, loaded[3])
-    store_model(models, m, loaded[0], loaded[2], loaded[3])
+            sum_gradient(x, y, d, group, group_terms, others, theta, scratch, masks, p, terms, g)
+            finish(theta, d, rules.hidden_bias[m], g)
+            if not rules.output_bias[m]:
+                g[size - 1] = 0.0
+            rate = lr * factors[epoch]
+            if not step(optimizer, rate, decay, momentum, beta2, powers, theta, g, first, second, scaled, scale):
+                history.diverged_at[m] = epoch + 1
+                break
+        unpack(theta, n_inputs, h, models.parameters[begin:end])
+        if models.first.size:
+            unpack(first, n_inputs, h, models.first[begin:end])
+            unpack(second, n_inputs, h, models.second[begin:end])

@@ -14,21 +14,25 @@ from typing import Any, TypeVar
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.event import Listener, register
 from numba.core.registry import cpu_target
 
-__all__ = ["jit", "target"]
+__all__ = ["announce", "inlined", "inner", "jit", "target"]
 
 _NOT_KEPT = "compiled kernels cannot be cached: no folder is writable; NUMBA_CACHE_DIR names another"
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
+_FLAGS = {
+    "nogil": True,  # chunks run side by side in a thread pool
+    "error_model": "numpy",  # without it a division by zero raises
+}
+
+
 def jit(function: Kernel) -> Kernel:
-    """Compile a kernel at its first call, or load it from the cache."""
-    compiled = numba.njit(
-        nogil=True,  # chunks run side by side in a thread pool
-        error_model="numpy",  # without it a division by zero raises
-    )(function)
+    """Compile a kernel that Python calls, at its first call, or load it from the cache."""
+    compiled = numba.njit(**_FLAGS)(function)
     if compiled is not function:  # it is, with NUMBA_DISABLE_JIT=1
         try:
             compiled._cache = _Cache(function)
@@ -36,6 +40,39 @@ def jit(function: Kernel) -> Kernel:
             _note_once(_NOT_KEPT)
     result: Kernel = compiled
     return result
+
+
+def inner(function: Kernel) -> Kernel:
+    """Compile a function that only kernels call, as a part of them: without a door for Python, and not cached."""
+    result: Kernel = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)(function)
+    return result
+
+
+def inlined(function: Kernel) -> Kernel:
+    """Do as `inner`, for what is called in every step: its lines take the place of the call."""
+    result: Kernel = numba.njit(inline="always", **_FLAGS)(function)
+    return result
+
+
+def announce(say: Callable[[], None]) -> None:
+    """Call `say` when a kernel is compiled for the first time in this process, and not taken from the cache."""
+    if not _Announcer.say:
+        register("numba:compile", _Announcer())
+    _Announcer.say = say
+
+
+class _Announcer(Listener):  # type: ignore[misc]  # numba ships no types
+    say: Callable[[], None] | None = None
+    said = False
+
+    def on_start(self, event: Any) -> None:
+        if not _Announcer.said and event.data["dispatcher"].py_func.__module__.startswith(__package__):
+            _Announcer.said = True
+            assert _Announcer.say is not None
+            _Announcer.say()
+
+    def on_end(self, event: Any) -> None:
+        pass
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]  # numba ships no types

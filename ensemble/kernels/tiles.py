@@ -22,10 +22,20 @@ from numpy.typing import NDArray
 
 from ensemble.kernels.updates import Array
 
-__all__ = ["LANES", "Masks", "Rows", "add_active", "add_product", "dot_active", "load", "multiply", "store"]
+__all__ = [
+    "LANES",
+    "Count",
+    "Masks",
+    "add_active",
+    "add_inputs",
+    "add_product",
+    "dot_active",
+    "read_tile",
+    "write_tile",
+]
 
 LANES = 16  # two 512-bit vectors: one broadcast of an input serves two multiplications
-Rows = tuple[int, ...]  # only its length counts: the number of rows of a tile
+Count = tuple[int, ...]  # only its length counts: the number of rows of a tile
 Masks = NDArray[np.uint16]  # one bit per lane
 Tile = Array  # (K, LANES)
 
@@ -70,12 +80,12 @@ def _broadcast(builder: Any, value: Any) -> Any:
     return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), zeros)
 
 
-def _load_plain(rows: Rows, a: Array, at: int) -> Tile:
+def _read_plain(rows: Count, a: Array, at: int) -> Tile:
     return a[at : at + len(rows) * LANES].reshape(-1, LANES).copy()
 
 
-@_or_plain(_load_plain)
-def load(typing: Any, rows: Any, a: Any, at: Any) -> Any:
+@_or_plain(_read_plain)
+def read_tile(typing: Any, rows: Any, a: Any, at: Any) -> Any:
     """Return a tile of len(rows) rows, copied from a[at:]."""
     tile = TileType(len(rows))
 
@@ -90,12 +100,12 @@ def load(typing: Any, rows: Any, a: Any, at: Any) -> Any:
     return tile(rows, a, types.intp), generate
 
 
-def _store_plain(a: Array, at: int, tile: Tile) -> None:
+def _write_plain(a: Array, at: int, tile: Tile) -> None:
     a[at : at + tile.size] = tile.ravel()
 
 
-@_or_plain(_store_plain)
-def store(typing: Any, a: Any, at: Any, tile: Any) -> Any:
+@_or_plain(_write_plain)
+def write_tile(typing: Any, a: Any, at: Any, tile: Any) -> Any:
     """Copy a tile to a[at:]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -108,14 +118,14 @@ def store(typing: Any, a: Any, at: Any, tile: Any) -> Any:
     return types.none(a, types.intp, tile), generate
 
 
-def _multiply_plain(z: Tile, x: Array, at: int, w: Tile) -> Tile:
+def _add_inputs_plain(z: Tile, x: Array, at: int, w: Tile) -> Tile:
     for k in range(len(w)):
         z = z + x[at + k] * w[k]
     return z
 
 
-@_or_plain(_multiply_plain)
-def multiply(typing: Any, z: Any, x: Any, at: Any, w: Any) -> Any:
+@_or_plain(_add_inputs_plain)
+def add_inputs(typing: Any, z: Any, x: Any, at: Any, w: Any) -> Any:
     """Return z + sum over k of x[at + k] w[k], one row; added up in the order of k."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

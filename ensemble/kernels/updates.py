@@ -1,16 +1,17 @@
-"""What all kernels share: the arguments they take, loading and storing one model, and one optimizer step.
+"""What all kernels share: the arguments they take, and the optimizer step.
 
-Compiled forms of the rules in `optimizers.py`; `spline` and `dense` call them once per model or once per epoch.
+The compiled form of `rules/optimizers.py`; `spline` and `dense` take one step an epoch.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.kernels.jit import jit
+from ensemble.kernels.jit import inlined
 
 Array = NDArray[np.float64]
 
@@ -33,7 +34,7 @@ class Models(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """How each model of a chunk is trained, (M,) each but for the last."""
+    """How each model of a chunk is trained, (M,) each but for the last two."""
 
     optimizer: NDArray[np.int8]  # place in specs.CHOICES
     schedule: NDArray[np.int8]
@@ -66,80 +67,7 @@ class Span(NamedTuple):
     last_epoch: int  # exclusive, except that the run's last epoch is recorded too
 
 
-@jit
-def load(models: Models, m: int) -> tuple[Array, Array, Array, Array]:
-    """Return working arrays for model m: its parameters, g, and its moments."""
-    a, b = models.starts[m], models.starts[m + 1]
-    theta, g, first, second = models.parameters[a:b].copy(), np.empty(b - a), np.empty(b - a), np.empty(b - a)
-    if models.first.size:
-        first[:] = models.first[a:b]
-        second[:] = models.second[a:b]
-    return theta, g, first, second
-
-
-@jit
-def store(models: Models, m: int, theta: Array, first: Array, second: Array) -> None:
-    """Copy the working arrays back into model m."""
-    a, b = models.starts[m], models.starts[m + 1]
-    models.parameters[a:b] = theta
-    if models.first.size:
-        models.first[a:b] = first
-        models.second[a:b] = second
-
-
-@jit
-def descend(rate: float, decay: float, theta: Array, direction: Array) -> bool:
-    """Take the step; return whether every parameter is still within `WEIGHT_LIMIT`."""
-    outside = 0
-    for i in range(theta.size):
-        new = theta[i] - rate * (direction[i] + decay * theta[i])
-        theta[i] = new
-        outside += not (abs(new) <= WEIGHT_LIMIT)  # a NaN compares false
-    return outside == 0
-
-
-@jit
-def fill_scale(layer_factors: Array, d: int, h: int, scale: Array) -> bool:
-    """Write the factor of each parameter's learning rate, laid out as theta; return whether one differs from 1."""
-    scale[: (d + 1) * h] = layer_factors[0]
-    scale[(d + 1) * h : (d + 2) * h] = layer_factors[1]
-    scale[(d + 2) * h] = 1.0
-    return bool(layer_factors[0] != 1.0 or layer_factors[1] != 1.0)
-
-
-@jit
-def multiply(g: Array, scale: Array) -> None:
-    """Multiply each entry with its factor, in place."""
-    for i in range(g.size):
-        g[i] *= scale[i]
-
-
-@jit
-def remember(momentum: float, g: Array, first: Array) -> None:
-    """Momentum's direction, written over its memory."""
-    for i in range(g.size):
-        first[i] = momentum * first[i] + g[i]
-
-
-@jit
-def adapt(beta1: float, beta2: float, powers: Array, g: Array, first: Array, second: Array) -> None:
-    """Adam's direction, written over the gradient."""
-    powers[0] *= beta1
-    powers[1] *= beta2
-    scale1, scale2 = 1.0 / (1.0 - powers[0]), 1.0 / (1.0 - powers[1])
-    for i in range(g.size):
-        first[i] = beta1 * first[i] + (1.0 - beta1) * g[i]
-        second[i] = beta2 * second[i] + (1.0 - beta2) * g[i] * g[i]
-        g[i] = (first[i] * scale1) / (np.sqrt(second[i] * scale2) + EPSILON)
-
-
-@jit
-def finite_or_inf(value: float) -> float:
-    """Return the value, or +inf for a NaN: a diverged error is infinitely bad, not unknown."""
-    return value if value <= np.inf else np.inf
-
-
-@jit
+@inlined
 def step(
     optimizer: int,
     rate: float,
@@ -154,13 +82,32 @@ def step(
     scaled: bool,
     scale: Array,
 ) -> bool:
-    """Update one model's parameters in place; return whether they are still within `WEIGHT_LIMIT`."""
+    """Update one model's parameters in place; return whether they are still within `WEIGHT_LIMIT`.
+
+    All arrays have one entry for each parameter, in any order. The direction is left in g. If `scaled`, `scale` is the
+    factor of each parameter's learning rate.
+    """
     if scaled and optimizer != ADAM:  # the direction is linear in g
-        multiply(g, scale)
+        for i in range(theta.size):
+            g[i] *= scale[i]
     if optimizer == MOMENTUM:
-        remember(momentum, g, first)
+        for i in range(theta.size):
+            first[i] = momentum * first[i] + g[i]
+            g[i] = first[i]
     elif optimizer == ADAM:
-        adapt(momentum, beta2, powers, g, first, second)
+        powers[0] *= momentum
+        powers[1] *= beta2
+        scale1, scale2 = 1.0 / (1.0 - powers[0]), 1.0 / (1.0 - powers[1])
+        for i in range(theta.size):
+            first[i] = momentum * first[i] + (1.0 - momentum) * g[i]
+            second[i] = beta2 * second[i] + (1.0 - beta2) * g[i] * g[i]
+            g[i] = (first[i] * scale1) / (math.sqrt(second[i] * scale2) + EPSILON)
         if scaled:
-            multiply(g, scale)
-    return descend(rate, decay, theta, first if optimizer == MOMENTUM else g)
+            for i in range(theta.size):
+                g[i] *= scale[i]
+    outside = 0
+    for i in range(theta.size):
+        new = theta[i] - rate * (g[i] + decay * theta[i])
+        theta[i] = new
+        outside += not (abs(new) <= WEIGHT_LIMIT)  # a NaN compares false
+    return outside == 0

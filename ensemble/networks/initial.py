@@ -61,8 +61,12 @@ def _fill(stack: Stack, specs: Specs) -> None:
     # Grids over rates and biases repeat the same draw: each is made once.
     keys, which = np.unique(np.stack([chosen.seed, uniform]), axis=1, return_inverse=True)
     drawn = np.empty((keys.shape[1], 1 + width * (n_inputs + 2)))
-    for row, seed, is_uniform in zip(drawn, *keys.tolist(), strict=True):
-        _draw(seed, bool(is_uniform), row)
+    for row, generator, is_uniform in zip(drawn, streams.generators(keys[0], streams.WEIGHTS), keys[1], strict=True):
+        if is_uniform:
+            generator.random(out=row)
+        else:
+            generator.standard_normal(out=row)
+    drawn[keys[1] != 0] = 2.0 * drawn[keys[1] != 0] - 1.0
     units = drawn[:, 1:].reshape(len(drawn), width, n_inputs + 2)[which]
     normal = chosen.init_scale
     scaled, gain = uniform | fan_in | he, np.where(he, np.sqrt(2.0), 1.0)
@@ -74,14 +78,3 @@ def _fill(stack: Stack, specs: Specs) -> None:
     stack.biases[0][:] = units[:, :, n_inputs] * (first * (chosen.hidden_bias & ~he))[:, None]
     stack.weights[1][..., 0] = units[:, :, -1] * second_weights[:, None]
     stack.biases[1][:, 0] = drawn[which, 0] * (second * (chosen.output_bias & ~he))
-
-
-def _draw(seed: int, uniform: bool, out: Array) -> None:
-    """Fill `out` from the seed's stream: U(-1, 1) or N(0, 1)."""
-    generator = streams.generator(seed, streams.WEIGHTS)
-    if uniform:
-        generator.random(out=out)
-        out *= 2.0
-        out -= 1.0
-    else:
-        generator.standard_normal(out=out)

@@ -6,9 +6,9 @@ changes matplotlib's settings.
 
 from matplotlib.figure import Figure
 
-from ensemble.plots.ablation import BiasAblationDisplay, PairedDifferenceDisplay
 from ensemble.plots.coordinates import CoordinateCheckDisplay
 from ensemble.plots.curves import LearningCurveDisplay, WidthCurveDisplay
+from ensemble.plots.differences import PairedDifferenceDisplay
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.limits import LimitDisplay
 from ensemble.plots.rates import LearningRateMapDisplay
@@ -17,7 +17,6 @@ from ensemble.plots.units import DeadUnitDisplay, KinkFilmDisplay
 
 __all__ = [
     "STYLE",
-    "BiasAblationDisplay",
     "CoordinateCheckDisplay",
     "DeadUnitDisplay",
     "Figure",

@@ -11,7 +11,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
 
 from ensemble.analysis import QUANTITIES, CoordinateCheck
-from ensemble.plots.style import COLOURS, MARKERS, STYLE, axes_of, gaps, log_width_axis, rate_text
+from ensemble.plots import style
 
 
 class CoordinateCheckDisplay:
@@ -43,9 +43,9 @@ class CoordinateCheckDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
         row = list(QUANTITIES).index(self.quantity)
         first = self.checks[0]
-        with matplotlib.rc_context(STYLE):
-            self.ax_, self.figure_ = axes_of(ax)
-            log_width_axis(self.ax_, first.width)
+        with matplotlib.rc_context(style.STYLE):
+            self.ax_, self.figure_ = style.axes_of(ax)
+            style.log_width_axis(self.ax_, first.width)
             self.ax_.set_yscale("log")
             self.lines_: list[list[Line2D]] = []
             self.bands_: list[PolyCollection] = []
@@ -55,7 +55,7 @@ class CoordinateCheckDisplay:
             self.ax_.set_ylabel(f"RMS over {over}")
             self.ax_.set_title(f"{first.optimizer}: {QUANTITIES[self.quantity]}")
             low, high = self.ax_.get_ylim()
-            # A flat line shall look flat: two decades at least, and as much again above as the legend takes.
+            # A flat line must look flat: two decades at least, and above them the room that the legend takes.
             low, high = min(low, np.sqrt(low * high) / 10), max(high, np.sqrt(low * high) * 10)
             self.ax_.set_ylim(low, high * (high / low) ** 0.45)
             epochs = ", ".join(map(str, first.epochs.tolist()))
@@ -67,11 +67,11 @@ class CoordinateCheckDisplay:
         return self
 
     def _draw(self, place: int, check: CoordinateCheck, row: int) -> None:
-        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-        low, medians, high = (gaps(values[row], np.inf) for values in check.quartiles)  # (E, W)
+        colour, marker = style.look(place)
+        low, medians, high = (style.gaps(values[row], np.inf) for values in check.quartiles)  # (E, W)
         last = len(check.epochs) - 1
         slopes = (check.slope[0, row, [0, last]]).round(2) + 0.0  # no -0.00
-        label = f"{check.label}, rate {rate_text(check.lr)}: slope {slopes[0]:.2f} first, {slopes[1]:.2f} last"
+        label = f"{check.label}, rate {style.rate_text(check.lr)}: slope {slopes[0]:.2f} first, {slopes[1]:.2f} last"
         drawn = []
         for e, median in enumerate(medians):
             drawn += self.ax_.plot(

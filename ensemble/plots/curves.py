@@ -14,24 +14,9 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
-from ensemble.analysis import Curve, LearningCurve, quartiles
-from ensemble.plots.style import (
-    COLOURS,
-    DASHES,
-    MARKERS,
-    NOTE_COLOUR,
-    STYLE,
-    axes_of,
-    ceiling_of,
-    draw_floor,
-    draw_legend,
-    epoch_axis,
-    gaps,
-    log_width_axis,
-    rate_text,
-    tidy_log_axis,
-)
-from ensemble.statistics import Errorbar, error_band
+from ensemble.analysis import Curve, LearningCurve
+from ensemble.plots import style
+from ensemble.statistics import Errorbar, quartiles
 
 
 class WidthCurveDisplay:
@@ -54,6 +39,9 @@ class WidthCurveDisplay:
         Test MSE of the mean of all seeds' predictions, drawn dotted.
     parameters_per_unit : int, optional
         Draw a second axis with the number of parameters.
+    shared : bool
+        The legend serves other panels too: the noise variance has an entry there instead of a label at its line, which
+        curves may overlap, and how many seeds diverged is said over each width alone.
 
     Attributes
     ----------
@@ -65,6 +53,8 @@ class WidthCurveDisplay:
         Single seeds.
     fixed_lines_, mean_lines_ : list of Line2D
         One per curve where drawn.
+    floor_ : Line2D or None
+        The noise variance, where it is known.
     notes_ : list of Text
         "3/16" where 3 of 16 seeds diverged; empty where none did.
     """
@@ -73,6 +63,7 @@ class WidthCurveDisplay:
         self, curves: Sequence[Curve], *, y_name: str = "y", noise_variance: float | None = None,
         errorbar: Errorbar | None = "ci", fixed: bool = False,
         mean_predictions: Sequence[NDArray[np.float64]] = (), parameters_per_unit: int | None = None,
+        shared: bool = False,
     ) -> None:  # fmt: skip
         self.curves = list(curves)
         self.y_name = y_name
@@ -81,12 +72,13 @@ class WidthCurveDisplay:
         self.fixed = fixed
         self.mean_predictions = list(mean_predictions)
         self.parameters_per_unit = parameters_per_unit
+        self.shared = shared
 
     def plot(self, ax: Axes | None = None, *, legend: bool = True) -> WidthCurveDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(STYLE):
-            self.ax_, self.figure_ = axes_of(ax)
-            log_width_axis(self.ax_, np.concatenate([curve.width for curve in self.curves]))
+        with matplotlib.rc_context(style.STYLE):
+            self.ax_, self.figure_ = style.axes_of(ax)
+            style.log_width_axis(self.ax_, np.concatenate([curve.width for curve in self.curves]))
             self.ax_.set_yscale("log")
             self.ax_.set_ylabel(f"test MSE ({self.y_name}²)")
             self.lines_: list[Line2D] = []
@@ -96,47 +88,43 @@ class WidthCurveDisplay:
             self.mean_lines_: list[Line2D] = []
             self.notes_: list[Text] = []
             self.band_words_ = ""
-            ceiling = ceiling_of(*(curve.errors for curve in self.curves))
+            ceiling = style.ceiling_of(*(curve.errors for curve in self.curves))
             for place, curve in enumerate(self.curves):
                 self._draw(place, curve, ceiling)
-            if self.noise_variance:
-                draw_floor(self.ax_, self.noise_variance)
             self.ax_.set_ylim(top=5 * ceiling if self.notes_ else ceiling)  # room for the notes
-            tidy_log_axis(self.ax_)
+            self.floor_ = style.draw_floor(self.ax_, self.noise_variance, self.shared) if self.noise_variance else None
+            style.tidy_log_axis(self.ax_)
             if self.parameters_per_unit:
                 self._draw_parameters(self.parameters_per_unit)
             if legend:
-                draw_legend(
-                    self.ax_, len(self.curves[0].seeds), self.noise_variance, self.band_words_, more=self._kinds()
+                free_from = None if self.shared else self.noise_variance
+                style.draw_legend(
+                    self.ax_, len(self.curves[0].seeds), free_from, self.band_words_, more=self._entries()
                 )
         return self
 
     def _draw(self, place: int, curve: Curve, ceiling: float) -> None:
-        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-        median = curve.quartiles[1]
+        colour, _ = style.look(place)
         n_seeds, diverged = len(curve.seeds), int(curve.diverged.sum())
-        label = curve.label + (f" ({diverged} of {curve.errors.size} diverged)" if diverged else "")
+        counted = diverged and not self.shared
+        label = curve.label + (f" ({diverged} of {curve.errors.size} diverged)" if counted else "")
         # Seeds are set apart sideways, a little and evenly, so that curves at the same widths do not hide each other.
         shift = 1.0 + 0.05 * (place - (len(self.curves) - 1) / 2)
         widths = np.repeat(curve.width * shift, n_seeds)
-        errors = gaps(curve.errors, ceiling).ravel()
+        errors = style.gaps(curve.errors, ceiling).ravel()
         self.seeds_.append(self.ax_.scatter(widths, errors, s=6, color=colour, alpha=0.22, linewidths=0, zorder=1.5))
-        if self.errorbar is not None and n_seeds > 1:
-            (low, high), self.band_words_ = error_band(curve.errors, self.errorbar)
-            low, high = gaps(low, ceiling), gaps(np.minimum(high, ceiling), np.inf)
-            self.bands_.append(self.ax_.fill_between(curve.width, low, high, color=colour, alpha=0.2, linewidth=0))
-        self.lines_ += self.ax_.plot(
-            curve.width, gaps(median, ceiling), color=colour, marker=marker, label=label, markeredgecolor="white",
-            markeredgewidth=0.5,
-        )  # fmt: skip
+        line, band, words = style.draw_errors(self.ax_, place, curve, curve.errors, label, ceiling, self.errorbar)
+        self.lines_.append(line)
+        self.bands_ += [] if band is None else [band]
+        self.band_words_ = words
         if self.fixed:
             fixed = quartiles(curve.fixed_errors)[1]
             self.fixed_lines_ += self.ax_.plot(
-                curve.width, gaps(fixed, ceiling), color=colour, linestyle=(0, (4, 2)), linewidth=1.1
+                curve.width, style.gaps(fixed, ceiling), color=colour, linestyle=(0, (4, 2)), linewidth=1.1
             )
         if self.mean_predictions:
             self.mean_lines_ += self.ax_.plot(
-                curve.width, gaps(self.mean_predictions[place], ceiling), color=colour, linestyle=(0, (1, 1)),
+                curve.width, style.gaps(self.mean_predictions[place], ceiling), color=colour, linestyle=(0, (1, 1)),
                 linewidth=1.6,
             )  # fmt: skip
         for width, count in zip(curve.width[curve.diverged > 0], curve.diverged[curve.diverged > 0], strict=True):
@@ -147,17 +135,19 @@ class WidthCurveDisplay:
                 )
             )  # fmt: skip
 
-    def _kinds(self) -> list[Line2D]:
-        """Return legend entries that say what dashed and dotted lines are."""
-        kinds = []
+    def _entries(self) -> list[Line2D]:
+        """Return legend entries that say what dashed and dotted lines, and the notes of a shared legend, are."""
+        entries = []
         if self.fixed:
             tuned = int(self.curves[0].width[self.curves[0].middle])
             label = f"one learning rate for all, tuned at width {tuned}"
-            kinds.append(Line2D([], [], color=NOTE_COLOUR, linestyle=(0, (4, 2)), linewidth=1.1, label=label))
+            entries.append(Line2D([], [], color=style.NOTE_COLOUR, linestyle=(0, (4, 2)), linewidth=1.1, label=label))
         if self.mean_predictions:
             label = "mean of all seeds' predictions"
-            kinds.append(Line2D([], [], color=NOTE_COLOUR, linestyle=(0, (1, 1)), linewidth=1.6, label=label))
-        return kinds
+            entries.append(Line2D([], [], color=style.NOTE_COLOUR, linestyle=(0, (1, 1)), linewidth=1.6, label=label))
+        if self.shared and self.notes_:
+            entries.append(Line2D([], [], linestyle="", label="3/16: that many seeds diverged"))
+        return entries
 
     def _draw_parameters(self, per_unit: int) -> None:
         def parameters(widths: Any) -> Any:
@@ -201,29 +191,29 @@ class LearningCurveDisplay:
 
     def plot(self, ax: Axes | None = None) -> LearningCurveDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(STYLE):
-            self.ax_, self.figure_ = axes_of(ax)
+        with matplotlib.rc_context(style.STYLE):
+            self.ax_, self.figure_ = style.axes_of(ax)
             self.ax_.set_yscale("log")
             self.lines_: list[Line2D] = []
             self.bands_: list[PolyCollection] = []
-            ceiling = ceiling_of(*(curve.quartiles for curve in self.curves))
+            ceiling = style.ceiling_of(*(curve.quartiles for curve in self.curves))
             for place, curve in enumerate(self.curves):
-                colour = COLOURS[place % len(COLOURS)]
-                low, median = gaps(curve.quartiles[:2], ceiling)
-                high = gaps(np.minimum(curve.quartiles[2], ceiling), np.inf)
-                label = f"width {curve.width}, lr {rate_text(curve.lr)}"
+                colour = style.COLOURS[place % len(style.COLOURS)]
+                low, median = style.gaps(curve.quartiles[:2], ceiling)
+                high = style.gaps(np.minimum(curve.quartiles[2], ceiling), np.inf)
+                label = f"width {curve.width}, lr {style.rate_text(curve.lr)}"
                 label += f" ({curve.diverged} of {curve.n_seeds} diverged)" if curve.diverged else ""
                 self.lines_ += self.ax_.plot(
-                    curve.epochs, median, color=colour, linestyle=DASHES[place % len(DASHES)], label=label
+                    curve.epochs, median, color=colour, linestyle=style.DASHES[place % len(style.DASHES)], label=label
                 )
                 self.bands_.append(
                     self.ax_.fill_between(curve.epochs, low, high, color=colour, alpha=0.18, linewidth=0)
                 )
             if self.noise_variance:
-                draw_floor(self.ax_, self.noise_variance)
+                style.draw_floor(self.ax_, self.noise_variance)
             self.ax_.set_ylim(top=ceiling)
-            tidy_log_axis(self.ax_)
-            epoch_axis(self.ax_, max(int(curve.epochs[-1]) for curve in self.curves))
+            style.tidy_log_axis(self.ax_)
+            style.epoch_axis(self.ax_, max(int(curve.epochs[-1]) for curve in self.curves))
             self.ax_.set_ylabel(f"test MSE ({self.y_name}²)")
-            draw_legend(self.ax_, self.curves[0].n_seeds, self.noise_variance, "spread (interquartile range)")
+            style.draw_legend(self.ax_, self.curves[0].n_seeds, self.noise_variance, "spread (interquartile range)")
         return self

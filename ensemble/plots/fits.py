@@ -12,13 +12,7 @@ from numpy.typing import ArrayLike
 
 from ensemble.analysis import Fit
 from ensemble.data import Dataset
-from ensemble.plots.style import (
-    COLOURS,
-    DASHES,
-    DATA_COLOUR,
-    STYLE,
-    axes_of,
-)
+from ensemble.plots import style
 
 
 class FitDisplay:
@@ -63,10 +57,10 @@ class FitDisplay:
 
     def plot(self, ax: Axes | None = None, *, first_colour: int = 0, legend: bool = True) -> FitDisplay:
         """Draw into `ax` (default: a figure of its own), colours from place `first_colour` on; return self."""
-        with matplotlib.rc_context(STYLE):
-            self.ax_, self.figure_ = axes_of(ax)
+        with matplotlib.rc_context(style.STYLE):
+            self.ax_, self.figure_ = style.axes_of(ax)
             self.points_ = self.ax_.scatter(
-                self.x, self.y, s=9, color=DATA_COLOUR, alpha=0.5, linewidths=0, label=f"{self.part} data"
+                self.x, self.y, s=9, color=style.DATA_COLOUR, alpha=0.5, linewidths=0, label=f"{self.part} data"
             )
             self.lines_: list[Line2D] = []
             span = max(float(np.ptp(self.y)), 1e-12)
@@ -74,8 +68,8 @@ class FitDisplay:
             for place, fit in enumerate(self.fits, start=first_colour):
                 shown = np.where((fit.prediction > low) & (fit.prediction < high), fit.prediction, np.nan)
                 self.lines_ += self.ax_.plot(
-                    fit.x, shown, color=COLOURS[place % len(COLOURS)],
-                    linestyle=DASHES[(place - first_colour) % len(DASHES)], label=fit.label,
+                    fit.x, shown, color=style.COLOURS[place % len(style.COLOURS)],
+                    linestyle=style.DASHES[(place - first_colour) % len(style.DASHES)], label=fit.label,
                 )  # fmt: skip
             self.ax_.set_xlabel(self.x_name)
             self.ax_.set_ylabel(self.y_name)

@@ -9,21 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from ensemble.analysis import Bounds, Curve, quartiles
-from ensemble.plots.style import (
-    COLOURS,
-    DECADES,
-    MARKERS,
-    NOTE_COLOUR,
-    STYLE,
-    axes_of,
-    ceiling_of,
-    gaps,
-    legend_title,
-    log_width_axis,
-    tidy_log_axis,
-)
-from ensemble.statistics import Errorbar, error_band
+from ensemble.analysis import Bounds, Curve
+from ensemble.plots import style
+from ensemble.statistics import Errorbar
 
 
 class LimitDisplay:
@@ -47,7 +35,7 @@ class LimitDisplay:
     lines_ : list of Line2D
         Median over seeds, one per curve.
     floor_ : PolyCollection
-        What lies below the width floor.
+        The area below the width floor.
     built_ : list of Line2D
         The networks that exist; empty where none were built.
     no_bias_ : list of Line2D
@@ -66,28 +54,22 @@ class LimitDisplay:
 
     def plot(self, ax: Axes | None = None, *, legend: bool = True) -> LimitDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(STYLE):
-            self.ax_, self.figure_ = axes_of(ax)
-            log_width_axis(self.ax_, self.bounds.width)
+        with matplotlib.rc_context(style.STYLE):
+            self.ax_, self.figure_ = style.axes_of(ax)
+            style.log_width_axis(self.ax_, self.bounds.width)
             self.ax_.set_yscale("log")
             self.ax_.set_ylabel(f"training MSE ({self.y_name}²)")
             band = ""
-            ceiling = ceiling_of(*(curve.train_errors for curve in self.curves))
+            ceiling = style.ceiling_of(*(curve.train_errors for curve in self.curves))
             self.lines_: list[Line2D] = []
             for place, curve in enumerate(self.curves):
-                median = gaps(quartiles(curve.train_errors)[1], ceiling)
-                colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-                if self.errorbar is not None and len(curve.seeds) > 1:
-                    (low, high), band = error_band(curve.train_errors, self.errorbar)
-                    low, high = gaps(low, ceiling), gaps(np.minimum(high, ceiling), np.inf)
-                    self.ax_.fill_between(curve.width, low, high, color=colour, alpha=0.2, linewidth=0)
-                self.lines_ += self.ax_.plot(
-                    curve.width, median, color=colour, marker=marker, label=curve.label,
-                    markeredgecolor="white", markeredgewidth=0.5,
-                )  # fmt: skip
+                line, _, band = style.draw_errors(
+                    self.ax_, place, curve, curve.train_errors, curve.label, ceiling, self.errorbar
+                )
+                self.lines_.append(line)
             self._draw_possible(ceiling)
-            tidy_log_axis(self.ax_)
-            title = f"trained: {legend_title(len(self.curves[0].seeds), band)}"
+            style.tidy_log_axis(self.ax_)
+            title = f"trained: {style.legend_title(len(self.curves[0].seeds), band)}"
             if legend:
                 self.ax_.legend(title=title, title_fontsize=8, alignment="left", loc="best")
         return self
@@ -97,23 +79,23 @@ class LimitDisplay:
         self.built_: list[Line2D] = []
         if len(bounds.built):
             self.built_ = self.ax_.plot(
-                bounds.built_width, gaps(bounds.built, np.inf), color="black", marker="x", linestyle="--", linewidth=1,
-                label="built: a network of this width that exists",
+                bounds.built_width, style.gaps(bounds.built, np.inf), color="black", marker="x", linestyle="--",
+                linewidth=1, label="built: a network of this width that exists",
             )  # fmt: skip
         self.no_bias_: list[Line2D] = []
         for arm in self.arms:
             place = [curve.label for curve in self.curves].index(arm)
             line = self.ax_.axhline(
-                bounds.no_bias[arm], color=COLOURS[place % len(COLOURS)], linewidth=1, linestyle=(0, (1, 1))
+                bounds.no_bias[arm], color=style.COLOURS[place % len(style.COLOURS)], linewidth=1, linestyle=(0, (1, 1))
             )
             self.no_bias_.append(line)
         if self.arms:
             label = "exact floor of the arm in its colour"
-            self.ax_.plot([], [], color=NOTE_COLOUR, linewidth=1, linestyle=(0, (1, 1)), label=label)
-        floor = gaps(bounds.floor, np.inf)
+            self.ax_.plot([], [], color=style.NOTE_COLOUR, linewidth=1, linestyle=(0, (1, 1)), label=label)
+        floor = style.gaps(bounds.floor, np.inf)
         drawn = np.concatenate([floor, bounds.built, *(curve.train_errors.ravel() for curve in self.curves)])
         drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
-        bottom = max(drawn.min(), ceiling / 10.0**DECADES) / 3 if drawn.size else 1e-10
+        bottom = max(drawn.min(), ceiling / 10.0**style.DECADES) / 3 if drawn.size else 1e-10
         self.ax_.set_ylim(bottom, ceiling)
         self.floor_ = self.ax_.fill_between(
             bounds.width, bottom / 10, floor, facecolor="0.88", edgecolor="0.5", hatch="///", linewidth=0.8,

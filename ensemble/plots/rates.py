@@ -9,12 +9,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 
 from ensemble.analysis import Curve
-from ensemble.plots.style import (
-    STYLE,
-    axes_of,
-    ceiling_of,
-    rate_text,
-)
+from ensemble.plots import style
 
 
 class LearningRateMapDisplay:
@@ -47,11 +42,11 @@ class LearningRateMapDisplay:
     def plot(self, ax: Axes | None = None, *, colorbar: bool = True) -> LearningRateMapDisplay:
         """Draw into `ax` (default: a figure of its own), with a colour bar beside it or not, and return self."""
         curve = self.curve
-        with matplotlib.rc_context(STYLE):
-            self.ax_, self.figure_ = axes_of(ax)
+        with matplotlib.rc_context(style.STYLE):
+            self.ax_, self.figure_ = style.axes_of(ax)
             medians = curve.validation_median.T  # (L, W)
             ridge = np.where(np.isfinite(medians.min(axis=0)), curve.lr_index + 0.5, np.nan)
-            ceiling = ceiling_of(medians)
+            ceiling = style.ceiling_of(medians)
             positive = medians[(medians > 0) & (medians <= ceiling)]
             # An error of exactly 0 takes the colour of the smallest above it.
             errors = np.ma.masked_greater(np.maximum(medians, positive.min(initial=ceiling)), ceiling)
@@ -70,7 +65,7 @@ class LearningRateMapDisplay:
             self.ax_.grid(visible=False)
             self.ax_.set_xticks(across, [str(width) for width in curve.width], rotation=45 if len(across) > 7 else 0)
             every = -(-len(curve.lr_grid) // 12)
-            labels = [rate_text(lr) for lr in curve.lr_grid.tolist()[::every]]
+            labels = [style.rate_text(lr) for lr in curve.lr_grid.tolist()[::every]]
             self.ax_.set_yticks(np.arange(len(curve.lr_grid))[::every] + 0.5, labels)
             self.ax_.tick_params(length=0)
             self.ax_.set_xlabel("width (hidden units)")

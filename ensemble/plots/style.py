@@ -5,18 +5,21 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
+from ensemble.analysis import Curve
 from ensemble.data import Dataset
-from ensemble.statistics import FEW
+from ensemble.statistics import Errorbar, error_band, few_note, quartiles
 
 # Okabe and Ito's colours, told apart with any colour vision; black and yellow are left out (text; too pale for lines).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -33,6 +36,11 @@ STYLE: dict[Any, Any] = {
     "legend.edgecolor": "none", "lines.linewidth": 1.6, "lines.markersize": 4.5, "figure.dpi": 100.0,
     "savefig.dpi": 144.0, "figure.facecolor": "white", "svg.hashsalt": "ensemble", "svg.fonttype": "none",
 }  # fmt: skip
+
+
+def look(place: int) -> tuple[str, str]:
+    """Return the colour and the marker of the curve in a place."""
+    return COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
 
 
 def check_format(name: str) -> None:
@@ -81,6 +89,23 @@ def show(figures: Mapping[str, Figure]) -> None:
         figure.set_label(name)
         figure.set_canvas(window.canvas)
     pyplot.show()
+
+
+class Display(Protocol):
+    """What every display can do: draw itself into an axes."""
+
+    def plot(self, ax: Axes | None = None) -> Any:
+        """Draw and return self."""
+
+
+def panel(display: Display, title: str) -> Callable[[Axes], None]:
+    """Return the panel of a `sheet` that shows a display under a title."""
+
+    def draw(ax: Axes) -> None:
+        display.plot(ax)
+        ax.set_title(title)
+
+    return draw
 
 
 def sheet(
@@ -134,7 +159,7 @@ def panel_shape(count: int) -> tuple[float, float]:
 
 
 def axes_of(ax: Axes | None) -> tuple[Axes, Figure]:
-    """Return `ax`, or the axes of a new figure, with the figure it stands in."""
+    """Return `ax`, or the axes of a new figure, with its figure."""
     if ax is None:
         ax = Figure(figsize=(6.4, 4.4), layout="constrained").subplots()
     figure = ax.get_figure(root=True)
@@ -195,14 +220,39 @@ def epoch_axis(ax: Axes, last: int) -> None:
     ax.set_xlabel("epoch (full-batch steps)")
 
 
-def draw_floor(ax: Axes, noise_variance: float) -> None:
-    """Draw the variance of the data's noise as a line with its name on it: no legend entry, no line through one."""
-    ax.axhline(noise_variance, color=NOTE_COLOUR, linewidth=1, linestyle=":")
+def draw_errors(
+    ax: Axes, place: int, curve: Curve, errors: NDArray[np.float64], label: str, ceiling: float,
+    errorbar: Errorbar | None,
+) -> tuple[Line2D, PolyCollection | None, str]:  # fmt: skip
+    """Draw errors (W, S) of a curve's models against width: the median over seeds, and a band where there are several.
+
+    Returns the line, the band, and what the band is in words.
+    """
+    colour, marker = look(place)
+    band, words = None, ""
+    if errorbar is not None and errors.shape[1] > 1:
+        (low, high), words = error_band(errors, errorbar)
+        low, high = gaps(low, ceiling), gaps(np.minimum(high, ceiling), np.inf)
+        band = ax.fill_between(curve.width, low, high, color=colour, alpha=0.2, linewidth=0)
+    (line,) = ax.plot(
+        curve.width, gaps(quartiles(errors)[1], ceiling), color=colour, marker=marker, label=label,
+        markeredgecolor="white", markeredgewidth=0.5,
+    )  # fmt: skip
+    return line, band, words
+
+
+def draw_floor(ax: Axes, noise_variance: float, in_legend: bool = False) -> Line2D:
+    """Draw the variance of the data's noise as a line, with its name on it or in the legend, and return the line."""
+    line = ax.axhline(noise_variance, color=NOTE_COLOUR, linewidth=1, linestyle=":")
     ax.set_ylim(bottom=min(noise_variance / 3, ax.get_ylim()[0]))
+    if in_legend:
+        line.set_label("noise variance: best in the mean")
+        return line
     ax.text(
         0.01, noise_variance / 1.2, "noise variance: best possible in the mean", color=NOTE_COLOUR, fontsize=7,
         va="top", transform=ax.get_yaxis_transform(),
     )  # fmt: skip
+    return line
 
 
 def draw_legend(
@@ -220,7 +270,7 @@ def draw_legend(
 
 def legend_title(n_seeds: int, band: str = "") -> str:
     """Return the words on what a line and its band are; fewer than 10 seeds are called "few"."""
-    few = " (few)" if n_seeds < FEW else ""
+    few = " (few)" * bool(few_note(n_seeds))
     return f"median of {n_seeds} seed{'s' * (n_seeds != 1)}{few}" + (f";\nband: {band}" if band else "")
 
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from ensemble.analysis import Curve, Film, quartiles
-from ensemble.plots.style import COLOURS, MARKERS, STYLE, axes_of, epoch_axis, legend_title, log_width_axis
+from ensemble.plots import style
 
 
 class DeadUnitDisplay:
@@ -39,13 +39,13 @@ class DeadUnitDisplay:
 
     def plot(self, ax: Axes | None = None, *, legend: bool = True) -> DeadUnitDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(STYLE):
-            self.ax_, self.figure_ = axes_of(ax)
-            log_width_axis(self.ax_, np.concatenate([curve.width for curve in self.curves]))
+        with matplotlib.rc_context(style.STYLE):
+            self.ax_, self.figure_ = style.axes_of(ax)
+            style.log_width_axis(self.ax_, np.concatenate([curve.width for curve in self.curves]))
             self.lines_: list[Line2D] = []
             self.bands_: list[PolyCollection] = []
             for place, (curve, dead) in enumerate(zip(self.curves, self.dead, strict=True)):
-                colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+                colour, marker = style.look(place)
                 low, median, high = quartiles(dead)
                 self.bands_.append(self.ax_.fill_between(curve.width, low, high, color=colour, alpha=0.2, linewidth=0))
                 self.lines_ += self.ax_.plot(
@@ -56,7 +56,7 @@ class DeadUnitDisplay:
             self.ax_.yaxis.set_major_formatter(PercentFormatter(1.0))
             self.ax_.set_ylabel("dead hidden units")
             if legend:
-                title = legend_title(len(self.curves[0].seeds), "spread (interquartile range)")
+                title = style.legend_title(len(self.curves[0].seeds), "spread (interquartile range)")
                 self.ax_.legend(title=title, title_fontsize=8, alignment="left", loc="best")
         return self
 
@@ -87,9 +87,9 @@ class KinkFilmDisplay:
     def plot(self, ax: Axes | None = None) -> KinkFilmDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
         film, (low, high) = self.film, self.interval
-        with matplotlib.rc_context(STYLE):
-            self.ax_, self.figure_ = axes_of(ax)
-            epoch_axis(self.ax_, int(film.epochs[-1]))
+        with matplotlib.rc_context(style.STYLE):
+            self.ax_, self.figure_ = style.axes_of(ax)
+            style.epoch_axis(self.ax_, int(film.epochs[-1]))
             span = high - low
             # A kink far outside is drawn no further than its way out, so that no line crosses the panel by chance.
             kinks = np.clip(film.kinks, low - span, high + span)
@@ -97,7 +97,7 @@ class KinkFilmDisplay:
             strength = film.bend / max(float(film.bend.max()), 1e-300)
             faint = np.clip(8 / film.width, 0.12, 0.5)
             self.lines_ = LineCollection(
-                lines, colors=COLOURS[0], alpha=np.clip(faint + (1 - faint) * strength, 0, 1), linewidths=0.8
+                lines, colors=style.COLOURS[0], alpha=np.clip(faint + (1 - faint) * strength, 0, 1), linewidths=0.8
             )
             self.ax_.add_collection(self.lines_, autolim=False)
             self.ax_.set_ylim(low - 0.15 * span, high + 0.15 * span)

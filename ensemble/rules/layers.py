@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.rules.losses import mse
+from ensemble.rules.losses import Loss, mse
 
 __all__ = ["Matmul", "Relu", "backward", "forward", "mse"]
 
@@ -79,9 +79,9 @@ def forward(x: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Array:
 
 
 def backward(
-    x: Array, y: Array, w1: Array, b1: Array, w2: Array, b2: Array
+    x: Array, y: Array, w1: Array, b1: Array, w2: Array, b2: Array, loss: Loss = mse
 ) -> tuple[Array, tuple[Array, Array, Array, Array]]:
-    """Return the training MSE and its gradient for all parameters.
+    """Return the training loss and its gradient for all parameters.
 
     Parameters
     ----------
@@ -89,15 +89,17 @@ def backward(
         Training data.
     w1 : (D, H) or (M, D, H), b1 : (H,) or (M, H), w2 : (H,) or (M, H), b2 : () or (M,)
         Weights.
+    loss : callable, optional
+        From `losses.LOSSES`.
 
     Returns
     -------
-    loss : () or (M,)
+    value : () or (M,)
     gradient : (dw1, db1, dw2, db2), shaped as the weights
     """
     hidden, relu, output = Matmul(w1, b1), Relu(), Matmul(w2[..., None], b2[..., None])
     p = output.forward(relu.forward(hidden.forward(x)))  # (M, N, 1)
-    loss, dp = mse(p[..., 0], y)
+    value, dp = loss(p[..., 0], y)
     hidden.backward(relu.backward(output.backward(dp[..., None])))
     assert hidden.dw is not None and hidden.db is not None and output.dw is not None and output.db is not None
-    return loss, (hidden.dw, hidden.db, output.dw[..., 0], output.db[..., 0])
+    return value, (hidden.dw, hidden.db, output.dw[..., 0], output.db[..., 0])

@@ -10,9 +10,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LOSSES", "check_loss", "mse"]
+__all__ = ["LOSSES", "Loss", "check_loss", "mse"]
 
 Array = NDArray[np.float64]
+Loss = Callable[[Array, Array], tuple[Array, Array]]  # of predictions and targets: the loss, and its gradient
 
 
 def mse(p: Array, y: Array) -> tuple[Array, Array]:
@@ -37,7 +38,7 @@ def mse(p: Array, y: Array) -> tuple[Array, Array]:
 
 
 # Name: the rule. The compiled engines hold only "mse" so far.
-LOSSES: dict[str, Callable[[Array, Array], tuple[Array, Array]]] = {"mse": mse}
+LOSSES: dict[str, Loss] = {"mse": mse}
 
 
 def check_loss(loss: str) -> str:

@@ -95,7 +95,7 @@ class Request:
                 )
                 for name, data in datasets.items()
             },
-            getattr(settings, "loss", "mse"), settings.epochs, settings.record, settings.snapshots,
+            settings.loss, settings.epochs, settings.record, settings.snapshots,
             settings.keep_networks,
         )  # fmt: skip
 

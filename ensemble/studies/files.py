@@ -10,7 +10,6 @@ import io
 import json
 import math
 import os
-import platform
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,20 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.system.provenance import installed
+from ensemble.system import archive
 
 __all__ = [
     "csv_text",
     "json_text",
-    "machine",
     "plain",
     "prepare_folder",
     "safe_name",
-    "versions",
+    "said_before",
 ]
 
-# The packages whose version can change a number or a plot.
-PACKAGES = ("relu-ensemble", "numpy", "numba", "scipy", "matplotlib")
+MOST_RECORD = 2**24  # bytes of a study.json
 
 
 def prepare_folder(folder: str | os.PathLike[str]) -> Path:
@@ -72,6 +69,15 @@ def json_text(content: Any) -> str:
     return json.dumps(plain(content), indent=2, allow_nan=False) + "\n"
 
 
+def said_before(path: Path, configuration: str, names: Sequence[str]) -> dict[str, Any]:
+    """Return what a `study.json` says under these names, or nothing where it is of another configuration, or none."""
+    try:
+        found = json.loads(archive.read_bytes(path, MOST_RECORD))
+        return {name: found[name] for name in names} if found["configuration"] == configuration else {}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
 def plain(value: Any) -> Any:
     """Return `value` with NumPy types made plain Python ones and non-finite numbers made None."""
     if isinstance(value, Mapping):
@@ -81,16 +87,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that make the numbers and the plots."""
-    return {"python": platform.python_version()} | installed(PACKAGES)
-
-
-def machine() -> dict[str, Any]:
-    """Return what a reader needs to judge the wall time: system, processor and cores."""
-    return {"system": platform.system(), "architecture": platform.machine(), "cores": os.cpu_count()}
 
 
 def safe_name(text: str) -> str:

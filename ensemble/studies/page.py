@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from ensemble.studies import files
 from ensemble.system.extras import load_extra
 from ensemble.training import train
 
-__all__ = ["available", "page"]
+__all__ = ["Shown", "available", "page"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MEASURES = {"test MSE": "test_loss", "training MSE": "train_loss", "validation MSE": "validation_mse"}
@@ -32,7 +32,6 @@ _MOST_ROWS = 3000  # of the table
 
 
 Panels = Mapping[str, list[Curve]]
-Datasets = Mapping[str, Dataset]
 
 
 def available() -> bool:
@@ -40,13 +39,10 @@ def available() -> bool:
     return find_spec("bokeh") is not None
 
 
-def page(
-    about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], result: Result, datasets: Datasets, panels: Panels,
-    bounds: Mapping[str, Bounds | None],
-) -> str:  # fmt: skip
-    """Return a study as one self-contained HTML page.
+class Shown(NamedTuple):
+    """What a page shows.
 
-    Parameters
+    Attributes
     ----------
     about : mapping
         What `study.json` holds.
@@ -57,6 +53,18 @@ def page(
     panels : mapping of list of Curve by name
         Curves of error against width that share a panel; empty for a study without them.
     bounds : mapping of Bounds or None by dataset
+    """
+
+    about: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    result: Result
+    datasets: Mapping[str, Dataset]
+    panels: Panels
+    bounds: Mapping[str, Bounds | None]
+
+
+def page(shown: Shown) -> str:
+    """Return a study as one self-contained HTML page.
 
     Raises
     ------
@@ -68,20 +76,21 @@ def page(
     from bokeh.models import Div
     from bokeh.resources import INLINE
 
-    title = f"relu-ensemble: {about['study'].replace('_', ' ')}"
-    parts: list[Any] = [Div(text=_heading(title, result, datasets), width=980)]
-    if panels:
-        parts += _plots(panels, result, datasets, bounds)
-    parts += [Div(text="<h2>Table</h2><p>A click on a head sorts.</p>"), _table(rows)]
-    settings = html.escape(files.json_text(about))
+    title = f"relu-ensemble: {shown.about['study'].replace('_', ' ')}"
+    parts: list[Any] = [Div(text=_heading(title, shown), width=980)]
+    if shown.panels:
+        parts += _plots(shown)
+    parts += [Div(text="<h2>Table</h2><p>A click on a head sorts.</p>"), _table(shown.rows)]
+    settings = html.escape(files.json_text(shown.about))
     parts.append(Div(text=f"<h2>Configuration and machine</h2><pre>{settings}</pre>", width=980))
     text: str = embed.file_html(column(*parts), INLINE, title)  # only the scripts that it needs
     return text
 
 
-def _heading(title: str, result: Result, datasets: Datasets) -> str:
+def _heading(title: str, shown: Shown) -> str:
+    result = shown.result
     diverged = int((result.diverged_at >= 0).sum())
-    names = ", ".join(html.escape(name) for name in datasets)
+    names = ", ".join(html.escape(name) for name in shown.datasets)
     return (
         f"<h1>{html.escape(title)}</h1><p>{len(result):,} two-layer ReLU networks trained for "
         f"{int(result.epochs[-1]):,} epochs on {names}; {diverged:,} diverged. Learning rates are chosen for "
@@ -92,35 +101,30 @@ def _heading(title: str, result: Result, datasets: Datasets) -> str:
 # ---- plots ----
 
 
-def _plots(
-    groups: Panels, result: Result, datasets: Datasets, bounds: Mapping[str, Bounds | None]
-) -> list[Any]:  # fmt: skip
+def _plots(shown: Shown) -> list[Any]:
     from bokeh.layouts import column, row
     from bokeh.models import Select
 
-    names = list(groups)
+    names = list(shown.panels)
     group = Select(title="target", value=names[0], options=names, name="group", width=220)
     measure = Select(title="error", value="test MSE", options=list(MEASURES), name="measure", width=220)
-    errors = _error_plot(groups, group, measure, datasets, bounds)
-    fits = _fit_plot(groups, group, result, datasets)
+    errors = _error_plot(shown, group, measure)
+    fits = _fit_plot(shown, group)
     return [row(group, measure), row(errors, *([] if fits is None else [column(*fits)]))]
 
 
-def _error_plot(
-    groups: Panels, group: Any, measure: Any, datasets: Datasets, bounds: Mapping[str, Bounds | None]
-) -> Any:
+def _error_plot(shown: Shown, group: Any, measure: Any) -> Any:
     """Return the plot of error against width, switched by the two selects."""
     from bokeh.models import ColumnDataSource, CustomJS, HoverTool
     from bokeh.plotting import figure
 
-    labels = [curve.label for curve in next(iter(groups.values()))]
+    labels = [curve.label for curve in next(iter(shown.panels.values()))]
     data = {
         name: {
-            words: [_curve_data(curve, attribute) for curve in curves]
-            + [_floor_data(curves[0], words, datasets, bounds)]
+            words: [_curve_data(curve, attribute) for curve in curves] + [_floor_data(shown, curves[0], words)]
             for words, attribute in MEASURES.items()
         }
-        for name, curves in groups.items()
+        for name, curves in shown.panels.items()
     }
     first = data[group.value][measure.value]
     plot = figure(
@@ -190,11 +194,9 @@ def _curve_data(curve: Curve, attribute: str) -> dict[str, Any]:
     return {"line": line, "seeds": seeds}
 
 
-def _floor_data(
-    curve: Curve, measure: str, datasets: Datasets, bounds: Mapping[str, Bounds | None]
-) -> dict[str, Any]:  # fmt: skip
+def _floor_data(shown: Shown, curve: Curve, measure: str) -> dict[str, Any]:
     """Return what no model can beat: on training data by width, on other data the noise variance in the mean."""
-    bound, noise = bounds[curve.data], datasets[curve.data].noise_variance
+    bound, noise = shown.bounds[curve.data], shown.datasets[curve.data].noise_variance
     if measure == "training MSE":
         widths, floor = ([], []) if bound is None else (bound.width, np.where(bound.floor > 0, bound.floor, np.nan))
     else:
@@ -202,17 +204,18 @@ def _floor_data(
     return {"line": {"width": np.asarray(widths).tolist(), "floor": _plain(np.asarray(floor, dtype=np.float64))}}
 
 
-def _fit_plot(groups: Panels, group: Any, result: Result, datasets: Datasets) -> list[Any] | None:
+def _fit_plot(shown: Shown, group: Any) -> list[Any] | None:
     """Return the plot of fitted curves with its select and slider, or None where no dataset has one input."""
     from bokeh.models import ColumnDataSource, CustomJS, Select, Slider
     from bokeh.plotting import figure
 
-    drawn = {name: curves for name, curves in groups.items() if datasets[curves[0].data].n_inputs == 1}
-    if not drawn or result.epochs[-1] == 0:
+    datasets = shown.datasets
+    drawn = {name: curves for name, curves in shown.panels.items() if datasets[curves[0].data].n_inputs == 1}
+    if not drawn or shown.result.epochs[-1] == 0:
         return None
     labels = [curve.label for curve in next(iter(drawn.values()))]
-    shown = few(next(iter(drawn.values()))[0].width, FITS)
-    epochs, frames = _frames(drawn, shown, result, datasets)
+    widths = few(next(iter(drawn.values()))[0].width, FITS)
+    epochs, frames = _frames(shown, drawn, widths)
     samples = {}
     for name, curves in drawn.items():
         dataset = datasets[curves[0].data]
@@ -229,7 +232,7 @@ def _fit_plot(groups: Panels, group: Any, result: Result, datasets: Datasets) ->
     points = ColumnDataSource(samples[begin], name="samples")
     plot.scatter("x", "y", source=points, color="#999999", size=3, alpha=0.5, legend_label="training data")
     curves_shown = []
-    for place, width in enumerate(shown):
+    for place, width in enumerate(widths):
         source = ColumnDataSource(
             {"x": frames[begin][labels[0]]["x"], "y": frames[begin][labels[0]]["y"][place][-1]}, name=f"fit {width}"
         )
@@ -256,10 +259,9 @@ def _fit_plot(groups: Panels, group: Any, result: Result, datasets: Datasets) ->
     return [which, slider, plot]
 
 
-def _frames(
-    groups: Panels, widths: list[int], result: Result, datasets: Datasets
-) -> tuple[list[int], dict[str, Any]]:  # fmt: skip
+def _frames(shown: Shown, groups: Panels, widths: list[int]) -> tuple[list[int], dict[str, Any]]:
     """Return epochs, and by group and curve the predictions of each width's typical model at each of them."""
+    result, datasets = shown.result, shown.datasets
     last = int(result.epochs[-1])
     epochs = [0, *np.unique(np.geomspace(1, last, FRAMES).astype(np.int64)).tolist()]
     models = [

@@ -51,7 +51,7 @@ def save(
 
     written: list[Path] = []
 
-    def write(name: str, content: bytes) -> None:
+    def write(name: str, content: bytes | str) -> None:
         archive.write(folder / name, content)
         written.append(folder / name)
 
@@ -60,9 +60,9 @@ def save(
             write(f"{name}.{suffix}", plots.render(figure, suffix, configuration))
     for name, rows in tables.items():
         if rows:
-            write(f"{name}.csv", files.csv_text(rows).encode())
+            write(f"{name}.csv", files.csv_text(rows))
     for name, text in texts.items():
-        write(name, text.encode())
+        write(name, text)
     return written
 
 

@@ -24,6 +24,7 @@ from ensemble.data import Dataset
 from ensemble.results import Result
 from ensemble.specs import Specs
 from ensemble.studies import files, page, save
+from ensemble.system.provenance import machine, versions
 
 if TYPE_CHECKING:
     from ensemble.plots import Figure
@@ -96,7 +97,7 @@ class Setup(Generic[AnyStudy]):
         """Train all models in one pass and return the study; arguments and errors are those of `ensemble.train`."""
         start = time.perf_counter()
         result = self.train(threads=threads, progress=progress, store=store, executor=executor)
-        return self.study(self, result, time.perf_counter() - start)
+        return self.study(self, result, time.perf_counter() - start if result.trained else 0.0)
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Study(ABC):
     result : Result
         Of all models, in the order of the specs.
     training_seconds : float
-        Wall time of the training pass.
+        Wall time of the training pass; 0 where every model came from a run folder.
     """
 
     setup: Setup[Any]
@@ -209,16 +210,19 @@ class Study(ABC):
             "settings": self.settings,
             "models": len(self.specs),
             "diverged": int((self.result.status == "diverged").sum()),
+            "trained": self.result.trained,
             "training_seconds": round(self.training_seconds, 3),
             "data": {name: _describe(dataset) for name, dataset in self.datasets.items()},
             "notes": self.setup.notes,
-            "versions": files.versions(),
-            "machine": files.machine(),
+            "versions": versions("scipy", "matplotlib"),
+            "machine": machine(),
         }
 
     def page(self) -> str:
         """Return the study as one interactive HTML page (extra ``report``)."""
-        return page.page(self.about(), self.summary_rows(), self.result, self.datasets, self.panels(), self.bounds)
+        return page.page(
+            page.Shown(self.about(), self.summary_rows(), self.result, self.datasets, self.panels(), self.bounds)
+        )
 
     def save(self, out: str | Path, formats: Sequence[str] = ("png",)) -> list[Path]:
         """Write the plots, the tables as CSV, the page where its extra is installed and, last, `study.json`.
@@ -247,7 +251,10 @@ class Study(ABC):
         texts = self.texts()
         if page.available():
             texts["report.html"] = self.page()
-        texts["study.json"] = files.json_text(self.about())
+        about = self.about()
+        if not self.result.trained:  # what was said of the training stays
+            about |= files.said_before(folder / "study.json", self.setup.digest, ("trained", "training_seconds"))
+        texts["study.json"] = files.json_text(about)
         return save.save(folder, self.figures(), self.tables(), texts, formats, self.setup.digest)
 
     def fit(self, label: str, model: int, epoch: int | None = None) -> Fit:

@@ -39,6 +39,7 @@ Kinds = Mapping[str, tuple[str, int]]
 _HASH = "sha256"
 _MOST_MEMBERS = 4096
 _LONGEST_HEADER = 4096
+_SMALL = 2**24
 _END = 22  # bytes of a zip's last record, without a comment
 _LONGEST_DIRECTORY = 2**20
 
@@ -131,8 +132,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _opened(path: str | os.PathLike[str], most: int, follow: bool) -> BinaryIO:
-    """Return a regular file of at most `most` bytes, open for reading."""
+def _opened(path: str | os.PathLike[str], most: int | None, follow: bool) -> BinaryIO:
+    """Return a regular file of at most `most` bytes, by default what the free memory holds, open for reading."""
     path = checked_path(path)
     if not follow and path.is_symlink():
         raise RefusedFileError(f"{path} is a symbolic link, which is not followed here")
@@ -144,6 +145,8 @@ def _opened(path: str | os.PathLike[str], most: int, follow: bool) -> BinaryIO:
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode):
                 raise RefusedFileError(f"{path} is no regular file")
+            if most is None:  # asking for the free memory takes longer than reading a small file
+                most = _SMALL if found.st_size <= _SMALL else memory.available() or 2**34
             if found.st_size > most:
                 raise RefusedFileError(f"{path} is too large: {found.st_size:,} bytes, at most {most:,} are read")
             return os.fdopen(handle, "rb")
@@ -225,8 +228,7 @@ def read(path: str | os.PathLike[str], kinds: Kinds, follow: bool = True) -> Arr
     OSError
         It cannot be read.
     """
-    most = memory.available() or 2**34
-    with _opened(path, most, follow) as file:
+    with _opened(path, None, follow) as file:
         try:
             file.seek(-min(_END, os.fstat(file.fileno()).st_size), os.SEEK_END)
             end = file.read(_END)

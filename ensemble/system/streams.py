@@ -5,13 +5,22 @@ The one place where purposes are numbered; everything random in the package come
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ensemble.system.checks import whole
 
 __all__ = [
     "BATCHES", "BUILT", "HIDDEN", "NOISE", "RESAMPLING", "ROWS", "SPLIT", "VALIDATION", "WEIGHTS", "generator",
+    "generators",
 ]  # fmt: skip
+
+Words = NDArray[np.uint32]
+
+_FEW = 30  # seeds: hashing fewer at once costs more than one by one
 
 # First entries of SeedSequence's spawn keys. A number is never used twice and never changed: files and figures depend
 # on it.
@@ -42,3 +51,62 @@ def generator(seed: int, *purpose: int) -> np.random.Generator:
         `seed` is no whole number of 0 or more.
     """
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(whole(seed, "seed"), spawn_key=purpose)))
+
+
+def generators(seeds: NDArray[np.int64], *purpose: int) -> Iterator[np.random.Generator]:
+    """Yield what `generator` returns for each of many seeds, at a tenth of its cost.
+
+    It is one generator that is set to the next seed's stream each time: use it before the next one is taken.
+
+    Parameters
+    ----------
+    seeds : (M,) int64
+        0 or more each.
+    *purpose : int
+        As for `generator`, each below 2^32.
+    """
+    if len(seeds) < _FEW:
+        yield from (generator(int(seed), *purpose) for seed in seeds)
+        return
+    shared = generator(0, *purpose)
+    state: dict[str, Any] = dict(shared.bit_generator.state)
+    for key in _philox_keys(np.asarray(seeds).astype(np.uint64), purpose):
+        state["state"]["key"][:] = key
+        shared.bit_generator.state = state
+        yield shared
+
+
+def _philox_keys(seeds: NDArray[np.uint64], purpose: tuple[int, ...]) -> NDArray[np.uint64]:
+    """Return the keys (M, 2) that NumPy's SeedSequence makes of seeds below 2^64 and a spawn key, all seeds at once.
+
+    Its words of 32 bits are hashed into a pool of four, and the pool into the key (O'Neill 2015, "Developing a
+    seed_seq alternative"; NumPy keeps this stable).
+    """
+    low, high = (seeds & np.uint64(0xFFFFFFFF)).astype(np.uint32), (seeds >> np.uint64(32)).astype(np.uint32)
+    words = [low, high, *(np.full_like(low, word) for word in (0, 0, *purpose))]
+
+    def hashing(factor: int, multiplier: int) -> Callable[[Words], Words]:
+        def hashed(value: Words) -> Words:
+            nonlocal factor
+            value = value ^ np.uint32(factor)
+            factor = factor * multiplier % 2**32
+            value = value * np.uint32(factor)
+            return value ^ (value >> np.uint32(16))
+
+        return hashed
+
+    def mixed(x: Words, y: Words) -> Words:
+        value: Words = np.uint32(0xCA01F9DD) * x - np.uint32(0x4973F715) * y
+        return value ^ (value >> np.uint32(16))
+
+    hashed = hashing(0x43B0D7E5, 0x931E8875)
+    pool = [hashed(word) for word in words[:4]]
+    for i in range(4):
+        for j in range(4):
+            if i != j:
+                pool[j] = mixed(pool[j], hashed(pool[i]))
+    for word in words[4:]:
+        pool = [mixed(value, hashed(word)) for value in pool]
+    hashed = hashing(0x8B51F9DD, 0x58F38DED)
+    key = [hashed(value).astype(np.uint64) for value in pool]
+    return np.stack([key[0] | key[1] << np.uint64(32), key[2] | key[3] << np.uint64(32)], axis=1)

@@ -9,49 +9,37 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ensemble.plots.ablation import BiasAblationDisplay, PairedDifferenceDisplay
 from ensemble.plots.curves import WidthCurveDisplay
+from ensemble.plots.differences import PairedDifferenceDisplay
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.limits import LimitDisplay
-from ensemble.plots.style import STYLE, legend_title, name_of, sheet, title_of
-from ensemble.studies.bias.study import MISSING_BIAS, BiasStudy
+from ensemble.plots.style import STYLE, about, legend_title, name_of, panel, sheet, title_of
+from ensemble.studies.bias.study import ARMS, MISSING_BIAS, BiasStudy
 
 
 def bias_figures(study: BiasStudy, optimizer: str) -> dict[str, Figure]:
     """Return the ablation's figures with an optimizer: the summary, and one figure per topic."""
     names = list(study.datasets)
-    displays = {name: ablation_display(study, name, optimizer) for name in names}
 
     def error(name: str) -> Callable[[Axes], None]:
-        def draw(ax: Axes) -> None:
-            displays[name].plot(ax)
-            ax.set_title(title_of(name, study.datasets[name]))
-
-        return draw
+        return panel(arms_display(study, name, optimizer), title_of(name, study.datasets[name]))
 
     def difference(name: str, title: str) -> Callable[[Axes], None]:
-        def draw(ax: Axes) -> None:
-            PairedDifferenceDisplay(study.differences(name, optimizer)).plot(ax)
-            ax.set_title(title)
-
-        return draw
+        return panel(PairedDifferenceDisplay(study.differences(name, optimizer)), title)
 
     def possible(name: str) -> Callable[[Axes], None]:
-        bounds = study.bounds[name]
+        bounds, dataset = study.bounds[name], study.datasets[name]
         assert bounds is not None
-
-        def draw(ax: Axes) -> None:
-            y_name = study.datasets[name].y_name
-            LimitDisplay(displays[name].errors.curves, bounds, arms=list(bounds.no_bias), y_name=y_name).plot(ax)
-            floors = ", ".join(f"{arm} {value:.3g}" for arm, value in bounds.no_bias.items())
-            ax.set_title(f"{title_of(name, study.datasets[name])}\nexact floors: {floors}")
-
-        return draw
+        display = LimitDisplay(
+            study.curves(name, optimizer), bounds, arms=list(bounds.no_bias), y_name=dataset.y_name
+        )  # fmt: skip
+        floors = ", ".join(f"{arm} {value:.3g}" for arm, value in bounds.no_bias.items())
+        return panel(display, f"{title_of(name, dataset)}\nexact floors: {floors}")
 
     after = f"after {study.setup.epochs} epochs of {optimizer}"
     chosen = "best learning rate per width and arm"
     then = (", " if len(names) > 1 else ",\n").join([after, chosen])  # a single panel is too narrow for one line
-    # The panel whose legend serves all: one that has every kind of mark, where some seeds diverged.
+    # The panel whose legend serves all: one that has every mark, where some seeds diverged.
     lost = [any(curve.diverged.any() for curve in study.curves(name, optimizer)) for name in names]
     ratios = [np.array([each.ratio for each in study.differences(name, optimizer)]) for name in names]
     noted, beyond = int(np.argmax(lost)), int(np.argmax([(~np.isfinite(each) | (each == 0)).any() for each in ratios]))
@@ -66,11 +54,11 @@ def bias_figures(study: BiasStudy, optimizer: str) -> dict[str, Figure]:
     if bounded:
         title = f"Training error of the four arms {after}, and what is possible"
         found["limits"] = sheet([possible(name) for name in bounded], title, legend_at=0)
-    fitted = [name for name in names if displays[name].fits]
+    fitted = [name for name in names if study.datasets[name].n_inputs == 1]
     if fitted:
-        found["fits_by_arm"] = _fit_table(study, [displays[name] for name in fitted], fitted, optimizer)
+        found["fits_by_arm"] = _fit_table(study, fitted, optimizer)
     shown = names[:4]
-    curve = displays[names[0]].errors.curves[0]
+    curve = study.curves(names[0], optimizer)[0]
     widest = curve.width[-1]
     worth = {name: f"with hidden bias at width {widest}:\n{_worth(study, name, optimizer)}" for name in shown}
     panels = [*map(error, shown), *(difference(name, worth[name]) for name in shown)]
@@ -95,13 +83,10 @@ def bias_figures(study: BiasStudy, optimizer: str) -> dict[str, Figure]:
     return {"summary": summary} | found
 
 
-def ablation_display(study: BiasStudy, data: str | None = None, optimizer: str | None = None) -> BiasAblationDisplay:
+def arms_display(study: BiasStudy, data: str | None = None, optimizer: str | None = None) -> WidthCurveDisplay:
     """Return the display of the arms on a dataset with an optimizer (default: the first of each)."""
     curves = study.curves(data, optimizer)
-    dataset = study.datasets[curves[0].data]
-    fits = [FitDisplay.over(study.fits(curve), dataset) for curve in curves] if dataset.n_inputs == 1 else []
-    errors = WidthCurveDisplay(curves, y_name=dataset.y_name)
-    return BiasAblationDisplay(errors, fits, noise_variance=dataset.noise_variance)
+    return WidthCurveDisplay(curves, shared=True, **about(study.datasets[curves[0].data]))
 
 
 def _worth(study: BiasStudy, data: str, optimizer: str) -> str:
@@ -111,17 +96,18 @@ def _worth(study: BiasStudy, data: str, optimizer: str) -> str:
     )
 
 
-def _fit_table(
-    study: BiasStudy, displays: Sequence[BiasAblationDisplay], names: Sequence[str], optimizer: str
-) -> Figure:
+def _fit_table(study: BiasStudy, names: Sequence[str], optimizer: str) -> Figure:
     """Return the fits of each arm (columns) on each dataset (rows)."""
-    n_arms, width = len(displays[0].fits), displays[0].errors.curves[0].width[-1]
+    width = study.curves(names[0], optimizer)[0].width[-1]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(2.5 * n_arms, 2.1 * len(names) + 0.4), layout="constrained")
-        rows = figure.subplots(len(names), n_arms, sharex="row", sharey="row", squeeze=False)
-        for axes, display, name in zip(rows, displays, names, strict=True):
-            display.plot_fits(axes)
-            axes[0].set_ylabel(f"{name_of(name)}\n{study.datasets[name].y_name}")
+        figure = Figure(figsize=(2.5 * len(ARMS), 2.1 * len(names) + 0.4), layout="constrained")
+        rows = figure.subplots(len(names), len(ARMS), sharex="row", sharey="row", squeeze=False)
+        for axes, name in zip(rows, names, strict=True):
+            dataset = study.datasets[name]
+            for place, (curve, ax) in enumerate(zip(study.curves(name, optimizer), axes, strict=True)):
+                FitDisplay.over(study.fits(curve), dataset).plot(ax, first_colour=place, legend=False)
+                ax.set_title(f"{curve.label}\nmedian test MSE {curve.quartiles[1, -1]:.2g}")
+                ax.set_ylabel("" if place else f"{name_of(name)}\n{dataset.y_name}")
         figure.suptitle(
             f"Fits at width {width} over the training data ({optimizer}, seed with median error)", fontsize=11,
             fontweight="bold",

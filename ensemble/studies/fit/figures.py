@@ -39,4 +39,4 @@ def fit_figures(study: FitStudy, data: str) -> dict[str, Figure]:
 
     panels = [panel(place, "train", "training") for place in range(len(fits))] + [panel(-1, "test", "test")]
     title += f" (seed {seed}, the median of {n_seeds})"
-    return {"report": sheet(panels, title, columns=3, panel_size=(3.0, 2.4), share=True)} | found
+    return {"fits": sheet(panels, title, columns=3, panel_size=(3.0, 2.4), share=True)} | found

@@ -33,7 +33,7 @@ def fit_target(
     epochs: int = 500,
     noise: float = 0.01,
 ) -> Setup[FitStudy]:
-    """Return the fit study before training: one kind of model over several seeds.
+    """Return the fit study before training: one width, rate and optimizer over several seeds.
 
     Parameters
     ----------

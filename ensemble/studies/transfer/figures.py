@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from ensemble.analysis import PARAMETRIZATIONS, QUANTITIES, Curve, ridge_movement
 from ensemble.plots.coordinates import CoordinateCheckDisplay
 from ensemble.plots.rates import LearningRateMapDisplay
-from ensemble.plots.style import sheet, title_of
+from ensemble.plots.style import panel, sheet, title_of
 from ensemble.studies.transfer.study import TransferStudy
 
 
@@ -37,11 +37,8 @@ def transfer_figures(study: TransferStudy, data: str) -> dict[str, Figure]:
         return draw
 
     def check(optimizer: str, quantity: str) -> Callable[[Axes], None]:
-        def draw(ax: Axes) -> None:
-            checks = [study.checks[data, optimizer, kind] for kind in PARAMETRIZATIONS]
-            CoordinateCheckDisplay(checks, quantity).plot(ax)
-
-        return draw
+        checks = [study.checks[data, optimizer, kind] for kind in PARAMETRIZATIONS]
+        return panel(CoordinateCheckDisplay(checks, quantity), f"{optimizer}: {QUANTITIES[quantity]}")
 
     maps, checks, both = [], [], []
     for optimizer in optimizers:

@@ -13,7 +13,7 @@ from ensemble.plots.curves import LearningCurveDisplay, WidthCurveDisplay
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.limits import LimitDisplay
 from ensemble.plots.rates import LearningRateMapDisplay
-from ensemble.plots.style import STYLE, about, name_of, panel_shape, sheet, title_of
+from ensemble.plots.style import STYLE, about, name_of, panel, panel_shape, sheet, title_of
 from ensemble.plots.units import DeadUnitDisplay, KinkFilmDisplay
 from ensemble.studies.width.study import WidthStudy
 
@@ -87,6 +87,9 @@ class _Panels:
     def __init__(self, study: WidthStudy) -> None:
         self.study = study
 
+    def title(self, name: str) -> str:
+        return title_of(name, self.study.datasets[name])
+
     def summary(self, names: Sequence[str]) -> Figure:
         """Return the one slide: fits, test error, and training error against what is possible, dataset by dataset."""
         study = self.study
@@ -98,7 +101,7 @@ class _Panels:
             if study.bounds[name] is not None:
                 panels.append(self.possible(name, title="training error, and what is possible"))
             panels += [self.rates(best)]
-            return sheet(panels, f"{title_of(name, study.datasets[name])}: how wide must a two-layer ReLU network be?")
+            return sheet(panels, f"{self.title(name)}: how wide must a two-layer ReLU network be?")
         shown = names[:4]
         rows: list[list[Panel]] = []
         if all(study.datasets[name].n_inputs == 1 for name in shown):
@@ -116,64 +119,44 @@ class _Panels:
         return figure
 
     def error(self, name: str, *, details: bool = True, title: str = "") -> Panel:
-        def draw(ax: Axes) -> None:
-            width_display(self.study, name, details=details).plot(ax)
-            ax.set_title(title or title_of(name, self.study.datasets[name]))
-
-        return draw
+        return panel(width_display(self.study, name, details=details), title or self.title(name))
 
     def fits(self, curve: Curve, *, short: bool = True) -> Panel:
-        def draw(ax: Axes) -> None:
-            FitDisplay.over(self.study.fits(curve), self.study.datasets[curve.data]).plot(ax)
-            name = name_of(curve.data) if short else title_of(curve.data, self.study.datasets[curve.data])
-            ax.set_title(f"{name}, {curve.label}")
-
-        return draw
+        name = name_of(curve.data) if short else self.title(curve.data)
+        dataset = self.study.datasets[curve.data]
+        return panel(FitDisplay.over(self.study.fits(curve), dataset), f"{name}, {curve.label}")
 
     def possible(self, name: str, *, title: str = "") -> Panel:
-        bounds = self.study.bounds[name]
+        bounds, y_name = self.study.bounds[name], self.study.datasets[name].y_name
         assert bounds is not None
-
-        def draw(ax: Axes) -> None:
-            y_name = self.study.datasets[name].y_name
-            LimitDisplay(self.study.curves(name), bounds, y_name=y_name).plot(ax)
-            ax.set_title(title or title_of(name, self.study.datasets[name]))
-
-        return draw
+        return panel(LimitDisplay(self.study.curves(name), bounds, y_name=y_name), title or self.title(name))
 
     def learning(self, curve: Curve) -> Panel:
+        display = LearningCurveDisplay(self.study.learning_curves(curve), **about(self.study.datasets[curve.data]))
+
         def draw(ax: Axes) -> None:
-            dataset = self.study.datasets[curve.data]
-            LearningCurveDisplay(self.study.learning_curves(curve), **about(dataset)).plot(ax)
+            panel(display, f"{name_of(curve.data)}, {curve.label}")(ax)
             legend = ax.get_legend()
             assert legend is not None
             legend.set_title("")  # the figure says it
-            ax.set_title(f"{name_of(curve.data)}, {curve.label}")
 
         return draw
 
     def rates(self, curve: Curve) -> Panel:
+        display = LearningRateMapDisplay(curve, y_name=self.study.datasets[curve.data].y_name)
+
         def draw(ax: Axes) -> None:
-            display = LearningRateMapDisplay(curve, y_name=self.study.datasets[curve.data].y_name).plot(ax)
+            panel(display, f"{name_of(curve.data)}, {curve.label}")(ax)
             if hasattr(display, "colorbar_"):
                 display.colorbar_.set_label(f"validation MSE ({display.y_name}²)")
-            ax.set_title(f"{name_of(curve.data)}, {curve.label}")
 
         return draw
 
     def dead(self, name: str) -> Panel:
-        def draw(ax: Axes) -> None:
-            curves = self.study.curves(name)
-            DeadUnitDisplay(curves, [self.study.dead_units(curve) for curve in curves]).plot(ax)
-            ax.set_title(title_of(name, self.study.datasets[name]))
-
-        return draw
+        curves = self.study.curves(name)
+        return panel(DeadUnitDisplay(curves, [self.study.dead_units(curve) for curve in curves]), self.title(name))
 
     def film(self, film: Film) -> Panel:
-        def draw(ax: Axes) -> None:
-            dataset = self.study.datasets[film.data]
-            KinkFilmDisplay(film, interval_of(dataset), x_name=dataset.x_names[0]).plot(ax)
-            optimizer = self.study.specs[film.model].optimizer
-            ax.set_title(f"{name_of(film.data)}, {optimizer}, width {film.width}")
-
-        return draw
+        dataset, optimizer = self.study.datasets[film.data], self.study.specs[film.model].optimizer
+        display = KinkFilmDisplay(film, interval_of(dataset), x_name=dataset.x_names[0])
+        return panel(display, f"{name_of(film.data)}, {optimizer}, width {film.width}")

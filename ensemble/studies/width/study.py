@@ -1,6 +1,6 @@
 """What the width study finds: one curve of test error against width per dataset and optimizer.
 
-The learning rate is chosen on validation data, the error reported on test data.
+The learning rate is chosen on validation data, the error is that on test data.
 """
 
 from __future__ import annotations

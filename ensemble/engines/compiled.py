@@ -1,0 +1,122 @@
+"""What the compiled engines share: a chunk becomes the kernels' arguments, and its work is cut into kernel calls.
+
+Kernels are imported here, at the first use, so that `import ensemble` does not wait for numba.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from abc import abstractmethod
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.data import Dataset
+from ensemble.engines.base import Engine
+from ensemble.engines.chunk import Chunk
+from ensemble.engines.prepared import parts, prepared
+from ensemble.rules import optimizers
+from ensemble.specs import Specs
+from ensemble.system.progress import note
+
+__all__ = ["Compiled", "spans"]
+
+Array = NDArray[np.float64]
+
+# A kernel call delays Ctrl-C until it returns, so calls are cut to about this long.
+CALL_SECONDS = 0.25
+
+
+class Compiled(Engine):
+    """An engine whose work a module of `kernels` does, by its functions `prepare` and `train`."""
+
+    def kernel(self) -> Any:
+        """Return the module of kernels with the engine's name."""
+        return _kernel(self.name)
+
+    def prepare(self, data: Dataset) -> Any:
+        """Return the dataset as the kernel wants it."""
+        return self.kernel().prepare(*parts(data))
+
+    @abstractmethod
+    def seconds(self, specs: Specs, data: Dataset) -> Array:
+        """Return the time of one epoch of each model on one core, (M,)."""
+
+    def train(self, run: Chunk) -> None:
+        """Train through kernel calls of about `CALL_SECONDS`."""
+        from ensemble.kernels import updates
+
+        specs, settings, networks = run.specs, run.settings, run.networks
+        samples = prepared(run.data, self)
+        order = np.argsort(networks.slots)  # kernels see the models as they lie in the buffers, sorted by width
+        n_moments = networks.parameters.size if (specs.codes("optimizer") != updates.GD).any() else 0
+        models = updates.Models(
+            np.array(specs.width[order]),
+            networks.starts,
+            networks.parameters,
+            np.zeros(n_moments),
+            np.zeros(n_moments),
+            np.ones((len(specs), 2)),
+        )
+        by_width = specs[order]
+        rules = updates.Rules(
+            by_width.codes("optimizer"),
+            by_width.codes("schedule"),
+            by_width.lr,
+            by_width.momentum,
+            by_width.beta2,
+            by_width.weight_decay,
+            by_width.hidden_bias,
+            by_width.output_bias,
+            optimizers.rate_factors(settings.epochs),
+            optimizers.layer_factors(by_width.optimizer, by_width.width, by_width.parametrization == "mup"),
+        )
+        writeable: list[Any] = [np.array(values) for values in rules]  # read-only is another type to numba
+        column = np.full(settings.epochs + 1, -1, dtype=np.int64)
+        column[settings.record] = np.arange(len(settings.record))
+        rules = updates.Rules(*writeable)
+        history = updates.History(column, run.train, run.test, run.val, run.diverged_at)
+        seconds = self.seconds(specs, run.data)[order]
+        kept = {"moment_1": models.first, "moment_2": models.second, "powers": models.powers}
+        first, saved = run.resume(kept)
+        for name, values in saved.items():
+            kept[name][...] = values
+        for place, span in enumerate(spans(seconds, settings.epochs, settings.snapshots)):
+            if place < first:
+                continue
+            run.pause(place, lambda: kept)
+            self.kernel().train(samples, models, rules, history, updates.Span(*span))
+            if span[1] == len(specs):
+                run.snapshot(span[3])
+        for rows in (run.train, run.test, run.val, run.diverged_at):
+            rows[order] = rows.copy()
+
+
+def spans(seconds: Array, epochs: int, snapshots: tuple[int, ...]) -> Iterator[tuple[int, int, int, int]]:
+    """Cut models x epochs into kernel calls of about `CALL_SECONDS`: several models, or part of one's epochs."""
+    stops = sorted({0, epochs, *snapshots})
+    for begin, end in itertools.pairwise(stops) if epochs else [(0, 0)]:
+        m = 0
+        while m < len(seconds):
+            per_call = max(1, int(CALL_SECONDS / seconds[m]))
+            if per_call < end - begin:
+                for e in range(begin, end, per_call):
+                    yield m, m + 1, e, min(e + per_call, end)
+                m += 1
+            else:
+                spent = np.cumsum(seconds[m:]) * max(end - begin, 1)
+                count = max(1, int(np.searchsorted(spent, CALL_SECONDS)))
+                yield m, m + count, begin, end
+                m += count
+
+
+@cache
+def _kernel(name: str) -> Any:
+    from ensemble.kernels import jit
+
+    jit.announce(lambda: note("compiling the kernels, once; later runs take them from the cache"))
+    return importlib.import_module(f"ensemble.kernels.{name}")

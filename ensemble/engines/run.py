@@ -1,0 +1,41 @@
+"""One chunk of models, from initial weights to its rows of the result: what training maps over an executor."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from ensemble.data import Dataset
+from ensemble.engines.checkpoint import Checkpoint
+from ensemble.engines.chunk import Chunk, Rows, Settings
+from ensemble.engines.registry import REGISTRY, choose_engine
+from ensemble.networks import NetworkStack, initialize
+from ensemble.specs import Specs
+
+__all__ = ["run_chunk"]
+
+
+def run_chunk(
+    specs: Specs,
+    data: Dataset,
+    settings: Settings,
+    initial: NetworkStack | None = None,
+    stop: threading.Event | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Rows:
+    """Train one chunk of models that share a dataset and return their rows; a pure function of its arguments.
+
+    With a `checkpoint`, a chunk that takes long leaves there how far it has come, and starts from there.
+
+    Raises
+    ------
+    CancelledError
+        `stop` was set; nothing of the chunk is kept but its checkpoint.
+    """
+    scales = {} if data.scale is None else {name: data.scale for name in np.unique(specs.data).tolist()}
+    networks = initialize(specs, data.n_inputs, scales) if initial is None else initial.take(np.arange(len(specs)))
+    run = Chunk(specs, data, settings, networks, stop, checkpoint)
+    run.snapshot(0)
+    REGISTRY[choose_engine(settings.engine, data.n_inputs)].train(run)
+    return run.rows()

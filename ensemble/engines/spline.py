@@ -1,0 +1,31 @@
+"""The engine "spline": one input and one hidden layer, exact in O(N + H) or O(H) a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.data import Dataset
+from ensemble.engines.compiled import Compiled
+from ensemble.rules.optimizers import step_seconds
+from ensemble.specs import Specs
+
+__all__ = ["ENGINE"]
+
+
+class Spline(Compiled):
+    """`kernels/spline.py`."""
+
+    name = "spline"
+    most_inputs = 1
+
+    def seconds(self, specs: Specs, data: Dataset) -> NDArray[np.float64]:
+        """Return the time of one epoch of each model, (M,): of the segment form, or of the cell form."""
+        n = data.n_train
+        h: NDArray[Any] = specs.width
+        return np.where(h <= n // 4, 3e-8 + 11e-9 * h, 1.2e-9 * n + 6e-9 * h) + 3 * h * step_seconds(specs.optimizer)
+
+
+ENGINE = Spline()

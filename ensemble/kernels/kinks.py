@@ -1,0 +1,85 @@
+"""Where hidden units switch: the number of samples left of each unit's kink, and the units in the order of their kinks.
+
+Used by `spline`, whose step moves most kinks by itself and asks here for those that went further.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.kernels.jit import inner
+from ensemble.kernels.updates import Array
+
+Places = NDArray[np.int64]
+Guide = NDArray[np.uint32]
+
+
+@inner
+def is_left(x: float, w: float, b: float) -> bool:
+    """Return whether a sample is left of a unit's kink: inactive for w >= 0, active for w < 0.
+
+    The very expression of the dense rule: rounding keeps w * x + b monotone in x, so that the search below finds
+    exactly the samples that `layers.Relu` finds.
+    """
+    return (w * x + b > 0.0) == (w < 0.0)
+
+
+@inner
+def guess(guide: Guide, lowest: float, per_x: float, w: float, b: float) -> int:
+    """Return about where the kink is, from the guide: exact but for rounding when x is equally spaced."""
+    buckets = guide.size - 1
+    place = (-b / w - lowest) * per_x
+    if not place > 0.0:  # left of all samples, or all x equal, or no kink
+        return int(guide[0])
+    if place >= buckets:
+        return int(guide[buckets])
+    bucket = int(place)
+    below = float(guide[bucket])
+    return int(below + (place - bucket) * (float(guide[bucket + 1]) - below))
+
+
+@inner
+def locate(x: Array, w: float, b: float, k: int) -> int:
+    """Return the number of samples left of the kink, searched by galloping from the guess k in [0, N]."""
+    n = x.size
+    low, high = k - 1, k  # sample `low` is left, sample `high` is not, once both loops have ended
+    reach = 1
+    while high < n and is_left(x[high], w, b):
+        low = high
+        high = min(high + reach, n)
+        reach *= 2
+    reach = 1
+    while low >= 0 and not is_left(x[low], w, b):
+        high = low
+        low = max(low - reach, -1)
+        reach *= 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        if is_left(x[middle], w, b):
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+@inner
+def sort_units(h: int, k: Places, order: Places, gap: int) -> None:
+    """Sort h units by (k, unit), from an order in which hardly any is further than `gap` places off.
+
+    With a gap of 1 an insertion sort, as the order barely changes from step to step; with a larger one a Shell sort.
+    The unit's number decides between equal positions, so that the order, and with it every rounding, is a function of
+    the weights alone and not of the path to them.
+    """
+    while gap > 0:
+        for s in range(gap, h):
+            unit = order[s]
+            key, at = k[unit], s
+            while at >= gap:
+                other = order[at - gap]
+                if k[other] < key or (k[other] == key and other < unit):
+                    break
+                order[at] = other
+                at -= gap
+            order[at] = unit
+        gap = (gap + 1) // 3  # ends with 1
