@@ -5,14 +5,14 @@ Made by `training.train`; the studies, statistics and plots read it, and pandas 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.data import Scale
+from ensemble.data import PARTS, Scale
 from ensemble.engines import Rows
 from ensemble.networks import NetworkStack, weight_bytes
 from ensemble.specs import COLUMNS, Specs
@@ -103,18 +103,16 @@ class Result:
         """How many models were trained, and not taken from a run folder, by the call that returned this result."""
         return int(self.fresh.sum())
 
-    def assemble(self, index: NDArray[np.int64], rows: Rows, part: NDArray[np.int64] | None = None) -> None:
-        """Write a chunk's rows, all or a `part` of them, to the models at `index`."""
-        every = part is None or (len(part) == len(rows.train_loss) and bool((part == np.arange(len(part))).all()))
-        pick: Any = slice(None) if every else part
-        for name, values in (("train", rows.train_loss), ("val", rows.val_loss), ("test", rows.test_loss)):
-            if name in self.losses and values is not None:
-                self.losses[name][index] = values[pick]
-        self.diverged_at[index] = rows.diverged_at[pick]
+    def assemble(self, index: NDArray[np.int64], rows: Rows) -> None:
+        """Write a chunk's rows to the models at `index`."""
+        for part, values in rows.losses.items():
+            if part in self.losses:
+                self.losses[part][index] = values
+        self.diverged_at[index] = rows.diverged_at
         if self.stack is not None and rows.networks is not None:
-            self.stack.put(index, rows.networks if every else rows.networks.take(np.asarray(part)))
+            self.stack.put(index, rows.networks)
         for epoch, networks in rows.snapshots.items():
-            self.snapshots[epoch].put(index, networks if every else networks.take(np.asarray(part)))
+            self.snapshots[epoch].put(index, networks)
 
     def __getitem__(self, index: slice | NDArray[Any] | Iterable[int] | Iterable[bool]) -> Result:
         if isinstance(index, (int, np.integer)):
@@ -229,21 +227,16 @@ def result_bytes(specs: Specs, n_epochs: int, n_inputs: int, n_parts: int, n_sta
 
 
 def empty_result(
-    specs: Specs, record: NDArray[np.int64], n_inputs: int, scales: Mapping[str, Scale], test: bool, val: bool,
+    specs: Specs, record: NDArray[np.int64], n_inputs: int, scales: Mapping[str, Scale], parts: Collection[str],
     keep_networks: bool, snapshots: Iterable[int],
 ) -> Result:  # fmt: skip
-    """Return a result with room for all models, still empty; `test` and `val` say whether there is such data."""
-    parts = [part for part, there in (("train", True), ("val", val), ("test", test)) if there]
-
-    def networks() -> NetworkStack:
-        return NetworkStack(specs, n_inputs, scales)
-
+    """Return a result with room for all models, still empty; `parts` are those of the data that there are."""
     return Result(
         specs,
         record,
-        {part: np.full((len(specs), len(record)), np.nan) for part in parts},
+        {part: np.full((len(specs), len(record)), np.nan) for part in PARTS if part in parts},
         np.empty(len(specs), dtype=np.int64),
         np.zeros(len(specs), dtype=np.bool_),
-        networks() if keep_networks else None,
-        {epoch: networks() for epoch in snapshots},
+        NetworkStack(specs, n_inputs, scales) if keep_networks else None,
+        {epoch: NetworkStack(specs, n_inputs, scales) for epoch in snapshots},
     )

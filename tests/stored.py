@@ -10,6 +10,7 @@ import numpy as np
 
 import ensemble
 from ensemble import store
+from ensemble.engines import Checkpoint
 from ensemble.store import chunks
 from ensemble.system import archive
 
@@ -48,6 +49,14 @@ def content(result):
     return {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
 
 
+def bits(rows, i):
+    """Return all that a result, or a chunk's rows, say of model i as bytes: errors, end, network, snapshots."""
+    errors = [getattr(rows, f"{part}_loss", None) for part in ("train", "test", "val")]
+    stacks = [rows.networks, *(rows.snapshots[epoch] for epoch in sorted(rows.snapshots))]
+    arrays = [history[i] for history in errors if history is not None] + [rows.diverged_at[i]]
+    return [a.tobytes() for a in (*arrays, *(a for stack in stacks for a in (*stack[i].weights, *stack[i].biases)))]
+
+
 def chunk_files(folder):
     return sorted(Path(folder, "chunks").glob("*.npz"))
 
@@ -80,3 +89,31 @@ def python(code, *arguments, **options):
 
 class DeadError(Exception):
     """Stands for the end of the process in a test."""
+
+
+def die_after_chunks(monkeypatch, after):
+    """Let the process "die" once when so many chunks are kept."""
+    write, count = chunks.write, [0]
+
+    def deadly(*arguments):
+        count[0] += 1
+        if count[0] == after + 1:
+            raise DeadError
+        write(*arguments)
+
+    monkeypatch.setattr(chunks, "write", deadly)
+
+
+def die_after_states(monkeypatch, after):
+    """Let the process "die" once when a state has been saved so often; return the list of all saves."""
+    save, saves, dead = Checkpoint.save, [], []
+
+    def dying(self, arrays):
+        save(self, arrays)
+        saves.append((self.path.name, int(arrays["place"][0])))
+        if len(saves) >= after and not dead:
+            dead.append(True)
+            raise DeadError
+
+    monkeypatch.setattr(Checkpoint, "save", dying)
+    return saves

@@ -224,14 +224,14 @@ def test_the_figures_have_a_panel_per_target(study):
     assert titles == [f"with hidden bias at width 640:\n{each.worth}" for each in lacking]
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("count", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3)), 4])
 def test_the_words_of_the_summary_fit_whatever_the_number_of_targets(count):
     study = bias_ablation(TARGETS[:count], widths=[2, 8], seeds=3, lrs=[0.05], epochs=5).run(progress=False)
     for name, figure in study.figures().items():
         with matplotlib.rc_context(plots.STYLE):
             canvas = FigureCanvasAgg(figure)
             canvas.draw()
-        words = [figure._suptitle, *(text for each in figure.legends for text in (each.get_title(), *each.get_texts()))]
+        words = [*figure.texts, *(text for each in figure.legends for text in (each.get_title(), *each.get_texts()))]
         for text in words:
             box = text.get_window_extent(canvas.get_renderer())
             assert box.x0 >= 0 and box.x1 <= figure.bbox.x1, (name, text.get_text())

@@ -8,6 +8,7 @@ from ensemble import limits
 from ensemble.analysis import bound_rows, bounds_of
 from ensemble.plots import LimitDisplay
 from ensemble.studies import bias_ablation, width_study
+from ensemble.system import archive
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +117,77 @@ def test_no_model_of_the_default_studies_is_below_its_floor():
             # the width floor is that of networks without output bias, but a shift needs no kink: it holds for both
             of_data = specs.data == data
             assert (result.train_loss[of_data].min(axis=1) >= floor[of_data] * (1 - 1e-12)).all()
+
+
+# --- kept beside the run ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def searches(monkeypatch):
+    """The widths of every search for built networks."""
+    found = []
+
+    def fake(x, y, widths):
+        found.append(list(widths))
+        return [ensemble.Network(([[1.0]], [[width / 10]]), ([0.0], [0.0])) for width in widths]
+
+    monkeypatch.setattr("ensemble.limits.constructive_bounds", fake)
+    return found
+
+
+def same(one, other):
+    np.testing.assert_array_equal(one.floor, other.floor)
+    np.testing.assert_array_equal(one.built, other.built)
+    assert one.no_bias == other.no_bias
+
+
+def test_bounds_are_found_once_for_the_same_data_and_widths(searches, tmp_path):
+    data, widths = ensemble.Dataset(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9) ** 2), np.array([1, 2])
+    fresh = bounds_of("d", data, widths)
+    first = bounds_of("d", data, widths, folder=tmp_path)
+    again = bounds_of("other name", data, widths, folder=tmp_path)
+    assert len(searches) == 2 and again.data == "other name"
+    same(first, fresh)
+    same(again, fresh)
+
+
+def test_bounds_of_other_data_or_widths_are_others(searches, tmp_path):
+    x, widths = np.linspace(-1, 1, 9), np.array([1, 2])
+    data = ensemble.Dataset(x, x**2)
+    for dataset, asked, built in (
+        (data, widths, None), (ensemble.Dataset(x, x**3), widths, None), (data, np.array([1, 3]), None),
+        (data, widths, [1]), (ensemble.Dataset(x, x**2, standardize=True), widths, None),
+    ):  # fmt: skip
+        same(bounds_of("d", dataset, asked, built, tmp_path), bounds_of("d", dataset, asked, built))
+    assert len(searches) == 10 and len(list(tmp_path.iterdir())) == 5
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-40],
+        lambda content: content.replace(b"\x3f", b"\x40"),  # in the exponents of numbers
+        lambda content: b"",
+        lambda content: archive.dump({"floor": np.zeros(2), "built": np.zeros(2)}),
+        lambda content: archive.dump({"floor": np.zeros(3), "built": np.zeros(2), "no_bias": np.zeros(2)}),
+    ],
+)
+def test_a_damaged_file_of_bounds_is_found_again(searches, tmp_path, damage):
+    data, widths = ensemble.Dataset(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9) ** 2), np.array([1, 2])
+    first = bounds_of("d", data, widths, folder=tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(damage(path.read_bytes()))
+    same(bounds_of("d", data, widths, folder=tmp_path), first)
+    assert len(searches) == 2
+
+
+def test_a_folder_that_cannot_be_written_costs_time_only(searches, tmp_path):
+    data = ensemble.Dataset(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9) ** 2)
+    same(bounds_of("d", data, np.array([1]), folder=tmp_path / "missing"), bounds_of("d", data, np.array([1])))
+
+
+def test_a_study_keeps_its_bounds_in_the_run_folder(searches, tmp_path):
+    setup = width_study("half_sine", widths=[1, 2], seeds=2, lrs=[0.1], optimizers=["gd"], epochs=2)
+    first = setup.run(store=tmp_path, progress=False).bounds["half_sine"]
+    same(setup.run(store=tmp_path, progress=False).bounds["half_sine"], first)
+    assert len(searches) == 1 and len(list(tmp_path.glob("bounds-*.npz"))) == 1

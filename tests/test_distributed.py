@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cluster import Cluster, leftovers_allowed, wait_until
 from conftest import same
+from stored import models_kept
 
 import ensemble
 from ensemble import cli, store
@@ -22,52 +24,10 @@ distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not
 pytestmark = [
     pytest.mark.jit_heavy,
     pytest.mark.skipif(os.name == "nt", reason="POSIX signals"),
-    # Dask leaves sockets and event loops to the garbage collector where a scheduler dies.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::distributed.versions.VersionMismatchWarning"),
+    *leftovers_allowed,
 ]
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--widths", "2", "4", "--seeds", "2", "--lrs", "0.1", "--epochs", "10", "--optimizers", "gd"]
-
-
-class Cluster:
-    """A real scheduler and workers, each a process."""
-
-    def __init__(self, folder, workers=2, **environment):
-        self.folder, self.processes = folder, []
-        file = folder / "scheduler.json"
-        self.scheduler = self._start(
-            "scheduler", "--port", "0", "--host", "127.0.0.1", "--scheduler-file", file, **environment
-        )
-        wait_until(lambda: file.exists() and "tcp://" in file.read_text())
-        self.address = "tcp://" + file.read_text().split("tcp://")[1].split('"')[0]
-        self.workers = [self.add_worker() for _ in range(workers)]
-
-    def _start(self, kind, *arguments, **environment):
-        command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--no-dashboard", *map(str, arguments)]
-        with open(self.folder / f"{kind}.log", "ab") as log:
-            process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, env=os.environ | environment)
-        self.processes.append(process)
-        return process
-
-    def add_worker(self, **environment):
-        return self._start("worker", self.address, "--nthreads", "1", "--no-nanny", **environment)
-
-    def client(self):
-        return distributed.Client(self.address, timeout=10, set_as_default=False)
-
-    def stop(self):
-        for process in self.processes[::-1]:
-            process.kill()
-            process.wait()
-
-
-def wait_until(true, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +62,6 @@ def study(scheduler, folder, *arguments):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
 
 
-def kept_models(folder):
-    return sum(len(np.load(path)["diverged_at"]) for path in (folder / "chunks").glob("[!.]*.npz"))
-
-
 def test_a_cluster_gives_the_same_bits_as_threads(two_workers, tmp_path):
     data = {name: small_data(name) for name in "ab"}
     with two_workers.client() as client, clusters.executor(client) as executor:
@@ -116,7 +72,7 @@ def test_a_cluster_gives_the_same_bits_as_threads(two_workers, tmp_path):
     same(result, expected)
     assert np.array_equal(result.snapshots[7].parameters, expected.snapshots[7].parameters)
     same(store.load_result(tmp_path), expected)
-    assert kept_models(tmp_path) == len(some_specs())
+    assert models_kept(tmp_path) == len(some_specs())
 
 
 def test_networks_to_go_on_from_travel(two_workers):
@@ -171,7 +127,7 @@ def test_a_late_worker_takes_part_and_a_killed_one_loses_nothing(cluster, tmp_pa
         with cluster.client() as other:
             other.wait_for_workers(2, timeout=60)
         cluster.workers[0].send_signal(signal.SIGKILL)
-        done_before.append(kept_models(tmp_path))
+        done_before.append(models_kept(tmp_path))
 
     with cluster.client() as client:
         client.wait_for_workers(1, timeout=60)
@@ -180,7 +136,7 @@ def test_a_late_worker_takes_part_and_a_killed_one_loses_nothing(cluster, tmp_pa
             result = long_run(tmp_path, executor)
             watcher.join()
     assert done_before[0] < len(result)  # the late worker did the rest
-    assert kept_models(tmp_path) == len(result)
+    assert models_kept(tmp_path) == len(result)
     alone = ensemble.train(result.specs[::40], {"a": small_data("a")}, epochs=20_000)
     assert np.array_equal(result.train_loss[::40], alone.train_loss)
 
@@ -207,7 +163,7 @@ def test_a_lost_scheduler_ends_in_one_line_and_the_run_goes_on_later(cluster, tm
     assert before.problems == ()
     done = subprocess.run([*command, "--quiet"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
-    assert kept_models(tmp_path / "run-1-of-1") == before.models
+    assert models_kept(tmp_path / "run-1-of-1") == before.models
 
 
 class Answer:

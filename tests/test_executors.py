@@ -1,98 +1,49 @@
+"""Pools whose workers die, and what a worker elsewhere keeps; test_identity.py has the bits that pools give."""
+
 import multiprocessing
 import os
-import signal
-import time
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
-from conftest import same
+from stored import EPOCHS, content, make_data, make_specs, models_kept, train
 
 import ensemble
 from ensemble import store
 from ensemble.engines import Checkpoint
-from ensemble.training import running as training
+from ensemble.training import running
 from ensemble.training.request import make_settings
 
 pytestmark = pytest.mark.jit_heavy
 
-EPOCHS = 20
-
-
-def some_specs(seeds=3):
-    return ensemble.grid(width=[1, 4, 19], seed=range(seeds), optimizer=["gd", "adam"], lr=0.05)
-
-
-def small_data():
-    x = np.linspace(-1, 1, 30)
-    return ensemble.Dataset(x, np.sin(3 * x), x + 0.01, np.sin(3 * x), standardize=True)
-
-
-def trained_alike(executor):
-    arguments = {"epochs": EPOCHS, "snapshots": [3]}
-    same(
-        ensemble.train(some_specs(), small_data(), **arguments, executor=executor),
-        ensemble.train(some_specs(), small_data(), **arguments),
-    )
-
-
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_process_pools(method):
-    if method not in multiprocessing.get_all_start_methods():
-        pytest.skip(f"this system has no {method}")
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as executor:
-        trained_alike(executor)
-
-
-def test_loky():
-    loky = pytest.importorskip("loky", reason="loky is not installed")
-    executor = loky.ProcessPoolExecutor(2)
-    try:
-        trained_alike(executor)
-    finally:
-        executor.shutdown()
-
-
-def test_mpi():
-    futures = pytest.importorskip("mpi4py.futures", reason="mpi4py, or MPI itself, is not installed")
-    with futures.MPIPoolExecutor(1) as executor:
-        trained_alike(executor)
-
 
 class Dying(ProcessPoolExecutor):
-    """A pool whose workers are killed when a number of chunks has come back."""
+    """A pool whose only worker ends when a number of chunks has come back."""
 
     after = 4
 
     def submit(self, fn, /, *args, **kwargs):
-        if self.after:
-            self.after -= 1
-            return super().submit(fn, *args, **kwargs)
-        for process in list(self._processes.values()):
-            os.kill(process.pid, signal.SIGKILL)
-        deadline = time.monotonic() + 20
-        while not self._broken and time.monotonic() < deadline:
-            time.sleep(0.01)
+        if not self.after:
+            assert isinstance(super().submit(os._exit, 1).exception(), BrokenProcessPool)
+        self.after -= 1
         return super().submit(fn, *args, **kwargs)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_a_killed_worker_process_ends_in_a_clear_error_and_the_store_keeps_the_rest(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_WINDOW", 1)  # so that the chunks before are done and kept
+def test_a_worker_process_that_dies_ends_in_a_clear_error_and_the_store_keeps_the_rest(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "WINDOW", 1)  # so that the chunks before are done and kept
     executor = Dying(1, mp_context=multiprocessing.get_context("spawn"))
     with executor, pytest.raises(BrokenProcessPool, match="BrokenProcessPool") as error:
-        ensemble.train(some_specs(), small_data(), epochs=EPOCHS, executor=executor, store=tmp_path)
+        train(make_specs(), executor=executor, store=tmp_path)
     assert str(tmp_path) in str(error.value)
     assert "\n" not in str(error.value)
     kept = store.verify(tmp_path)
     assert 0 < kept.done < kept.models
-    again = ensemble.train(some_specs(), small_data(), epochs=EPOCHS, store=tmp_path)
-    same(again, ensemble.train(some_specs(), small_data(), epochs=EPOCHS))
-    assert sum(len(np.load(path)["diverged_at"]) for path in (tmp_path / "chunks").iterdir()) == kept.models
+    assert content(train(make_specs(), store=tmp_path)) == content(train(make_specs()))
+    assert models_kept(tmp_path) == kept.models
 
 
-class Last(training.Executor):
+class Last(Executor):
     """Runs at once; the chunk with this number fails."""
 
     def __init__(self, number):
@@ -109,21 +60,18 @@ class Last(training.Executor):
 
 
 def test_what_came_back_beside_an_error_is_kept(tmp_path):
+    planned = ensemble.plan(make_specs(), make_data(), epochs=EPOCHS, snapshots=[5])
     with pytest.raises(BrokenExecutor, match="finished chunks are kept"):
-        ensemble.train(some_specs(), small_data(), epochs=EPOCHS, executor=Last(3), store=tmp_path)
-    assert len(list((tmp_path / "chunks").iterdir())) == min(training._WINDOW, len(_chunks())) - 1
-
-
-def _chunks():
-    return ensemble.plan(some_specs(), small_data(), epochs=EPOCHS).chunks
+        train(make_specs(), executor=Last(3), store=tmp_path)
+    assert len(list((tmp_path / "chunks").iterdir())) == min(running.WINDOW, len(planned.chunks)) - 1
 
 
 def test_elsewhere_a_state_is_kept_only_where_the_folder_is_shared(tmp_path):
-    specs, data = some_specs(), small_data()
+    specs, data = make_specs(), make_data()
     settings = make_settings(EPOCHS, None, None, "auto", True)
     (tmp_path / "there").mkdir()
     for folder in ("there", "not"):
         state = Checkpoint(tmp_path / folder / "state.npz", -1.0)  # save whenever it can be
-        rows = training._run_elsewhere(specs, data, settings, None, state)
-        assert np.array_equal(rows.train_loss, ensemble.train(specs, data, epochs=EPOCHS).train_loss)
+        rows = running._run_elsewhere(specs, data, settings, None, state)
+        assert np.array_equal(rows.losses["train"], train(specs, data).train_loss)
     assert not (tmp_path / "not").exists()

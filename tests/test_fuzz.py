@@ -46,7 +46,7 @@ class Victim:
     def __init__(self, folder, patch):
         self.folder, self.trained = folder, []
         self.specs, self.data = ensemble.grid(width=[3, 4], optimizer=["gd", "adam"], lr=0.02), make_data()
-        patch.setattr(planning, "_CHUNK_SECONDS", 1e-12)
+        patch.setattr(planning, "CHUNK_SECONDS", 1e-12)
         patch.setattr("ensemble.engines.compiled.CALL_SECONDS", 0.0)
         self.expected = content(train(self.specs, self.data))
         with patch.context() as all_states:

@@ -73,7 +73,7 @@ def test_more_shards_than_models(tmp_path):
     assert "there are only 48 models" in errors
 
 
-def test_shards_are_trained_merged_and_drawn(tmp_path):
+def test_shards_are_trained_merged_and_drawn(tmp_path, undrawn):
     out = tmp_path / "out"
     for k in (1, 2, 3):
         status, said, _ = study("--out", out, "--shard", f"{k}/3")

@@ -1,11 +1,9 @@
 """Run folders: what is kept is found again, gone on with to the same bits, and refused where it does not fit."""
 
 import errno
-import multiprocessing
 import os
 import shutil
 import threading
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +16,8 @@ from stored import (
     assert_sound,
     chunk_files,
     content,
+    die_after_chunks,
+    die_after_states,
     make_data,
     make_specs,
     python,
@@ -154,73 +154,7 @@ def test_too_little_disk_is_refused_before_anything_is_trained(tmp_path, trained
     assert trained == []
 
 
-# ---- R8: the same bits, however they came about ----
-
-
-@every_engine
-def test_alone_permuted_in_any_chunks_and_threads(engine, d, tmp_path, monkeypatch):
-    specs, data = make_specs(1), make_data(d)
-    expected = content(train(specs, data, engine=engine))
-    order = np.random.default_rng(0).permutation(len(specs))
-    for threads in (1, 2, 4):
-        folder = tmp_path / f"threads {threads}"
-        assert content(train(specs[order], data, engine=engine, threads=threads, store=folder)) != expected
-        monkeypatch.setattr(planning, "_CHUNKS_PER_RUN", threads)
-        assert content(train(specs, data, engine=engine, threads=threads, store=folder)) == expected
-    folder = tmp_path / "one by one"
-    for i in order:
-        kept = specs[np.sort(order[: np.flatnonzero(order == i)[0] + 1])]
-        train(kept, data, engine=engine, store=folder)
-    assert len(chunk_files(folder)) == len(specs)
-    assert content(store.load_result(folder)) == expected
-
-
-def dying(monkeypatch, after):
-    """Let the process "die" after some chunks are kept, once."""
-    write, count = chunks.write, [0]
-
-    def deadly(*arguments):
-        count[0] += 1
-        if count[0] == after + 1:
-            raise DeadError
-        write(*arguments)
-
-    monkeypatch.setattr(chunks, "write", deadly)
-
-
-@every_engine
-@pytest.mark.parametrize("after", [0, 1, 7])
-def test_interrupted_and_gone_on_with(engine, d, after, tmp_path, monkeypatch, trained):
-    specs, data = make_specs(), make_data(d)
-    expected = content(train(specs, data, engine=engine))
-    dying(monkeypatch, after)
-    with pytest.raises(DeadError):
-        train(specs, data, engine=engine, store=tmp_path, threads=1)
-    done = store.verify(tmp_path).done
-    assert len(chunk_files(tmp_path)) == after and (done > 0) == (after > 0)
-    trained.clear()
-    assert content(train(specs, data, engine=engine, store=tmp_path, threads=2)) == expected
-    assert sum(trained) == len(specs) - done
-    assert_sound(tmp_path, len(specs))
-
-
-# ---- R10: processes and threads ----
-
-
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_pools_of_processes(method, tmp_path):
-    specs, data = make_specs(), make_data(2)
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
-        assert content(train(specs, data, executor=pool, store=tmp_path / method)) == content(train(specs, data))
-    assert_sound(tmp_path / method, len(specs))
-
-
-def test_two_python_threads_at_once(tmp_path):
-    specs = make_specs()
-    with ThreadPoolExecutor(2) as both:
-        asked = [both.submit(train, specs, store=tmp_path / str(i), threads=2) for i in range(2)]
-        found = [content(one.result()) for one in asked]
-    assert found == [content(train(specs))] * 2
+# ---- R8, R10: test_identity.py has all ways to run; here a fork in the middle of a program ----
 
 
 def test_a_child_forked_after_training_trains():
@@ -416,10 +350,10 @@ def test_only_so_many_requests_are_remembered(tmp_path, monkeypatch, trained):
 )
 def test_a_read_error_ends_the_run_and_deletes_nothing(kind, number, tmp_path, monkeypatch, many_saves):
     specs = ensemble.grid(width=[3, 4, 5], optimizer="adam", lr=0.02)
-    monkeypatch.setattr(planning, "_CHUNK_SECONDS", 1e-12)
+    monkeypatch.setattr(planning, "CHUNK_SECONDS", 1e-12)
     expected = content(train(specs))
     with monkeypatch.context() as patch:
-        dying_save(patch, 20)
+        die_after_states(patch, 20)
         with pytest.raises(DeadError):
             train(specs, store=tmp_path, threads=1)
     paths = {"run": tmp_path.glob("run-*"), "manifest.json": [tmp_path / "manifest.json"]}
@@ -560,21 +494,6 @@ def test_a_null_byte_in_a_store_is_one_clear_error():
 # ---- long single models ----
 
 
-def dying_save(monkeypatch, after):
-    """Let the process "die" once when a state has been saved `after` times; return the list of all saves."""
-    save, saves, dead = Checkpoint.save, [], []
-
-    def dying(self, arrays):
-        save(self, arrays)
-        saves.append((self.path.name, int(arrays["place"][0])))
-        if len(saves) >= after and not dead:
-            dead.append(True)
-            raise DeadError
-
-    monkeypatch.setattr(Checkpoint, "save", dying)
-    return saves
-
-
 @pytest.fixture
 def many_saves(monkeypatch):
     """Save the state of every chunk before every piece of work."""
@@ -583,16 +502,15 @@ def many_saves(monkeypatch):
 
 
 @every_engine
-@pytest.mark.parametrize("chunks", [1, 1000])
-@pytest.mark.parametrize("after", [1, 4, 11])
+@pytest.mark.parametrize(("chunks", "after"), [(1, 1), (1, 11), (1000, 4)])
 def test_a_long_model_goes_on_from_its_state(engine, d, chunks, after, tmp_path, monkeypatch, many_saves):
     specs = ensemble.grid(width=[5, 3], optimizer=["adam", "momentum"], lr=0.02)
     specs += ensemble.grid(width=4, lr=[1e10, 0.01])  # one diverges
     options = {"engine": engine, "snapshots": [2, 5, EPOCHS], "threads": 1}
-    monkeypatch.setattr(planning, "_CHUNKS_PER_RUN", chunks)
+    monkeypatch.setattr(planning, "CHUNKS_PER_RUN", chunks)
     with np.errstate(all="ignore"):
         expected = content(train(specs, make_data(d), **options))
-        saves = dying_save(monkeypatch, after)
+        saves = die_after_states(monkeypatch, after)
         with pytest.raises(DeadError):
             train(specs, make_data(d), store=tmp_path, **options)
         left = {path.name for path in tmp_path.glob("states/*.npz")}
@@ -611,7 +529,7 @@ def test_a_long_model_goes_on_from_its_state(engine, d, chunks, after, tmp_path,
 def test_a_damaged_state_starts_again_with_a_note(engine, d, tmp_path, monkeypatch, many_saves, capsys):
     specs = ensemble.grid(width=5, optimizer="adam", lr=0.02)
     expected = content(train(specs, make_data(d), engine=engine))
-    saves = dying_save(monkeypatch, 6)
+    saves = die_after_states(monkeypatch, 6)
     with pytest.raises(DeadError):
         train(specs, make_data(d), engine=engine, store=tmp_path)
     (state,) = tmp_path.glob("states/*.npz")
@@ -633,7 +551,7 @@ def test_a_state_of_another_shape_starts_again(engine, d, damage, tmp_path, monk
     """Its hash is right, but it is not what this model leaves."""
     specs = ensemble.grid(width=5, optimizer="adam", lr=0.02)
     expected = content(train(specs, make_data(d), engine=engine))
-    dying_save(monkeypatch, 6)
+    die_after_states(monkeypatch, 6)
     with pytest.raises(DeadError):
         train(specs, make_data(d), engine=engine, store=tmp_path)
     monkeypatch.setattr(checkpoint, "SECONDS", 1e9)  # what goes on from a state need not save its own
@@ -661,7 +579,7 @@ def test_a_state_of_another_shape_starts_again(engine, d, damage, tmp_path, monk
 def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
     """What the main thread gives up is saved if it is worth it."""
     monkeypatch.setattr(checkpoint, "SECONDS", 1e9)
-    monkeypatch.setattr(chunk, "_WORTH_SAVING", 0.0)
+    monkeypatch.setattr(chunk, "WORTH_SAVING", 0.0)
     specs, data = ensemble.grid(width=5), make_data()
     settings = make_settings(EPOCHS, None, None, "spline", True)
     place = Checkpoint(tmp_path / "state.npz", checkpoint.SECONDS)
@@ -681,7 +599,7 @@ def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
     del pauses[:]
     rows = run_chunk(specs, data, settings, checkpoint=replace(place))
     assert pauses[0] == 4
-    np.testing.assert_array_equal(rows.train_loss, expected.train_loss)
+    np.testing.assert_array_equal(rows.losses["train"], expected.losses["train"])
     np.testing.assert_array_equal(rows.networks.parameters, expected.networks.parameters)
 
 
@@ -755,7 +673,7 @@ def test_models_are_added_to_the_run_of_a_past_release(golden, after, tmp_path, 
     monkeypatch.setattr(chunks, "made_here", lambda: made)
     if after is not None:
         with monkeypatch.context() as patch:
-            dying(patch, after)
+            die_after_chunks(patch, after)
             with pytest.raises(DeadError):
                 golden_run(folder, seed=[0, 1])
     trained.clear()

@@ -422,7 +422,7 @@ def test_few_widths_are_distinct_and_hold_the_largest():
 
 
 def test_a_disk_that_fills_while_plots_are_written_is_named_with_its_file_and_leaves_the_old_one(
-    width, tmp_path, monkeypatch
+    width, tmp_path, monkeypatch, undrawn
 ):
     width.save(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -434,6 +434,7 @@ def test_a_disk_that_fills_while_plots_are_written_is_named_with_its_file_and_le
     with pytest.raises(OSError, match=r"No space left on device.*summary.png"):
         width.save(tmp_path)
     monkeypatch.undo()
+    assert "summary.png" in before
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

@@ -321,7 +321,7 @@ def test_the_numpy_engine_counts_its_activations():
     lean = ensemble.plan(specs, data, epochs=0, engine="spline")
     planned = ensemble.plan(specs, data, epochs=0, engine="numpy")
     largest = max(len(chunk) for chunk in planned.chunks)
-    assert 1 <= largest * activations <= planning._CHUNK_BYTES
+    assert 1 <= largest * activations <= planning.CHUNK_BYTES
     assert planned.memory >= lean.memory + largest * activations
 
 

@@ -198,7 +198,7 @@ def _say_shard(result: Result, ready: Setup[Any], options: Namespace) -> None:
 def _say(study: Study, written: Sequence[Path], options: Namespace) -> None:
     """Print the outcome: as JSON, or as a table and where the plots are."""
     if options.json:
-        found = {"summary": study.summary_rows(), "files": [str(path) for path in written]}
+        found = {"summary": study.summary, "files": [str(path) for path in written]}
         print(files.json_text(study.about() | found))
     elif not options.quiet:
         diverged = int((study.result.status == "diverged").sum())

@@ -19,7 +19,9 @@ from ensemble.data.targets import FloatArray, Target
 from ensemble.system.checks import flag, number, text, whole
 from ensemble.system.streams import ROWS, generator
 
-__all__ = ["Dataset", "share"]
+__all__ = ["PARTS", "Dataset", "share"]
+
+PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -152,12 +154,8 @@ class Dataset:
 
     def parts(self) -> dict[str, tuple[FloatArray, FloatArray]]:
         """Return the parts there are, {"train": (x, y), "val": ..., "test": ...}, in original units."""
-        parts = {"train": (self.x_train, self.y_train)}
-        if self.x_val is not None and self.y_val is not None:
-            parts["val"] = (self.x_val, self.y_val)
-        if self.x_test is not None and self.y_test is not None:
-            parts["test"] = (self.x_test, self.y_test)
-        return parts
+        parts = {part: (getattr(self, f"x_{part}"), getattr(self, f"y_{part}")) for part in PARTS}
+        return {part: both for part, both in parts.items() if both[0] is not None}
 
     @cached_property
     def digest(self) -> str:
@@ -221,12 +219,9 @@ class Dataset:
 
 
 def share(n: int, fraction: float, name: str, of: str) -> int:
-    """Return how many of n a fraction comes to; `of` is what the message counts.
+    """Return how many of n, which the message calls `of`, a fraction comes to.
 
-    Raises
-    ------
-    ValueError
-        The fraction is not in [0, 1), or above 0 and comes to none.
+    A ValueError where the fraction is not in [0, 1), or is above 0 and comes to none.
     """
     fraction = number(fraction, name, low=0.0)
     if fraction >= 1.0:

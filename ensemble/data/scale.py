@@ -54,6 +54,22 @@ class Scale:
         x_mean.flags.writeable = x_std.flags.writeable = False
         return cls(x_mean, x_std, *_mean_std(y, "y_train"))
 
+    @classmethod
+    def of_values(cls, values: FloatArray, n_inputs: int, name: str) -> Scale:
+        """Return the scale of D inputs whose `values` a file holds; a ValueError that says `name` where it is none."""
+        if values.shape != (2 * n_inputs + 2,) or values.dtype != np.float64:
+            raise ValueError(f"{name} has shape {values.shape}")
+        x_mean, x_std, (y_mean, y_std) = np.split(values.copy(), [n_inputs, 2 * n_inputs])
+        try:
+            return cls(x_mean, x_std, float(y_mean), float(y_std))
+        except ValueError:
+            wrong = "holds a mean that is not finite or a standard deviation that is not positive"
+            raise ValueError(f"{name} {wrong}") from None
+
+    def values(self) -> FloatArray:
+        """Return x_mean, x_std, y_mean and y_std side by side (2 D + 2,), as files hold them."""
+        return np.concatenate([self.x_mean, self.x_std, [self.y_mean, self.y_std]])
+
     def inputs(self, x: FloatArray) -> FloatArray:
         """Return x of shape (N, D) with each column standardized."""
         return (x - self.x_mean) / self.x_std

@@ -24,7 +24,7 @@ __all__ = ["Chunk", "Rows", "Settings"]
 
 Array = NDArray[np.float64]
 
-_WORTH_SAVING = 5.0  # seconds of work that an interrupt should not lose
+WORTH_SAVING = 5.0  # seconds of work that an interrupt should not lose
 
 
 class Settings(NamedTuple):
@@ -41,9 +41,7 @@ class Settings(NamedTuple):
 class Rows(NamedTuple):
     """A chunk's part of the result, rows in the order of the chunk's specs."""
 
-    train_loss: Array  # (m, E)
-    test_loss: Array | None
-    val_loss: Array | None
+    losses: dict[str, Array]  # by part of the data that there is, "train" among them; (m, E)
     diverged_at: NDArray[np.int64]  # (m,)
     networks: NetworkStack | None
     snapshots: dict[int, NetworkStack]
@@ -73,7 +71,7 @@ class Chunk:
         stopped = self.stop is not None and self.stop.is_set()
         if self.checkpoint is not None and place:
             spent = time.monotonic() - self.saved
-            if spent > self.checkpoint.seconds or (stopped and spent > _WORTH_SAVING):
+            if spent > self.checkpoint.seconds or (stopped and spent > WORTH_SAVING):
                 self.checkpoint.save(self._state(place) | more())
                 self.saved = time.monotonic()
         if stopped:
@@ -132,9 +130,7 @@ class Chunk:
         """Return what was recorded, in the original units."""
         unit = 1.0 if self.data.scale is None else self.data.scale.y_std**2
         return Rows(
-            self.train * unit,
-            self.test * unit if self.data.x_test is not None else None,
-            self.val * unit if self.data.x_val is not None else None,
+            {part: getattr(self, part) * unit for part in self.data.parts()},
             self.diverged_at,
             self.networks if self.settings.keep_networks else None,
             self.snapshots,

@@ -18,10 +18,11 @@ from ensemble.system.streams import BUILT, generator
 
 __all__ = ["constructive_bound", "constructive_bounds"]
 
-_EFFORT = 150_000_000  # of a search for one width, in samples x kinks^2 per evaluation: 0.05 to 0.3 s
+_EFFORT = 100_000_000  # of a search for one width, in samples x kinks^2 per evaluation: 0.02 to 0.1 s
 _SIDES = 512  # combinations of sides that are ranked: all of them up to 9 units
-_POLISHED = 64  # of them, the best, are fitted
+_POLISHED = 32  # of them, the best, are fitted
 _RIDGE = 1e-14  # relative: keeps kinks that coincide from dividing by zero
+_DAMPING = 1e-3  # at first, of a step's own scale
 _REACH = 50.0  # how far a kink may go, in half ranges of x: from there a unit is a line, and nearly a constant
 
 
@@ -118,39 +119,70 @@ class _Units(NamedTuple):
 
 
 class _Fit:
-    """The least squares over the first kinks of units with given sides, for `scipy.optimize.least_squares`.
+    """The least squares over the first kinks of units with given sides.
 
-    For each place of the kinks the coefficients are the best ones, so only the kinks are unknown.
+    For each place of the kinks the coefficients are the best ones, so only the kinks are unknown. Units are rows,
+    (H, G): sums over the points then run along memory.
     """
 
     def __init__(self, problem: Problem, sign: Array, kinks: Array, output_bias: bool) -> None:
-        self.problem, self.sign, self.kinks, self.output_bias = problem, sign, kinks, output_bias
+        self.problem, self.sign, self.kinks, self.output_bias = problem, sign, kinks.copy(), output_bias
         self.root = np.sqrt(problem.points.weight)
         self.target = self.root * problem.points.y
-        self.moved = np.array([np.nan])  # where the rest was evaluated
-        self.c = self.r = self.jacobian = np.empty(0)
+        self.c = self.r = np.empty(0)
 
-    def evaluate(self, moved: Array) -> None:
-        if np.array_equal(moved, self.moved):  # asked for the residuals, then for their Jacobian
-            return
-        self.moved = moved.copy()
+    def evaluate(self, moved: Array) -> tuple[Array, Array]:
+        """Put the first kinks there and return the residuals (G,) and their derivatives (H, G)."""
         h = len(moved)
-        self.kinks = np.append(np.clip(moved, -_REACH, _REACH), self.kinks[h:])
-        units = self.root[:, None] * _columns(self.problem, self.sign, self.kinks, self.output_bias)
+        self.kinks[:h] = moved
+        units = self.root * _units(self.problem, self.sign, self.kinks, self.output_bias)
         norms = _norms(units)
         n = len(norms)
-        basis = units / norms
-        moves = np.where(basis[:, :h] > 0.0, self.root[:, None], 0.0)
+        basis = units / norms[:, None]
+        moves = np.where(basis[:h] > 0.0, self.root, 0.0)
         # einsum, as the threads of a BLAS cost more than they save on matrices of this size: up to ten times
-        inner = np.einsum("gi,gj->ij", basis, np.column_stack([basis, self.target, moves]))
-        normal = inner[:, :n] + _RIDGE * np.eye(n)
+        inner = np.einsum("ig,jg->ij", basis, np.concatenate([basis, self.target[None, :], moves]))
+        normal = inner[:, :n]
+        normal.flat[:: n + 1] += _RIDGE
         solved = np.linalg.solve(normal, inner[:, n:])
-        fitted = np.einsum("gi,ij->gj", basis, solved)
-        missing = np.einsum("gi,g->i", basis, self.target - fitted[:, 0])  # what rounding and the ridge left
+        fitted = np.einsum("ij,ig->jg", solved, basis)
+        missing = np.einsum("ig,g->i", basis, self.target - fitted[0])  # what rounding and the ridge left
         c = solved[:, 0] + np.linalg.solve(normal, missing)
         self.c = c / norms
-        self.r = np.einsum("gi,i->g", basis, c) - self.target
-        self.jacobian = (moves - fitted[:, 1:]) * (-self.sign[:h] * self.c[:h])
+        self.r = np.einsum("i,ig->g", c, basis) - self.target
+        return self.r, (moves - fitted[1:]) * (-self.sign[:h] * self.c[:h])[:, None]
+
+    def move(self, moved: Array, evaluations: int, ftol: float) -> None:
+        """Move the kinks to where the sum of squares is least, by Levenberg-Marquardt.
+
+        The damping follows Nielsen (1999, "Damping parameter in Marquardt's method"). SciPy's `leastsq` reads memory
+        that it never wrote where a unit is dead, so that two runs differ.
+        """
+        r, jacobian = self.evaluate(moved)
+        cost, damping, growth = float(r @ r), _DAMPING, 2.0
+        scale = np.zeros(len(moved))
+        for _ in range(evaluations - 1):
+            normal, gradient = np.einsum("ig,jg->ij", jacobian, jacobian), np.einsum("ig,g->i", jacobian, r)
+            scale = np.maximum(scale, normal.diagonal())
+            damped = scale + scale.max() * _RIDGE + 1e-300  # a dead unit's kink moves nothing
+            step = np.linalg.solve(normal + damping * np.diag(damped), -gradient)
+            trial = np.minimum(np.maximum(moved + step, -_REACH), _REACH)
+            r_there, jacobian_there = self.evaluate(trial)
+            there = float(r_there @ r_there)
+            expected = float(step @ (damping * damped * step - gradient))
+            if there < cost:
+                gained = cost - there
+                damping *= max(0.1, 1.0 - (2.0 * gained / expected - 1.0) ** 3) if expected > 0.0 else 1.0
+                growth = 2.0
+                moved, r, jacobian, cost = trial, r_there, jacobian_there, there
+                if max(gained, expected) <= ftol * cost:
+                    return
+            else:
+                if expected <= ftol * cost:
+                    break
+                damping, growth = damping * growth, growth * 2.0
+        if not np.array_equal(self.kinks[: len(moved)], moved):
+            self.evaluate(moved)
 
     def units(self) -> _Units:
         h = len(self.kinks)
@@ -158,27 +190,13 @@ class _Fit:
         values = (self.r + self.target) / self.root
         return _Units(self.sign, self.kinks, self.c[:h], d, float(self.r @ self.r), values)
 
-    def residuals(self, moved: Array) -> Array:
-        self.evaluate(moved)
-        return self.r
-
-    def derivatives(self, moved: Array) -> Array:
-        self.evaluate(moved)
-        return self.jacobian
-
 
 def _fit(problem: Problem, sign: Array, kinks: Array, output_bias: bool, evaluations: int, fixed: int = 0) -> _Units:
     """Return the units after so many evaluations; the last `fixed` kinks do not move."""
-    from scipy.optimize import least_squares
-
     fit = _Fit(problem, sign, kinks, output_bias)
     moved = kinks[: len(kinks) - fixed]
-    ftol = 1e-6 if evaluations > 50 else 1e-4  # a start need not be polished
-    if evaluations > 1 and 0 < len(moved) <= len(fit.root):
-        moved = least_squares(
-            fit.residuals, moved, fit.derivatives, method="lm", max_nfev=evaluations, ftol=ftol, xtol=1e-10, gtol=1e-12
-        ).x
-    fit.evaluate(moved)
+    # a start need not be polished
+    fit.move(moved, evaluations if 0 < len(moved) <= len(fit.root) else 1, 1e-6 if evaluations > 50 else 1e-4)
     return fit.units()
 
 
@@ -193,7 +211,7 @@ def _search(problem: Problem, pieces: Pieces, width: int, output_bias: bool, rng
     if width >= len(ends):
         inner = _free_fits(problem, pieces, width - len(ends), evaluations)[0].kinks[:-2]
         tried.append((np.append(np.ones(len(inner)), ends), np.append(inner, -ends)))
-    polished = min(_POLISHED, evaluations // 60)
+    polished = min(_POLISHED, evaluations // 50)
     if polished >= 4 or not tried:
         for free in _free_fits(problem, pieces, width, evaluations)[:2]:
             tried += [(sign, free.kinks[:width]) for sign in _ranked_sides(problem, free, output_bias, rng)[:polished]]
@@ -237,13 +255,14 @@ def _ranked_sides(problem: Problem, free: _Units, output_bias: bool, rng: np.ran
     kinks = free.kinks[:h]
     every = 2**h <= _SIDES
     right = (np.arange(2**h)[:, None] >> np.arange(h)) & 1 > 0 if every else rng.random((_SIDES, h)) < 0.5
-    units = np.hstack([_columns(problem, side, kinks, False) for side in (np.ones(h), -np.ones(h))])  # (G, 2H)
-    moves = np.where(units > 0.0, np.append(-free.c[:h], free.c[:h]), 0.0)
+    units = np.concatenate([_units(problem, side, kinks, False) for side in (np.ones(h), -np.ones(h))])  # (2H, G)
+    moves = np.where(units > 0.0, np.append(-free.c[:h], free.c[:h])[:, None], 0.0)
     root = np.sqrt(problem.points.weight)
-    columns = root[:, None] * np.hstack([units, moves, np.ones((len(root), 1))])
-    columns /= _norms(columns)
-    gram = columns.T @ columns + np.diag(np.repeat([1e-9, 1e-3, 1e-9], [2 * h, 2 * h, 1]))  # no far moves
-    target = columns.T @ (root * problem.points.y)
+    rows = root * np.concatenate([units, moves, np.ones((1, len(root)))])
+    rows /= _norms(rows)[:, None]
+    gram = np.einsum("ig,jg->ij", rows, rows)
+    gram += np.diag(np.repeat([1e-9, 1e-3, 1e-9], [2 * h, 2 * h, 1]))  # no far moves
+    target = np.einsum("ig,g->i", rows, root * problem.points.y)
     unit = np.where(right, 0, h) + np.arange(h)
     chosen = np.hstack([unit, unit + 2 * h, np.full((len(unit), int(output_bias)), 4 * h)])
     solved = np.linalg.solve(gram[chosen[:, :, None], chosen[:, None, :]], target[chosen][:, :, None])[:, :, 0]
@@ -251,15 +270,15 @@ def _ranked_sides(problem: Problem, free: _Units, output_bias: bool, rng: np.ran
     return np.where(right[np.argsort(-gained, kind="stable")], 1.0, -1.0)
 
 
-def _columns(problem: Problem, sign: Array, kinks: Array, output_bias: bool) -> Array:
-    """Return what each unit puts out at each point, and a column of ones if there is an output bias."""
-    units = np.maximum(sign * (problem.points.x[:, None] - kinks), 0.0)
-    return np.column_stack([units, np.ones(len(units))]) if output_bias else units
+def _units(problem: Problem, sign: Array, kinks: Array, output_bias: bool) -> Array:
+    """Return what each unit puts out at each point, (H, G), and a row of ones if there is an output bias."""
+    units = np.maximum(sign[:, None] * (problem.points.x - kinks[:, None]), 0.0)
+    return np.concatenate([units, np.ones((1, units.shape[1]))]) if output_bias else units
 
 
-def _norms(columns: Array) -> Array:
-    """Return the length of each column, 1 for those of zeros."""
-    norms = np.sqrt((columns * columns).sum(axis=0))
+def _norms(rows: Array) -> Array:
+    """Return the length of each row, 1 for those of zeros."""
+    norms = np.sqrt(np.einsum("ig,ig->i", rows, rows))
     return np.where(norms > 0.0, norms, 1.0)
 
 

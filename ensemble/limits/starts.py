@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["bends", "breaks", "broken_line", "inner_knots"]
 
 _PLACES = 10  # for knots of a broken line, per kink
-_HEIGHTS = 9  # at each place
+_HEIGHTS = 7  # at each place
 _PRICES = 8  # tried for a segment, until the number of knots is right
 
 

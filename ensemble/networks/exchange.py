@@ -43,13 +43,7 @@ def to_torch(state: State) -> Any:
 
 
 def state_of_module(module: Any) -> State:
-    """Return the state of a `torch.nn.Sequential(Linear, ReLU, Linear)`, or a deeper one, as NumPy arrays.
-
-    Raises
-    ------
-    ValueError
-        The module is another one.
-    """
+    """Return the state of a `torch.nn.Sequential(Linear, ReLU, Linear)`, or a deeper one; see `Network.from_torch`."""
     torch = load_extra("torch", "torch", "PyTorch modules")
     kinds = [type(layer) for layer in module] if isinstance(module, torch.nn.Sequential) else []
     wanted = [torch.nn.ReLU if i % 2 else torch.nn.Linear for i in range(len(kinds))]
@@ -90,13 +84,8 @@ def safetensors() -> Any:
 def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Return the arrays in a safetensors file and the words of its header.
 
-    Raises
-    ------
-    ValueError
-        The file is damaged or larger than the memory (`archive.DamagedFileError`), or it is whole but its numbers
-        are of a dtype that NumPy lacks, such as bfloat16.
-    OSError
-        The file cannot be read.
+    A damaged file, or one larger than the memory, is a DamagedFileError; a whole one whose numbers are of a dtype that
+    NumPy lacks, such as bfloat16, is a ValueError.
     """
     library = safetensors()
     content = archive.read_bytes(path, memory.available() or 2**34)

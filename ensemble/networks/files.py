@@ -42,7 +42,7 @@ def write(
     _check_suffix(path)
     arrays: Arrays = {"parameters": parameters}
     for name, scale in scales.items():
-        arrays[f"scale_{name}"] = np.concatenate([scale.x_mean, scale.x_std, [scale.y_mean, scale.y_std]])
+        arrays[f"scale_{name}"] = scale.values()
     counts = {"n_inputs": n_inputs, "n_outputs": n_outputs}
     if Path(path).suffix == ".npz":
         columns = {f"spec_{name}": values for name, values in specs.columns().items()}
@@ -61,12 +61,10 @@ def read(path: str | os.PathLike[str], make: Callable[[Specs, int, Mapping[str, 
     try:
         # a column that a later release brings is absent, and takes its default
         specs = Specs(**{name: arrays.pop(f"spec_{name}") for name in COLUMNS if f"spec_{name}" in arrays})
-        n_inputs = _count(arrays.pop("n_inputs", np.zeros(0, dtype=np.int64)), "n_inputs")
-        n_outputs = _count(
-            arrays.pop("n_outputs", np.ones(1, dtype=np.int64)), "n_outputs"
-        )  # not in files of release 0.1
+        n_inputs = _count(arrays.pop("n_inputs", np.array([])), "n_inputs")
+        n_outputs = _count(arrays.pop("n_outputs", np.array([1])), "n_outputs")  # not in files of release 0.1
         scales = {
-            name.removeprefix("scale_"): _scale(arrays.pop(name), name, n_inputs)
+            name.removeprefix("scale_"): Scale.of_values(arrays.pop(name), n_inputs, name)
             for name in list(arrays) if name.startswith("scale_")
         }  # fmt: skip
         if set(arrays) == set(_FOUR):
@@ -89,15 +87,6 @@ def _count(values: NDArray[Any], name: str) -> int:
     if values.shape != (1,) or values.dtype.kind not in "iu" or not 1 <= values[0] <= 10**6:
         raise ValueError(f"{name} is {values[:4].tolist()}; one whole number from 1 to 10^6 is needed")
     return int(values[0])
-
-
-def _scale(values: NDArray[Any], name: str, n_inputs: int) -> Scale:
-    if values.shape != (2 * n_inputs + 2,) or values.dtype != np.float64:
-        raise ValueError(f"{name} has shape {values.shape}")
-    mean, std, (y_mean, y_std) = np.split(values.copy(), [n_inputs, 2 * n_inputs])
-    if not np.isfinite(values).all() or not (std > 0).all() or not y_std > 0:
-        raise ValueError(f"{name} holds a mean that is not finite or a standard deviation that is not positive")
-    return Scale(mean, std, float(y_mean), float(y_std))
 
 
 def _read_safetensors(path: str | os.PathLike[str]) -> Arrays:

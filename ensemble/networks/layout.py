@@ -47,13 +47,7 @@ def weight_bytes(width: ArrayLike, n_inputs: int, hidden_layers: ArrayLike = 1, 
 
 
 def split(parameters: Array, layout: Shapes) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """Return weights and biases as views of parameters (P,), or (M, P) for models of one layout.
-
-    Parameters
-    ----------
-    parameters : (P,) or (M, P) float64
-    layout : from `shapes`
-    """
+    """Return weights and biases as views of parameters (P,), or (M, P) for models of one layout, made by `shapes`."""
     parts, at = [], 0
     for shape in layout:
         end = at + math.prod(shape)
@@ -65,19 +59,8 @@ def split(parameters: Array, layout: Shapes) -> tuple[tuple[Array, ...], tuple[A
 def joined(width: NDArray[np.int64], n_inputs: int, buffers: Sequence[Array]) -> Array:
     """Return the flat buffer of models that release 0.1 kept in four: w1, b1, w2 and b2 of all models.
 
-    Parameters
-    ----------
-    width : (M,) int64
-        In the order of the specs.
-    n_inputs : int
-        D.
-    buffers : four float64 arrays
-        Of sum(D H), sum(H), sum(H) and M values, models sorted by width.
-
-    Raises
-    ------
-    ValueError
-        A buffer of another size or dtype.
+    Widths (M,) are in the order of the specs; the buffers hold sum(D H), sum(H), sum(H) and M float64, models sorted by
+    width. Others are a ValueError.
     """
     units = sum(width.tolist())  # before anything is allocated: a file may claim any width
     for name, values, size in zip(("w1", "b1", "w2", "b2"), buffers, (n_inputs * units, units, units, len(width)),

@@ -188,17 +188,10 @@ class Network:
 
 
 def fold(weights: Arrays, biases: Arrays, scale: Scale) -> tuple[Arrays, Arrays]:
-    """Return weights and biases for the original units, as read-only copies.
+    """Return weights and biases of one network, or of M with a leading axis, for the original units; read-only copies.
 
     With x' = (x - x_mean) / x_std, x' @ w + b = x @ (w / x_std) + (b - x_mean @ (w / x_std)); the outputs
     p = p' y_std + y_mean scale the last layer.
-
-    Parameters
-    ----------
-    weights, biases : tuples of arrays
-        Of one network, or of several with a leading axis M.
-    scale : Scale
-        How the inputs and outputs were standardized.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # the weights of a diverged model
         first = weights[0] / scale.x_std[:, None]
@@ -211,13 +204,7 @@ def fold(weights: Arrays, biases: Arrays, scale: Scale) -> tuple[Arrays, Arrays]
 
 
 def as_inputs(x: ArrayLike, n_inputs: int) -> Array:
-    """Return inputs as (N, D) float64.
-
-    Raises
-    ------
-    ValueError
-        Another number of columns, or values that are not finite.
-    """
+    """Return inputs as (N, D) float64; a ValueError for other columns, or values that are not finite."""
     inputs = np.asarray(x, dtype=np.float64)
     inputs = inputs[:, None] if inputs.ndim == 1 and n_inputs == 1 else inputs
     if inputs.ndim != 2 or inputs.shape[1] != n_inputs:

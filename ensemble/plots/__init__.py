@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from ensemble.plots.coordinates import CoordinateCheckDisplay
 from ensemble.plots.curves import LearningCurveDisplay, WidthCurveDisplay
 from ensemble.plots.differences import PairedDifferenceDisplay
+from ensemble.plots.drawing import Drawing
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.limits import LimitDisplay
 from ensemble.plots.rates import LearningRateMapDisplay
@@ -19,6 +20,7 @@ __all__ = [
     "STYLE",
     "CoordinateCheckDisplay",
     "DeadUnitDisplay",
+    "Drawing",
     "Figure",
     "FitDisplay",
     "KinkFilmDisplay",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
 import matplotlib
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from ensemble.analysis import Curve, LearningCurve
@@ -150,17 +150,14 @@ class WidthCurveDisplay:
         return entries
 
     def _draw_parameters(self, per_unit: int) -> None:
-        def parameters(widths: Any) -> Any:
-            return widths * per_unit
-
-        def units(values: Any) -> Any:
-            return values / per_unit
-
-        second = self.ax_.secondary_xaxis("top", functions=(parameters, units))
+        # No functions of our own: a figure is sent to the process that draws it.
+        second = self.ax_.secondary_xaxis(
+            "top", functions=(partial(np.multiply, per_unit), partial(np.multiply, 1 / per_unit))
+        )
         ticks = [tick * per_unit for tick in self.ax_.get_xticks()]
         second.xaxis.set_major_locator(FixedLocator(ticks))
         second.xaxis.set_minor_locator(NullLocator())
-        second.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        second.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         second.set_xlabel("parameters")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from ensemble.analysis import Difference
 from ensemble.plots import style
@@ -59,7 +59,7 @@ class PairedDifferenceDisplay:
             self.ax_.axhline(1, color=style.NOTE_COLOUR, linewidth=1, linestyle=":")
             self.ax_.set_ylabel("test MSE / that with both biases")
             # Ratios are read as 0.1, 1, 10, and not as powers of ten.
-            self.ax_.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            self.ax_.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             self.ax_.yaxis.set_minor_formatter(NullFormatter())
             style.tidy_log_axis(self.ax_)
             marks = []

@@ -11,10 +11,13 @@ import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from ensemble.analysis import Curve
@@ -25,7 +28,8 @@ from ensemble.statistics import Errorbar, error_band, few_note, quartiles
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 1, 1, 1, 1, 1)), (0, (3, 3)))
-FORMATS = ("png", "svg", "pdf")
+_CANVASES: dict[str, Any] = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}
+FORMATS = tuple(_CANVASES)
 DECADES = 10  # of an error axis, at most
 DATA_COLOUR, NOTE_COLOUR = "0.55", "0.25"
 
@@ -72,10 +76,25 @@ def render(figure: Figure, suffix: str, configuration: str = "") -> bytes:
     if configuration:
         stamp |= {{"png": "Configuration", "svg": "Identifier", "pdf": "Keywords"}[suffix]: configuration}
     content = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(content, format=suffix, metadata=stamp)
-    figure.set_layout_engine("none")  # laid out once: a second time would move everything by a hair
+    dpi = figure.dpi
+    try:
+        figure.dpi = STYLE["savefig.dpi"]
+        with matplotlib.rc_context(STYLE):
+            _lay_out(figure)
+            # `figure.savefig` would draw everything twice, the first time for the layout alone.
+            getattr(_CANVASES[suffix](figure), f"print_{suffix}")(content, metadata=stamp)
+    finally:
+        figure.dpi = dpi
     return content.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place everything, once for all formats: a second time would move it by a hair."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        FigureCanvasAgg(figure)
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def show(figures: Mapping[str, Figure]) -> None:
@@ -191,7 +210,7 @@ def log_width_axis(ax: Axes, widths: NDArray[np.int64]) -> None:
     ticks = powers[:: -(-len(powers) // 8)] if len(powers) > 1 else sorted({low, high})
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.set_xlim(low / 1.25, high * 1.25)
     ax.set_xlabel("width (hidden units)")
 
@@ -203,7 +222,7 @@ def tidy_log_axis(ax: Axes) -> None:
         ax.yaxis.set_minor_locator(NullLocator())
     elif high < 30 * low:
         for formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
-            formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+            formatter(StrMethodFormatter("{x:.3g}"))
         if high > 3 * low:  # a label at each minor tick would be one too many
             ax.yaxis.set_minor_formatter(NullFormatter())
             ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -215,7 +234,7 @@ def epoch_axis(ax: Axes, last: int) -> None:
     powers = [10**power for power in range(9) if 10**power <= last]
     ax.xaxis.set_major_locator(FixedLocator([0, *powers]))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.set_xlim(0, max(last, 1))
     ax.set_xlabel("epoch (full-batch steps)")
 

@@ -27,13 +27,7 @@ def seeds(rng: np.random.RandomState, n: int) -> NDArray[np.int64]:
 
 
 def threads(n_jobs: int | None) -> int:
-    """Return the number of threads that scikit-learn means by `n_jobs`.
-
-    Raises
-    ------
-    ValueError
-        It is neither None nor a whole number other than 0.
-    """
+    """Return the number of threads that scikit-learn means by `n_jobs`: None or a whole number other than 0."""
     if n_jobs is not None and whole(n_jobs, "n_jobs", -(2**31)) == 0:
         raise ValueError("n_jobs 0 is not allowed; None or a whole number other than 0 is needed")
     return max(1, int(effective_n_jobs(n_jobs)))
@@ -44,10 +38,7 @@ def held_out(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return which of n samples stay and which are held out, both ascending.
 
-    Raises
-    ------
-    ValueError
-        The fraction is not in (0, 1), or there is one sample only; the message says that `reason` needs more.
+    A ValueError where the fraction is not in (0, 1), or where there is one sample only and `reason` needs more.
     """
     if not 0.0 < number(fraction, "validation_fraction") < 1.0:
         raise ValueError(f"validation_fraction {fraction!r} is not allowed; a number in (0, 1) is needed")

@@ -6,6 +6,7 @@ Takes X and y as scikit-learn hands them on, trains by `ensemble.train`, and pre
 from __future__ import annotations
 
 import warnings
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ _CHECKPOINT_BYTES = 256 * 2**20  # of networks kept for that choice
 _PREDICT_BYTES = 64 * 2**20  # of single networks' predictions held at once
 
 
+@dataclass(eq=False, repr=False)
 class ReluEnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Mean of networks with one hidden ReLU layer that differ in their initial weights, all trained at once.
 
@@ -88,46 +90,25 @@ class ReluEnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     >>> mean, std = model.predict(X[:3], return_std=True)
     """
 
-    def __init__(
-        self,
-        n_models: int = 16,
-        width: int = 64,
-        *,
-        optimizer: Optimizer = "adam",
-        lr: float = 0.003,
-        epochs: int = 500,
-        momentum: float = 0.9,
-        beta2: float = 0.999,
-        schedule: Schedule = "cosine",
-        weight_decay: float = 0.0,
-        init: Init = "uniform",
-        init_scale: float = 0.1,
-        parametrization: Parametrization = "standard",
-        hidden_bias: bool = True,
-        output_bias: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-    ) -> None:
-        self.n_models = n_models
-        self.width = width
-        self.optimizer = optimizer
-        self.lr = lr
-        self.epochs = epochs
-        self.momentum = momentum
-        self.beta2 = beta2
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.init = init
-        self.init_scale = init_scale
-        self.parametrization = parametrization
-        self.hidden_bias = hidden_bias
-        self.output_bias = output_bias
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.n_jobs = n_jobs
+    n_models: int = 16
+    width: int = 64
+    _: KW_ONLY
+    optimizer: Optimizer = "adam"
+    lr: float = 0.003
+    epochs: int = 500
+    momentum: float = 0.9
+    beta2: float = 0.999
+    schedule: Schedule = "cosine"
+    weight_decay: float = 0.0
+    init: Init = "uniform"
+    init_scale: float = 0.1
+    parametrization: Parametrization = "standard"
+    hidden_bias: bool = True
+    output_bias: bool = True
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    random_state: Any = None
+    n_jobs: int | None = None
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> ReluEnsembleRegressor:  # scikit-learn's name
         """Train the networks.

@@ -2,10 +2,12 @@
 
 from ensemble.store.merge import merge
 from ensemble.store.read import Verified, load_result, verify
+from ensemble.store.request import Request
 from ensemble.store.run import OtherRunError, Run, clear
 
 __all__ = [
     "OtherRunError",
+    "Request",
     "Run",
     "Verified",
     "clear",

@@ -44,14 +44,10 @@ class Chunk(NamedTuple):
         """Return what `asked` wants to know of the models at `part`, which have it."""
         at = np.searchsorted(self.request.record, asked.record)
         rows = self.rows
-        train, test, val = (
-            None if found is None else found[np.ix_(part, at)]
-            for found in (rows.train_loss, rows.test_loss, rows.val_loss)
-        )
-        assert train is not None
+        losses = {name: values[np.ix_(part, at)] for name, values in rows.losses.items()}
         networks = None if rows.networks is None or not asked.keep_networks else rows.networks.take(part)
         kept = {epoch: rows.snapshots[epoch].take(part) for epoch in asked.snapshots}
-        return Rows(train, test, val, rows.diverged_at[part], networks, kept)
+        return Rows(losses, rows.diverged_at[part], networks, kept)
 
 
 class Finder:
@@ -81,22 +77,11 @@ class Finder:
 def scan(
     folder: Path, manifest: Manifest, problems: Collection[str] | None = None
 ) -> Iterator[tuple[Path, Chunk | DamagedFileError]]:
-    """Yield every chunk file with what it holds, or with what is wrong.
+    """Yield every chunk file of a folder with what it holds, or with what is wrong.
 
-    Parameters
-    ----------
-    folder : Path
-    manifest : Manifest
-        The folder's.
-    problems : collection of str, optional
-        Leave out the files whose names say that they are for others than these, as of `Request.problem`.
-
-    Raises
-    ------
-    RefusedFileError
-        A file that is no regular one.
-    OSError
-        A file cannot be read. It may be whole, so that nothing may take its place.
+    With `problems`, files whose names say that they are for others than these (of `Request.problem`) are left out.
+    Raises RefusedFileError for a file that is no regular one, and OSError where one cannot be read: it may be whole, so
+    that nothing may take its place.
     """
     wanted = None if problems is None else {problem[:8] for problem in problems}
     for path in ours(folder, CHUNKS):
@@ -121,44 +106,34 @@ def scan(
 def _chunk(arrays: Mapping[str, NDArray[Any]], manifest: Manifest) -> Chunk | None:
     """Return what a file holds; None for one of a later release, whose models have settings that are unknown here."""
     if "run" in arrays:
-        asked, rows, made = version_1.chunk(arrays, manifest.first)
-        return Chunk(asked, rows, made)
-    if any(name.startswith("spec_") and name[5:] not in COLUMNS for name in arrays):
+        asked, arrays, made = version_1.chunk(arrays, manifest.first)
+    elif any(name.startswith("spec_") and name[5:] not in COLUMNS for name in arrays):
         return None
-    asked, header = Request.unpack(arrays)
+    else:
+        asked, header = Request.unpack(arrays)
+        made = header["made"]
     shape = (len(asked.specs), len(asked.record))
-    for name in ("train_loss", *(f"{part}_loss" for part in ("val", "test") if asked.has(part))):
+    for name in (f"{part}_loss" for part in asked.parts):
         if arrays[name].shape != shape or arrays[name].dtype != np.float64:
             raise ValueError(f"array {name!r} is {arrays[name].dtype} of shape {arrays[name].shape}, not {shape}")
     if arrays["diverged_at"].shape != shape[:1]:
         raise ValueError("array 'diverged_at' has another length")
 
-    def stack(name: str) -> NetworkStack:
-        return NetworkStack(asked.specs, asked.n_inputs, asked.scales, arrays[name])
-
-    made = header["made"]
     if not all(isinstance(made[name], dict) for name in ("versions", "machine", "target")):
         raise ValueError("it does not say what made it")
-    return Chunk(
-        asked,
-        Rows(
-            arrays["train_loss"], arrays.get("test_loss"), arrays.get("val_loss"), arrays["diverged_at"],
-            stack("networks") if asked.keep_networks else None,
-            {epoch: stack(f"snapshot_{epoch}") for epoch in asked.snapshots},
-        ),
-        made,
-    )  # fmt: skip
+    losses = {part: arrays[f"{part}_loss"] for part in asked.parts}
+    stacks = {name: NetworkStack(asked.specs, asked.n_inputs, asked.scales, arrays[name]) for name in asked.stacks}
+    snapshots = {epoch: stacks[f"snapshot_{epoch}"] for epoch in asked.snapshots}
+    return Chunk(asked, Rows(losses, arrays["diverged_at"], stacks.get("networks"), snapshots), made)
 
 
 def write(folder: Path, chunk: Chunk) -> None:
     """Write a chunk file; equal chunks have equal names."""
     rows = chunk.rows
-    arrays = chunk.request.pack(made=chunk.made) | {"train_loss": rows.train_loss, "diverged_at": rows.diverged_at}
-    arrays |= {name: values for name, values in (("test_loss", rows.test_loss), ("val_loss", rows.val_loss))
-               if values is not None}  # fmt: skip
-    stacks = {} if rows.networks is None else {"networks": rows.networks}
-    stacks |= {f"snapshot_{epoch}": kept for epoch, kept in rows.snapshots.items()}
-    arrays |= {name: stack.parameters for name, stack in stacks.items()}
+    arrays = chunk.request.pack(made=chunk.made) | {"diverged_at": rows.diverged_at}
+    arrays |= {f"{part}_loss": values for part, values in rows.losses.items()}
+    arrays |= {} if rows.networks is None else {"networks": rows.networks.parameters}
+    arrays |= {f"snapshot_{epoch}": kept.parameters for epoch, kept in rows.snapshots.items()}
     name, content = archive.named(arrays)
     problem = chunk.request.problem(next(iter(chunk.request.data)))
     archive.write(folder / CHUNKS / f"{problem[:8]}-{name[:24]}.npz", content)

@@ -47,12 +47,7 @@ class Manifest(NamedTuple):
 def load(folder: Path) -> Manifest:
     """Return the manifest of a run folder.
 
-    Raises
-    ------
-    ValueError
-        There is none, or it is of a later release; `DamagedFileError` where it is damaged.
-    OSError
-        It cannot be read.
+    A ValueError where there is none, or it is of a later release; DamagedFileError where it is damaged.
     """
     path = folder / MANIFEST
     try:
@@ -98,12 +93,7 @@ def save(folder: Path, asked: Request, before: Manifest | None) -> None:
 def load_request(folder: Path, manifest: Manifest, place: int = -1) -> Request:
     """Return what a run was asked for: the latest, or another by its place in the manifest.
 
-    Raises
-    ------
-    DamagedFileError
-        Its file is missing or damaged.
-    OSError
-        It cannot be read.
+    A DamagedFileError where its file is missing or damaged.
     """
     path = folder / manifest.runs[place]
     kinds = request.KINDS if manifest.first is None else version_1.KINDS
@@ -128,12 +118,7 @@ def _hash(content: Mapping[str, Any]) -> str:
 def ours(folder: Path, name: str = "") -> list[Path]:
     """Return the files with our names in a run folder, or in `name`, one of its own folders.
 
-    Raises
-    ------
-    RefusedFileError
-        `name` is a link, or no folder: nothing is followed.
-    OSError
-        The folder cannot be read.
+    A RefusedFileError where `name` is a link, or no folder: nothing is followed.
     """
     return [path for path in _listed(folder, name) if _OURS[name].fullmatch(path.name)]
 

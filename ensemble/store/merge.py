@@ -60,10 +60,8 @@ def merge(folders: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str
     made = None
     for path, table, part in zip(paths, tables, parts, strict=True):
         found = verify(path)
-        if found.problems:
-            raise DamagedFileError(f"{found.problems[0]}; run its command again to replace it")
-        if found.done < found.models:
-            raise ValueError(unfinished(path, found.done, found.models, "run its command again"))
+        if found.problems or found.done < found.models:
+            raise unfinished(path, found, "run its command again")
         if found.mixed:
             raise OtherRunError(found.mixed)
         one = next(chunk.made for chunk in _chunks(path, table, part))
@@ -74,7 +72,7 @@ def merge(folders: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str
         if one["machine"] != made["machine"]:
             note("these runs come from different kinds of machines; the last bits of their models may differ")
     assert made is not None
-    with Run.asked(into, whole, made) as target:
+    with Run(into, whole, made) as target:
         missing = np.zeros(len(whole.specs), dtype=np.bool_)
         missing[target.left()] = True
         target.begin()
@@ -96,7 +94,7 @@ def merge(folders: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str
 def _chunks(path: Path, table: Manifest, asked: Request) -> Iterator[Chunk]:
     """Yield the chunks that hold a run's models."""
     finder = Finder(asked)
-    for _, chunk in chunks.scan(path, table, {asked.problem(name) for name in asked.data}):
+    for _, chunk in chunks.scan(path, table, asked.problems()):
         if isinstance(chunk, DamagedFileError):  # since it was verified
             raise chunk
         if any(len(part) for _, part in finder.places(chunk)):

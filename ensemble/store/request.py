@@ -8,15 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.data import Dataset, Scale
+from ensemble.data import PARTS, Dataset, Scale
 from ensemble.engines import ENGINES, Settings, choose_engine
 from ensemble.networks import NetworkStack
+from ensemble.results import result_bytes
 from ensemble.specs import COLUMNS, Specs
 from ensemble.system.checks import flag, text, whole
 
@@ -28,7 +29,6 @@ KINDS = {
     "scale_*": ("f", 1), "spec_*": ("ifbU", 1),
 }  # fmt: skip
 _LONGEST_HEADER = 2**20
-_PARTS = ("val", "test")
 
 
 class Source(NamedTuple):
@@ -91,7 +91,7 @@ class Request:
             {
                 name: Source(
                     data.digest, data.n_inputs, data.n_train,
-                    tuple(part for part in _PARTS if getattr(data, f"x_{part}") is not None), data.scale,
+                    tuple(part for part in data.parts() if part != "train"), data.scale,
                 )
                 for name, data in datasets.items()
             },
@@ -109,18 +109,25 @@ class Request:
         """Units of the datasets that were standardized."""
         return {name: source.scale for name, source in self.data.items() if source.scale is not None}
 
-    def has(self, part: str) -> bool:
-        """Return whether any dataset has this part."""
-        return any(part in source.parts for source in self.data.values())
+    @property
+    def parts(self) -> list[str]:
+        """The parts that any dataset has, "train" among them."""
+        return [part for part in PARTS if part == "train" or any(part in source.parts for source in self.data.values())]
+
+    @property
+    def stacks(self) -> list[str]:
+        """What files call the networks that are kept."""
+        return ["networks"] * self.keep_networks + [f"snapshot_{epoch}" for epoch in self.snapshots]
+
+    def result_bytes(self, specs: Specs) -> int:
+        """Return the memory in bytes of the result of some of the models."""
+        return result_bytes(specs, len(self.record), self.n_inputs, len(self.parts), len(self.stacks))
 
     def take(self, index: NDArray[np.int64]) -> Request:
         """Return a request for some of the models."""
         specs = self.specs[index]
         data = {name: self.data[name] for name in np.unique(specs.data).tolist()}
-        return Request(
-            specs, self.engine[index], self.initial[index], data, self.loss, self.epochs, self.record, self.snapshots,
-            self.keep_networks,
-        )  # fmt: skip
+        return replace(self, specs=specs, engine=self.engine[index], initial=self.initial[index], data=data)
 
     def problem(self, name: str) -> str:
         """Return what decides the results of all models on a dataset, as hex: the data itself and the loss.
@@ -129,6 +136,10 @@ class Request:
         """
         decides = {"data": self.data[name].digest} | ({} if self.loss == "mse" else {"loss": self.loss})
         return _hash(json.dumps(decides, sort_keys=True).encode())
+
+    def problems(self) -> set[str]:
+        """Return the problems of all its datasets."""
+        return {self.problem(name) for name in self.data}
 
     def keys(self) -> NDArray[np.bytes_]:
         """Return, for each model, all that decides its result but the number of epochs: equal keys, equal bits."""
@@ -170,9 +181,7 @@ class Request:
             arrays["initial"] = self.initial
         for place, (_, source) in enumerate(sources):
             if source.scale is not None:
-                arrays[f"scale_{place}"] = np.concatenate(
-                    [source.scale.x_mean, source.scale.x_std, [source.scale.y_mean, source.scale.y_std]]
-                )
+                arrays[f"scale_{place}"] = source.scale.values()
         for name, column in COLUMNS.items():
             values = getattr(self.specs, name)
             if column.default is None or (values != column.default).any():
@@ -181,13 +190,7 @@ class Request:
 
     @classmethod
     def unpack(cls, arrays: Mapping[str, NDArray[Any]]) -> tuple[Request, dict[str, Any]]:
-        """Return a request and its header, checked as if a user had given them.
-
-        Raises
-        ------
-        ValueError, KeyError, TypeError, AttributeError, IndexError
-            The arrays describe no request.
-        """
+        """Return a request and its header, checked as if a user had given them; errors are `version_1.NOT_ONE`."""
         if len(arrays["header"]) > _LONGEST_HEADER:
             raise ValueError("its header is too long")
         header = json.loads(arrays["header"].tobytes())
@@ -199,8 +202,9 @@ class Request:
         data = {}
         for place, found in enumerate(header["data"]):
             n_inputs = whole(found["n_inputs"], "n_inputs", 1, 10**9)
-            scale = _scale(arrays[f"scale_{place}"], n_inputs) if f"scale_{place}" in arrays else None
-            parts = tuple(part for part in _PARTS if part in found["parts"])
+            units = f"scale_{place}"
+            scale = Scale.of_values(arrays[units], n_inputs, units) if units in arrays else None
+            parts = tuple(part for part in PARTS[1:] if part in found["parts"])
             samples = whole(found["samples"], "samples")
             data[text(found["name"], "name")] = Source(text(found["sha256"], "sha256"), n_inputs, samples, parts, scale)
         if set(data) != set(specs.data.tolist()) or len({source.n_inputs for source in data.values()}) != 1:
@@ -220,13 +224,6 @@ class Request:
             specs, engine, initial, data, text(header["loss"], "loss"), epochs, record, tuple(snapshots.tolist()),
             flag(header["keep_networks"], "keep_networks"),
         ), header  # fmt: skip
-
-
-def _scale(values: NDArray[np.float64], n_inputs: int) -> Scale:
-    mean, std, (y_mean, y_std) = np.split(values, [n_inputs, 2 * n_inputs])
-    if mean.shape != std.shape or not np.isfinite(values).all() or (std <= 0).any() or y_std <= 0:
-        raise ValueError("a scale is out of range")
-    return Scale(mean, std, float(y_mean), float(y_std))
 
 
 def _digests(stack: NetworkStack) -> NDArray[np.str_]:

@@ -22,17 +22,13 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.data import Dataset
-from ensemble.engines import Checkpoint, Rows, Settings, checkpoint
-from ensemble.networks import NetworkStack
-from ensemble.results import Result, result_bytes
-from ensemble.specs import Specs
+from ensemble.engines import Checkpoint, Rows, checkpoint
+from ensemble.results import Result
 from ensemble.store import chunks, manifest
 from ensemble.store.chunks import Chunk, Finder
 from ensemble.store.manifest import CHUNKS, LOCK, MANIFEST, STATES, Manifest
@@ -56,8 +52,10 @@ class Run:
     ----------
     folder : path
         Made where it is missing.
-    specs, datasets, settings, initial
-        As `training.train` has checked them.
+    request : Request
+        What is asked of it.
+    made : mapping, optional
+        By what models were made that were trained elsewhere.
 
     Raises
     ------
@@ -70,28 +68,15 @@ class Run:
         written, too.
     """
 
-    def __init__(
-        self, folder: str | os.PathLike[str], specs: Specs, datasets: Mapping[str, Dataset], settings: Settings,
-        initial: NetworkStack | None,
-    ) -> None:  # fmt: skip
-        self._ask(folder, Request.of(specs, datasets, settings, initial))
-
-    @classmethod
-    def asked(cls, folder: str | os.PathLike[str], asked: Request, made: Mapping[str, Any]) -> Run:
-        """Return a run of models that were trained elsewhere; `made` says by what."""
-        run = cls.__new__(cls)
-        run._ask(folder, asked, made)
-        return run
-
-    def _ask(self, folder: str | os.PathLike[str], asked: Request, made: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str], request: Request, made: Mapping[str, Any] | None = None) -> None:
         self.folder = archive.checked_path(folder)
-        self.request, self._made = asked, made
-        self._finder = Finder(asked)
+        self.request, self._made = request, made
+        self._finder = Finder(request)
         self._lock: RunLock | None = None
         self._unwritable: OSError | None = None
         self._before: Manifest | None = None
         self._latest: Request | None = None
-        self._left = np.arange(len(asked.specs))
+        self._left = np.arange(len(request.specs))
         self._damaged: list[Path] = []
 
     def __enter__(self) -> Run:
@@ -120,16 +105,11 @@ class Run:
                 for left in manifest.leftovers(self.folder):
                     left.unlink(missing_ok=True)
         except BaseException:
-            self._release()
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._release()
-
-    def _release(self) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._lock is not None:
             self._lock.__exit__(None, None, None)
 
@@ -151,17 +131,12 @@ class Run:
     def left(self, result: Result | None = None) -> NDArray[np.int64]:
         """Copy what the folder holds of the models into `result` and return which are left to train.
 
-        Raises
-        ------
-        OtherRunError
-            What is there was made by what may make other last bits than training the rest here.
-        OSError
-            A file cannot be read. Nothing is deleted.
+        An OtherRunError where what is there was made by what may make other last bits than training the rest here.
+        Where a file cannot be read, nothing is deleted.
         """
         done = np.zeros(len(self.request.specs), dtype=np.bool_)
         made: list[Mapping[str, Any]] = []
-        problems = {self.request.problem(name) for name in self.request.data}
-        for path, found in chunks.scan(self.folder, self._before, problems) if self._before else ():
+        for path, found in chunks.scan(self.folder, self._before, self.request.problems()) if self._before else ():
             if isinstance(found, DamagedFileError):
                 note(f"{found}; its models are trained again")
                 self._damaged.append(path)
@@ -190,19 +165,10 @@ class Run:
             note(f"{self.folder} was begun on another kind of machine; the last bits of its models may differ")
 
     def keep(self, rows: Iterable[tuple[NDArray[np.int64], Rows]]) -> Iterator[tuple[NDArray[np.int64], Rows]]:
-        """Yield chunks as they come, each when it is on disk.
+        """Yield chunks as they come, models that `left` has returned with their results, each when it is on disk.
 
-        Parameters
-        ----------
-        rows : iterable of (index, Rows)
-            Models that `left` has returned, with their results; asked for the first when all is ready to keep it.
-
-        Raises
-        ------
-        ValueError
-            The disk has less room than the models that are left take.
-        OSError
-            The folder cannot be written; what it holds stays valid.
+        The first is asked for when all is ready to keep it. A ValueError where the disk has less room than the models
+        that are left take; where the folder cannot be written, what it holds stays valid.
         """
         self.begin()
         for index, part in rows:
@@ -218,10 +184,7 @@ class Run:
             return
         asked = self.request
         if len(self._left):
-            parts = 1 + asked.has("test") + asked.has("val")
-            stacks = asked.keep_networks + len(asked.snapshots)
-            specs = asked.specs[self._left]
-            needed = result_bytes(specs, len(asked.record), asked.n_inputs, parts, stacks) + 120 * len(specs)
+            needed = asked.result_bytes(asked.specs[self._left]) + 120 * len(self._left)
             free = shutil.disk_usage(self.folder).free
             if needed > free:
                 raise ValueError(

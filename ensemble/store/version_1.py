@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.data import Scale
-from ensemble.engines import Rows, choose_engine
-from ensemble.networks import NetworkStack, joined
+from ensemble.engines import choose_engine
+from ensemble.networks import joined
 from ensemble.specs import Specs
 from ensemble.store.request import Request, Source
 from ensemble.system.checks import flag, text, whole
@@ -51,19 +51,9 @@ class Run(NamedTuple):
 
 
 def run(manifest: Mapping[str, Any], identity: str) -> Run:
-    """Return what a manifest says.
+    """Return what a manifest says whose SHA-256 is right; an error of `NOT_ONE` where it does not describe a run.
 
-    Parameters
-    ----------
-    manifest : mapping
-        Its SHA-256 is right.
-    identity : str
-        SHA-256, as hex, of what it says of all models.
-
-    Raises
-    ------
-    any of `NOT_ONE`
-        It does not describe a run.
+    `identity` is the SHA-256, as hex, of what it says of all models.
     """
     found = manifest["run"]
     n_inputs = whole(found["n_inputs"], "n_inputs", 1, 10**9)
@@ -76,9 +66,9 @@ def run(manifest: Mapping[str, Any], identity: str) -> Run:
         scale = source["scale"]
         if scale is not None:
             values = [*scale["x_mean"], *scale["x_std"], scale["y_mean"], scale["y_std"]]
-            if len(scale["x_mean"]) != n_inputs or len(values) != 2 * n_inputs + 2 or not np.isfinite(values).all():
-                raise ValueError("a scale is out of range")
-            scale = Scale(np.array(scale["x_mean"]), np.array(scale["x_std"]), scale["y_mean"], scale["y_std"])
+            if len(scale["x_mean"]) != n_inputs:
+                raise ValueError("a scale has another number of inputs")
+            scale = Scale.of_values(np.array(values, dtype=np.float64), n_inputs, "its scale")
         parts = tuple(part for part in ("val", "test") if flag(source["parts"][part], part))
         data[name] = Source(text(source["sha256"], "sha256"), n_inputs, source["samples"], parts, scale)
     if not data:
@@ -100,32 +90,18 @@ def request(arrays: Mapping[str, NDArray[Any]], first: Run) -> Request:
     return found
 
 
-def chunk(arrays: Mapping[str, NDArray[Any]], first: Run | None) -> tuple[Request, Rows, dict[str, Any]]:
-    """Return the models of a chunk file, their results, and what made them."""
+def chunk(
+    arrays: Mapping[str, NDArray[Any]], first: Run | None
+) -> tuple[Request, dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return the models of a chunk file, their results under the names of later releases, and what made them."""
     if first is None or arrays["run"].tobytes() != first.identity:
         raise ValueError("it belongs to another run")
     asked = _request(arrays, first)
-    shape = (len(asked.specs), len(first.record))
-    losses: dict[str, Any] = dict.fromkeys(("train", "test", "val"))
-    for part in losses:
-        if part == "train" or f"{part}_mse" in arrays:
-            losses[part] = arrays[f"{part}_mse"]
-            if losses[part].shape != shape:
-                raise ValueError(f"array '{part}_mse' has shape {losses[part].shape}, not {shape}")
-    if arrays["diverged_at"].shape != shape[:1]:
-        raise ValueError("array 'diverged_at' has another length")
-
-    def stack(name: str) -> NetworkStack:
+    found = {f"{part}_loss": arrays[f"{part}_mse"] for part in asked.parts} | {"diverged_at": arrays["diverged_at"]}
+    for name in asked.stacks:
         buffers = [arrays[f"{name}_{part}"] for part in ("w1", "b1", "w2", "b2")]
-        flat = joined(asked.specs.width, asked.n_inputs, buffers)
-        return NetworkStack(asked.specs, asked.n_inputs, asked.scales, flat)
-
-    rows = Rows(
-        losses["train"], losses["test"], losses["val"], arrays["diverged_at"],
-        stack("networks") if first.keep_networks else None,
-        {epoch: stack(f"snapshot_{epoch}") for epoch in first.snapshots},
-    )  # fmt: skip
-    return asked, rows, first.made
+        found[name] = joined(asked.specs.width, asked.n_inputs, buffers)
+    return asked, found, first.made
 
 
 def _request(arrays: Mapping[str, NDArray[Any]], first: Run) -> Request:

@@ -5,17 +5,20 @@ Called by `Study.save`; takes what is to be written and knows no study.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble.studies import files
 from ensemble.system import archive
+from ensemble.training.request import n_threads
 
 if TYPE_CHECKING:
     from ensemble.plots import Figure
 
 __all__ = ["by_part", "check_formats", "save"]
+
+PANELS = 20  # drawn in about the time that a helper takes to start
 
 
 def check_formats(formats: Iterable[str]) -> None:
@@ -27,17 +30,20 @@ def check_formats(formats: Iterable[str]) -> None:
 
 
 def save(
-    folder: Path, figures: Mapping[str, Figure], tables: Mapping[str, Sequence[Mapping[str, Any]]],
-    texts: Mapping[str, str], formats: Sequence[str], configuration: str,
+    folder: Path, figures: Mapping[str, Figure], tables: Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]],
+    texts: Callable[[], Mapping[str, str]], formats: Sequence[str], configuration: str,
 ) -> list[Path]:  # fmt: skip
     """Write figures in all formats, tables as CSV where they have rows, and texts, in this order; return the paths.
+
+    Where there is much to draw and a core to spare, helper processes draw while tables and texts are made.
 
     Parameters
     ----------
     folder : Path
         There already.
-    figures, tables : mappings by file name without suffix
-    texts : mapping by file name
+    figures : mapping by file name without suffix
+    tables, texts : callables
+        Return mappings by file name, without suffix for tables.
     formats : sequence of str
     configuration : str
         Hash of what is shown, kept in the figures' metadata.
@@ -46,24 +52,19 @@ def save(
     ------
     OSError
         A file cannot be written; the message names it.
+    RuntimeError
+        A figure cannot be drawn; the message names its file.
     """
     from ensemble import plots
 
-    written: list[Path] = []
-
-    def write(name: str, content: bytes | str) -> None:
-        archive.write(folder / name, content)
-        written.append(folder / name)
-
-    for name, figure in figures.items():
-        for suffix in formats:
-            write(f"{name}.{suffix}", plots.render(figure, suffix, configuration))
-    for name, rows in tables.items():
-        if rows:
-            write(f"{name}.csv", files.csv_text(rows))
-    for name, text in texts.items():
-        write(name, text)
-    return written
+    panels = sum(len(figure.axes) for figure in figures.values())
+    helpers = min(n_threads(None) - 1, panels // PANELS)
+    with plots.Drawing(figures, formats, configuration, helpers) as drawing:
+        written = {f"{name}.csv": files.csv_text(rows) for name, rows in tables().items() if rows} | dict(texts())
+        content: dict[str, bytes | str] = {**drawing.finish(), **written}
+    for name, what in content.items():
+        archive.write(folder / name, what)
+    return [folder / name for name in content]
 
 
 def by_part(figures: Mapping[str, Mapping[str, Figure]]) -> dict[str, Figure]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -97,7 +98,8 @@ class Setup(Generic[AnyStudy]):
         """Train all models in one pass and return the study; arguments and errors are those of `ensemble.train`."""
         start = time.perf_counter()
         result = self.train(threads=threads, progress=progress, store=store, executor=executor)
-        return self.study(self, result, time.perf_counter() - start if result.trained else 0.0)
+        seconds = time.perf_counter() - start if result.trained else 0.0
+        return self.study(self, result, seconds, None if store is None else Path(store))
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,14 @@ class Study(ABC):
         Of all models, in the order of the specs.
     training_seconds : float
         Wall time of the training pass; 0 where every model came from a run folder.
+    folder : Path, optional
+        The run folder, where what is possible on the data is kept too.
     """
 
     setup: Setup[Any]
     result: Result
     training_seconds: float
+    folder: Path | None = None
 
     name = "study"
 
@@ -146,6 +151,11 @@ class Study(ABC):
     @abstractmethod
     def summary_rows(self) -> Rows:
         """Return one row per curve point of the plots: what `summary.csv` holds."""
+
+    @cached_property
+    def summary(self) -> Rows:
+        """The rows of `summary_rows`, made once: the table and the page hold them."""
+        return self.summary_rows()
 
     def fitted(self) -> list[tuple[str, Fit]]:
         """Return every fitted curve of the plots with the name of the part of the figure that shows it."""
@@ -192,7 +202,7 @@ class Study(ABC):
     def tables(self) -> dict[str, Rows]:
         """Return the rows of every CSV file by its name, without suffix."""
         return {
-            "models": self.model_rows(), "summary": self.summary_rows(),
+            "models": self.model_rows(), "summary": self.summary,
             "fits": [row for part, fit in self.fitted() for row in fit_rows(part, fit, self.result)],
             "points": self.point_rows(),
         }  # fmt: skip
@@ -220,9 +230,7 @@ class Study(ABC):
 
     def page(self) -> str:
         """Return the study as one interactive HTML page (extra ``report``)."""
-        return page.page(
-            page.Shown(self.about(), self.summary_rows(), self.result, self.datasets, self.panels(), self.bounds)
-        )
+        return page.page(page.Shown(self.about(), self.summary, self.result, self.datasets, self.panels(), self.bounds))
 
     def save(self, out: str | Path, formats: Sequence[str] = ("png",)) -> list[Path]:
         """Write the plots, the tables as CSV, the page where its extra is installed and, last, `study.json`.
@@ -245,17 +253,22 @@ class Study(ABC):
             The folder cannot be written, or a format is unknown.
         OSError
             A file cannot be written; the message names it.
+        RuntimeError
+            A figure cannot be drawn; the message names its file.
         """
         save.check_formats(formats)
         folder = files.prepare_folder(out)
-        texts = self.texts()
-        if page.available():
-            texts["report.html"] = self.page()
-        about = self.about()
-        if not self.result.trained:  # what was said of the training stays
-            about |= files.said_before(folder / "study.json", self.setup.digest, ("trained", "training_seconds"))
-        texts["study.json"] = files.json_text(about)
-        return save.save(folder, self.figures(), self.tables(), texts, formats, self.setup.digest)
+
+        def texts() -> dict[str, str]:
+            found = self.texts()
+            if page.available():
+                found["report.html"] = self.page()
+            about = self.about()
+            if not self.result.trained:  # what was said of the training stays
+                about |= files.said_before(folder / "study.json", self.setup.digest, ("trained", "training_seconds"))
+            return found | {"study.json": files.json_text(about)}
+
+        return save.save(folder, self.figures(), self.tables, texts, formats, self.setup.digest)
 
     def fit(self, label: str, model: int, epoch: int | None = None) -> Fit:
         """Return the fitted curve of a model, a row of the specs, after the last epoch or at a snapshot; D = 1 only."""

@@ -56,35 +56,17 @@ class RefusedFileError(DamagedFileError):
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:
-    """Return `path` as a Path.
-
-    Raises
-    ------
-    ValueError
-        It holds a null byte, which no system allows.
-    """
+    """Return `path` as a Path; a ValueError where it holds a null byte, which no system allows."""
     if "\0" in os.fspath(path):
         raise ValueError(f"{os.fspath(path)!r} is no path: it holds a null byte")
     return Path(path)
 
 
 def read_bytes(path: str | os.PathLike[str], most: int, follow: bool = True) -> bytes:
-    """Return the content of a regular file. Its type and size are checked first.
+    """Return the content of a regular file of at most `most` bytes. Its type and size are checked first.
 
-    Parameters
-    ----------
-    path : path
-    most : int
-        Bytes that it may have.
-    follow : bool
-        False refuses a symbolic link.
-
-    Raises
-    ------
-    RefusedFileError
-        It is something else than a regular file (a pipe, a device, a folder, a link), or larger than `most`.
-    OSError
-        It cannot be read; FileNotFoundError where it does not exist.
+    `follow` False refuses a symbolic link. Raises RefusedFileError for all else than a regular file (a pipe, a
+    device, a folder, a link) and for a larger one, OSError where it cannot be read.
     """
     with _opened(path, most, follow) as file:
         return _content(file, path)
@@ -93,10 +75,7 @@ def read_bytes(path: str | os.PathLike[str], most: int, follow: bool = True) -> 
 def write(path: str | os.PathLike[str], content: bytes | str) -> None:
     """Write a file so that it is there whole or not at all, even if the machine stops: temporary file, fsync, rename.
 
-    Raises
-    ------
-    OSError
-        With the path as its file name; what was at `path` before is untouched.
+    An OSError has the path as its file name; what was at `path` before is untouched.
     """
     path = checked_path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
@@ -185,10 +164,7 @@ def dump(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 def named(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, bytes]:
     """Return arrays as the content of a file, after a name that no other content has: the arrays' SHA-256.
 
-    Parameters
-    ----------
-    arrays : mapping of str to ndarray
-        Of numbers, booleans or fixed-width text; no objects.
+    They are numbers, booleans or fixed-width text; no objects.
     """
     packed = {name: np.require(array, requirements="C") for name, array in arrays.items()}
     digest = _digest(packed)
@@ -210,23 +186,9 @@ def named(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, bytes]:
 
 
 def read(path: str | os.PathLike[str], kinds: Kinds, follow: bool = True) -> Arrays:
-    """Return the arrays in a file.
+    """Return the arrays in a file: `path` and `follow` as of `read_bytes`, `kinds` as of `load`; errors as of both.
 
-    Parameters
-    ----------
-    path, follow
-        As of `read_bytes`.
-    kinds
-        As of `load`.
-
-    Raises
-    ------
-    RefusedFileError
-        As `read_bytes`; it is larger than the free memory.
-    DamagedFileError
-        As `load`.
-    OSError
-        It cannot be read.
+    A file larger than the free memory is a RefusedFileError.
     """
     with _opened(path, None, follow) as file:
         try:
@@ -242,7 +204,7 @@ def read(path: str | os.PathLike[str], kinds: Kinds, follow: bool = True) -> Arr
 
 
 def load(content: bytes, kinds: Kinds, owner: str) -> Arrays:
-    """Return the arrays in a file's content, after every check.
+    """Return the arrays in a file's content; a DamagedFileError where anything at all is not as `dump` writes it.
 
     Parameters
     ----------
@@ -252,11 +214,6 @@ def load(content: bytes, kinds: Kinds, owner: str) -> Arrays:
         allowed ``dtype.kind`` and the number of dimensions, -1 for any.
     owner : str
         What the error message names: the file's path.
-
-    Raises
-    ------
-    DamagedFileError
-        Anything at all is not as `dump` writes it.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:

@@ -15,13 +15,7 @@ __all__ = ["flag", "number", "text", "whole"]
 
 
 def whole(value: Any, name: str, low: int = 0, high: int | None = None) -> int:
-    """Return a whole number in [low, high] as an int; a bool is refused.
-
-    Raises
-    ------
-    ValueError
-        Anything else, such as 1.5, True or "3".
-    """
+    """Return a whole number in [low, high] as an int; 1.5, True and "3" are refused."""
     try:
         found = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
     except TypeError:
@@ -33,13 +27,7 @@ def whole(value: Any, name: str, low: int = 0, high: int | None = None) -> int:
 
 
 def number(value: Any, name: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """Return a finite number in [low, high] as a float.
-
-    Raises
-    ------
-    ValueError
-        Anything else, NaN and text among it.
-    """
+    """Return a finite number in [low, high] as a float; NaN and text are refused."""
     try:
         found = math.nan if isinstance(value, (str, bytes)) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -51,13 +39,7 @@ def number(value: Any, name: str, low: float = -math.inf, high: float = math.inf
 
 
 def text(value: Any, name: str) -> str:
-    """Return a non-empty string that can be written as UTF-8.
-
-    Raises
-    ------
-    ValueError
-        Anything else, a lone surrogate among it.
-    """
+    """Return a non-empty string that can be written as UTF-8; a lone surrogate is refused."""
     if not isinstance(value, str) or not value:
         raise ValueError(f"{name} must be a non-empty string, not {value!r}")
     try:
@@ -68,13 +50,7 @@ def text(value: Any, name: str) -> str:
 
 
 def flag(value: Any, name: str) -> bool:
-    """Return True or False, also of NumPy's type.
-
-    Raises
-    ------
-    ValueError
-        Anything else, such as 1 or "yes".
-    """
+    """Return True or False, also of NumPy's type; 1 and "yes" are refused."""
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name} must be True or False, not {value!r}")
     return bool(value)

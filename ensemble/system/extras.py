@@ -12,21 +12,10 @@ __all__ = ["load_extra"]
 
 
 def load_extra(module: str, extra: str, what: str) -> Any:
-    """Return a module of an optional library.
+    """Return a module of an optional library, such as "safetensors.numpy".
 
-    Parameters
-    ----------
-    module : str
-        Such as "safetensors.numpy".
-    extra : str
-        The extra of this package that installs it.
-    what : str
-        What needs it, as the start of the error's sentence, in the plural: "safetensors files".
-
-    Raises
-    ------
-    ImportError
-        It is not installed; the message says how to install it.
+    Where it is not installed, an ImportError says that `what` (such as "safetensors files") need the extra `extra` of
+    this package, and how to install it.
     """
     try:
         return importlib.import_module(module)

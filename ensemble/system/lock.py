@@ -13,7 +13,6 @@ import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 if sys.platform == "win32":
@@ -32,24 +31,12 @@ class LockedError(ValueError):
 
 
 class RunLock:
-    """A lock on a folder, held from ``__enter__`` to ``__exit__``.
+    """A lock on a folder, held from ``__enter__`` to ``__exit__``; its file stays behind, empty.
 
     The operating system's file lock: it ends with the process, however that ends, and on shared disks that support it
-    (NFS does) it reaches other machines.
-
-    Parameters
-    ----------
-    path : Path
-        The lock file; it stays behind, empty, when the lock is released.
-
-    Raises
-    ------
-    LockedError
-        On entering, where another process holds the lock; with its pid and host.
-    ValueError
-        `path` is something else than a file of its own, such as a link: nothing is followed.
-    OSError
-        The file cannot be made, or the disk has no locks.
+    (NFS does) it reaches other machines. Entering raises LockedError, with the holder's pid and host, where another
+    process has it; ValueError where `path` is something else than a file of its own, such as a link: nothing is
+    followed; OSError where the file cannot be made, or the disk has no locks.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,9 +71,7 @@ class RunLock:
         _LOCKS.add(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         _LOCKS.discard(self)
         with suppress(OSError):  # the disk may be full or gone: the lock ends with the handle all the same
             os.ftruncate(self._handle, 0)

@@ -36,34 +36,17 @@ BUILT = 201  # (BUILT, width): starts of the search for a built network
 
 
 def generator(seed: int, *purpose: int) -> np.random.Generator:
-    """Return the generator of a seed's stream for one purpose.
+    """Return the generator of the stream of a seed, 0 or more, for one purpose.
 
-    Parameters
-    ----------
-    seed : int
-        0 or more.
-    *purpose : int
-        The spawn key: one of the purposes above, and what tells its streams apart, such as the layer or the epoch.
-
-    Raises
-    ------
-    ValueError
-        `seed` is no whole number of 0 or more.
+    The purpose is the spawn key: one of those above, and what tells its streams apart, such as the layer or the epoch.
     """
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(whole(seed, "seed"), spawn_key=purpose)))
 
 
 def generators(seeds: NDArray[np.int64], *purpose: int) -> Iterator[np.random.Generator]:
-    """Yield what `generator` returns for each of many seeds, at a tenth of its cost.
+    """Yield what `generator` returns for each of many seeds (M,), at a tenth of its cost; purposes are below 2^32.
 
     It is one generator that is set to the next seed's stream each time: use it before the next one is taken.
-
-    Parameters
-    ----------
-    seeds : (M,) int64
-        0 or more each.
-    *purpose : int
-        As for `generator`, each below 2^32.
     """
     if len(seeds) < _FEW:
         yield from (generator(int(seed), *purpose) for seed in seeds)

@@ -24,9 +24,9 @@ __all__ = ["Plan", "make_plan", "plan"]
 
 # Chunks of about a second amortize every per-chunk cost and still let the bar move and Ctrl-C lose little; a run
 # shorter than that is cut finer, so that every thread has several.
-_CHUNK_SECONDS = 1.0
-_CHUNKS_PER_RUN = 32
-_CHUNK_BYTES = 64 * 2**20
+CHUNK_SECONDS = 1.0
+CHUNKS_PER_RUN = 32
+CHUNK_BYTES = 64 * 2**20
 _INITIALIZE_SECONDS = 2e-5  # a model's seeding
 
 
@@ -107,7 +107,7 @@ def make_plan(specs: Specs, datasets: Datasets, settings: Settings, initial: Net
     for name, index in members.items():
         estimate = epoch_seconds(engines[name], specs[index], datasets[name])
         seconds[index] = estimate * settings.epochs + _INITIALIZE_SECONDS
-    target = min(_CHUNK_SECONDS, float(seconds.sum()) / _CHUNKS_PER_RUN)
+    target = min(CHUNK_SECONDS, float(seconds.sum()) / CHUNKS_PER_RUN)
     work_bytes = 4 * weight_bytes(specs.width, n_inputs)
     for name, index in members.items():
         if not len(index):  # all its models are done: a run is gone on with
@@ -116,7 +116,7 @@ def make_plan(specs: Specs, datasets: Datasets, settings: Settings, initial: Net
             samples = max(len(y) for _, y in datasets[name].parts().values())
             work_bytes[index] += 40 * samples * specs.width[index]
         index = index[np.argsort(specs.width[index], kind="stable")]
-        for chunk in _cut(index, np.maximum(seconds[index] / target, work_bytes[index] / _CHUNK_BYTES)):
+        for chunk in _cut(index, np.maximum(seconds[index] / target, work_bytes[index] / CHUNK_BYTES)):
             chunks.append(chunk)
             costs.append(float(seconds[chunk].sum()))
             largest = max(largest, int(work_bytes[chunk].sum()))

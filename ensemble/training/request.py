@@ -41,10 +41,7 @@ def make_settings(
 ) -> Settings:
     """Return what is the same for all models of a run, from the arguments of `train`.
 
-    Raises
-    ------
-    ValueError
-        An argument that is not allowed, or more epochs to keep than fit in memory.
+    A ValueError for an argument that is not allowed, or more epochs to keep than fit in memory.
     """
     epochs = whole(epochs, "epochs", 0, _MOST_EPOCHS)
     if record is None:
@@ -67,10 +64,7 @@ def _epoch_set(name: str, values: Iterable[int], epochs: int) -> set[int]:
 def named_datasets(specs: Specs, data: Dataset | Datasets) -> dict[str, Dataset]:
     """Return the datasets that the specs name.
 
-    Raises
-    ------
-    ValueError
-        There are no models, a dataset is missing, or the datasets have different numbers of inputs.
+    A ValueError where there are no models, a dataset is missing, or their numbers of inputs differ.
     """
     if not isinstance(specs, Specs):
         such = "specs[:1] is for the first model" if isinstance(specs, Spec) else "ensemble.grid(width=...) makes"

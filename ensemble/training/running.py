@@ -20,7 +20,7 @@ from ensemble.engines import Checkpoint, Rows, Settings, run_chunk
 from ensemble.networks import NetworkStack
 from ensemble.results import Result, empty_result
 from ensemble.specs import Specs
-from ensemble.store import Run
+from ensemble.store import Request, Run
 from ensemble.system import memory
 from ensemble.system.progress import progress_bar
 from ensemble.training.planning import make_plan
@@ -28,7 +28,7 @@ from ensemble.training.request import Datasets, Engine, Loss, check_initial, mak
 
 __all__ = ["train"]
 
-_WINDOW = 64  # chunks handed to the executor at once
+WINDOW = 64  # chunks handed to the executor at once
 
 
 def train(
@@ -117,13 +117,12 @@ def train(
     result = empty_result(
         specs, settings.record, n_inputs,
         {name: dataset.scale for name, dataset in datasets.items() if dataset.scale is not None},
-        any(dataset.x_test is not None for dataset in datasets.values()),
-        any(dataset.x_val is not None for dataset in datasets.values()), settings.keep_networks, settings.snapshots,
+        {part for dataset in datasets.values() for part in dataset.parts()}, settings.keep_networks, settings.snapshots,
     )  # fmt: skip
     with ExitStack() as held:
         run, chunks, left = None, planned.chunks, np.ones(len(specs), dtype=np.bool_)
         if store is not None:
-            run = held.enter_context(Run(store, specs, datasets, settings, initial))
+            run = held.enter_context(Run(store, Request.of(specs, datasets, settings, initial)))
             left[:] = False
             left[run.left(result)] = True
             chunks = tuple(chunk[left[chunk]] for chunk in chunks if left[chunk].any())
@@ -150,7 +149,7 @@ def _run(
     stop = threading.Event()
     own = ThreadPoolExecutor(cores, "ensemble") if executor is None else None
     pool: Executor = own if own is not None else executor  # type: ignore[assignment]
-    window = getattr(executor, "window", _WINDOW)  # a cluster takes more
+    window = getattr(executor, "window", WINDOW)  # a cluster takes more
     waiting = list(chunks[::-1])
     pending: dict[Future[Rows], NDArray[np.int64]] = {}
     try:

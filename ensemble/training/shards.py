@@ -18,13 +18,7 @@ __all__ = ["parse_shard", "shard"]
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """Return K and N of "K/N".
-
-    Raises
-    ------
-    ValueError
-        The text is anything else, or not 1 <= K <= N.
-    """
+    """Return K and N of "K/N"; a ValueError for any other text, or where 1 <= K <= N does not hold."""
     parts = text.split("/")
     if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
         raise ValueError(f"shard {text!r} is not allowed; K/N such as 1/8 is needed")
@@ -34,26 +28,10 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def shard(specs: Specs, datasets: Mapping[str, Dataset], number: int, count: int) -> NDArray[np.int64]:
-    """Return the rows of the specs that belong to one shard; all shards cost about the same.
+    """Return the rows (m,) of the specs, ascending, that belong to shard `number` of `count`, counted from 1.
 
-    Parameters
-    ----------
-    specs : Specs
-        Every model of the study.
-    datasets : dict of Dataset by name
-        What they learn, which decides their cost.
-    number, count : int
-        Shard `number` of `count`, counted from 1.
-
-    Returns
-    -------
-    (m,) int64
-        Ascending.
-
-    Raises
-    ------
-    ValueError
-        Not 1 <= number <= count, or there are fewer models than shards.
+    All shards cost about the same; the datasets, by name, decide what a model costs. A ValueError where
+    1 <= number <= count does not hold, or there are fewer models than shards.
     """
     _check(number, count)
     if count > len(specs):

@@ -82,7 +82,7 @@ class BiasStudy(Study):
     @cached_property
     def bounds(self) -> dict[str, Bounds | None]:
         """What is possible on each dataset; None where it is not known."""
-        return {name: bounds_of(name, data, self.specs.width, built=False) for name, data in self.datasets.items()}
+        return {name: bounds_of(name, data, self.specs.width, (), self.folder) for name, data in self.datasets.items()}
 
     def parts(self) -> list[tuple[str, str]]:
         """Return each pair of dataset and optimizer: one set of figures."""

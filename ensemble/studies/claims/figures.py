@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from ensemble.plots.style import COLOURS, MARKERS, NOTE_COLOUR, sheet
 from ensemble.studies.claims.study import REPORTED, REPORTED_WIDTHS, ClaimsStudy
@@ -52,7 +52,7 @@ def claims_figures(study: ClaimsStudy) -> dict[str, Figure]:
         ticks = [2**power for power in range(0, 12, 2)]
         ax.xaxis.set_major_locator(FixedLocator(ticks))
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.set_yticks(range(len(REPORTED_WIDTHS)), [name.replace("_", "\n") for name in reversed(REPORTED_WIDTHS)])
         ax.set_ylim(-0.5, len(REPORTED_WIDTHS) - 0.5)
         ax.grid(visible=False, axis="y")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble import limits
-from ensemble.analysis import Curve, choose
+from ensemble.analysis import Curve, bounds_of, choose
 from ensemble.specs import grid
 from ensemble.statistics import bootstrap_interval, compare, smallest_width
 from ensemble.studies.study import Rows, Study
@@ -87,13 +87,12 @@ class ClaimsStudy(Study):
         """By target: the smallest width that is not impossible for the stated error, and the smallest built."""
         found = {}
         for name in REPORTED_WIDTHS:
-            x, y = self.datasets[name].x_train[:, 0], self.datasets[name].y_train
-            error = self.stated * np.var(y)
-            floors = limits.width_floor(x, y, np.arange(1, max(BUILT) + 1))
-            possible = np.flatnonzero(floors <= error)
-            networks = zip(BUILT, limits.constructive_bounds(x, y, BUILT), strict=True)
-            built = [width for width, network in networks if np.mean((network.predict(x) - y) ** 2) <= error]
-            found[name] = (int(possible[0]) + 1 if len(possible) else None, built[0] if built else None)
+            dataset = self.datasets[name]
+            error = self.stated * np.var(dataset.y_train)
+            bounds = bounds_of(name, dataset, np.arange(1, max(BUILT) + 1), BUILT, self.folder)
+            assert bounds is not None  # sampled, with one input
+            possible, built = bounds.width[bounds.floor <= error], bounds.built_width[bounds.built <= error]
+            found[name] = (int(possible[0]) if len(possible) else None, int(built[0]) if len(built) else None)
         return found
 
     @cached_property

@@ -91,7 +91,9 @@ class WidthStudy(Study):
     @cached_property
     def bounds(self) -> dict[str, Bounds | None]:
         """What is possible on each dataset; None where it is not known."""
-        return {name: bounds_of(name, data, self.specs.width) for name, data in self.datasets.items()}
+        return {
+            name: bounds_of(name, data, self.specs.width, folder=self.folder) for name, data in self.datasets.items()
+        }
 
     def learning_curves(self, curve: Curve) -> list[LearningCurve]:
         """Return the learning curves of a few widths of a curve."""
