@@ -318,6 +318,7 @@ def test_fresh_starts_again_and_more_or_fewer_seeds_are_taken_from_the_run(tmp_p
     more = [value if value != "2" or TINY[i - 1] != "--seeds" else "3" for i, value in enumerate(TINY)]
     assert run([*more, *one]) == 0
     assert ensemble.load_result(out / "run").specs.seed.max() == 2
+    assert list((out / "run").glob("bounds-*.npz"))  # what is possible on the data is not asked for again
     kept = len(list((out / "run" / "chunks").iterdir()))
     assert run([*TINY, *one]) == 0  # fewer seeds: all are there, and none is lost
     assert ensemble.load_result(out / "run").specs.seed.max() == 1
