@@ -13,6 +13,8 @@ segment form, O(H):   walk along the kinks in order. Between two of them r = A x
                       sum r = A Sx + B n - Sy and sum r x = A Sxx + B Sx - Sxy, from running sums made once per
                       dataset. N does not appear.
 
+Without hidden biases every kink is at 0, and the segment form has three segments, whatever H.
+
 Differences of running sums cancel, so those are of centred x and y and rounded once each (`samples` makes them);
 where a unit switches is still decided on x itself, by the very expression of the dense rule.
 """
@@ -130,6 +132,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
         for j in range(h):
             k[j] = locate(x, w[j], b[j], guess(guide, lowest, per_x, w[j], b[j]))
             low[j], high[j], order[j] = table[k[j], 0], table[k[j], 1], j
+        at_zero = (locate(x, -1.0, 0.0, 0), locate(x, 1.0, 0.0, 0))  # where falling and rising units without b switch
         segments = h <= segment_width
         gap = h  # nothing is sorted yet
         for epoch in range(span.first_epoch, span.last_epoch + 1):
@@ -204,7 +207,35 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                 b0 += before_ru[j]
             slope_now, value_now = (a0 + a1) + (a2 + a3), (b0 + b1) + (b2 + b3)
             sum_r, sum_ru = 0.0, 0.0
-            if segments:
+            if not hidden_bias:
+                a0, a1, a2, a3 = 0.0, 0.0, 0.0, 0.0  # slope right of 0
+                for j in range(0, h - 3, 4):
+                    a0 += 0.0 if w[j] < 0.0 else slope[j]
+                    a1 += 0.0 if w[j + 1] < 0.0 else slope[j + 1]
+                    a2 += 0.0 if w[j + 2] < 0.0 else slope[j + 2]
+                    a3 += 0.0 if w[j + 3] < 0.0 else slope[j + 3]
+                for j in range(h - h % 4, h):
+                    a0 += 0.0 if w[j] < 0.0 else slope[j]
+                r_falling, ru_falling, r_rising, ru_rising = 0.0, 0.0, 0.0, 0.0
+                done, su, suu, st, stu = 0, 0.0, 0.0, 0.0, 0.0
+                for s in range(3):
+                    at = at_zero[s] if s < 2 else n
+                    tu, tuu, tt, ttu = table[at, 2], table[at, 3], table[at, 4], table[at, 5]
+                    du = tu - su
+                    sum_r += slope_now * du + (value_now * (at - done) - (tt - st))
+                    sum_ru += slope_now * (tuu - suu) + (value_now * du - (ttu - stu))
+                    done, su, suu, st, stu = at, tu, tuu, tt, ttu
+                    if s == 0:
+                        r_falling, ru_falling = sum_r, sum_ru
+                        slope_now, value_now = 0.0, theta[3 * h] - y_mean
+                    elif s == 1:
+                        r_rising, ru_rising = sum_r, sum_ru
+                        slope_now = (a0 + a1) + (a2 + a3)
+                        value_now += slope_now * x_mean
+                for j in range(h):  # a unit of weight 0 is on nowhere
+                    before_r[j] = r_falling if w[j] < 0.0 else r_rising if w[j] > 0.0 else sum_r
+                    before_ru[j] = ru_falling if w[j] < 0.0 else ru_rising if w[j] > 0.0 else sum_ru
+            elif segments:
                 if count > 0 or gap > 1:
                     sort_units(h, k, order, gap)
                     gap = 1
