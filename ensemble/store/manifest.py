@@ -26,7 +26,7 @@ MANIFEST, CHUNKS, STATES, LOCK = "manifest.json", "chunks", "states", "lock"
 
 # Names that we give. Only such files are ever read, replaced or deleted.
 _OURS = {
-    "": re.compile(r"manifest\.json|(run|specs)-[0-9a-f]{16}\.npz"),
+    "": re.compile(r"manifest\.json|(run|specs|bounds)-[0-9a-f]{16}\.npz"),  # bounds: of `analysis.bounds`
     CHUNKS: re.compile(r"([0-9a-f]{8}-)?[0-9a-f]{24}\.npz"),
     STATES: re.compile(r"[0-9a-f]{24}\.npz"),
 }
@@ -86,7 +86,7 @@ def save(folder: Path, asked: Request, before: Manifest | None) -> None:
     manifest = {"schema": SCHEMA, "runs": runs}
     archive.write(folder / MANIFEST, json.dumps({"sha256": _hash(manifest), **manifest}, indent=1))
     for path in ours(folder):
-        if path.name not in (MANIFEST, *runs):
+        if path.name not in (MANIFEST, *runs) and not path.name.startswith("bounds-"):
             path.unlink(missing_ok=True)
 
 
