@@ -252,7 +252,7 @@ def test_the_fit_takes_one_width(capsys):
     assert "unrecognized arguments: 8" in capsys.readouterr().err
 
 
-def test_arguments_reach_the_study(tmp_path, capsys):
+def test_arguments_reach_the_study(tmp_path, capsys, undrawn):
     arguments = ["--target", "quadratic", "chirp", "--optimizers", "momentum", "--noise", "0.5", *TINY, "--json"]
     assert run([*arguments, "--out", tmp_path]) == 0
     outcome = json.loads(capsys.readouterr().out)
@@ -273,7 +273,7 @@ def test_notes_on_own_data_are_printed(tmp_path, capsys):
 # Runs that go on, and commands of the package
 
 
-def test_the_same_command_again_only_draws(tmp_path, monkeypatch, capsys):
+def test_the_same_command_again_only_draws(tmp_path, monkeypatch, capsys, undrawn):
     out = tmp_path / "out"
     assert run([*TINY, "--target", "quadratic", "--out", out]) == 0
     assert "16 models trained in" in capsys.readouterr().out
@@ -318,6 +318,7 @@ def test_fresh_starts_again_and_more_or_fewer_seeds_are_taken_from_the_run(tmp_p
     more = [value if value != "2" or TINY[i - 1] != "--seeds" else "3" for i, value in enumerate(TINY)]
     assert run([*more, *one]) == 0
     assert ensemble.load_result(out / "run").specs.seed.max() == 2
+    assert list((out / "run").glob("bounds-*.npz"))  # what is possible on the data is not asked for again
     kept = len(list((out / "run" / "chunks").iterdir()))
     assert run([*TINY, *one]) == 0  # fewer seeds: all are there, and none is lost
     assert ensemble.load_result(out / "run").specs.seed.max() == 1
@@ -418,7 +419,7 @@ def caught_by(process):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the start of the handler is read from /proc")
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 5, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))])
 def test_a_signal_at_any_instant_is_one_line_and_its_status(seed, tmp_path):
     """From the moment that the handler is there, through the imports, training and drawing, to the end."""
     random = np.random.default_rng(seed)

@@ -133,7 +133,8 @@ class NetworkStack(Sequence[Network]):
             raise IndexError(f"network {index} of {len(self)}")
         slot = self.slots[index]
         flat = self.parameters[self.starts[slot] : self.starts[slot + 1]]
-        return Network(*layout.split(flat, self._shapes(index)), self._scale(index) if _folded(units) else None)
+        scale = self.scales.get(str(self.specs.data[index])) if _folded(units) and self.scales else None
+        return Network(*layout.split(flat, self._shapes(index)), scale)
 
     def stack(self, width: int, hidden_layers: int = 1, units: Units = "data") -> Stack:
         """Return every model of one width and depth as batched tensors.
@@ -235,9 +236,6 @@ class NetworkStack(Sequence[Network]):
     def _shapes(self, index: int) -> layout.Shapes:
         width, hidden_layers = int(self.specs.width[index]), int(self._hidden_layers[index])
         return layout.shapes(width, hidden_layers, self.n_inputs, self.n_outputs)
-
-    def _scale(self, index: int) -> Scale | None:
-        return self.scales.get(str(self.specs.data[index])) if self.scales else None
 
     def _places(self, index: NDArray[np.int64], other: NetworkStack) -> NDArray[np.int64]:
         """Return where `parameters` holds what is in order in those of `other`, which are the models at `index`."""

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ensemble.data import Dataset
 from ensemble.networks import NetworkStack, weight_bytes
 from ensemble.sklearn.common import Array, first_of_several, held_out, seeds, threads
-from ensemble.specs import COLUMNS, Init, Optimizer, Parametrization, Schedule, Specs, grid
+from ensemble.specs import COLUMNS, Init, Optimizer, Parametrization, Schedule, grid
 from ensemble.system.checks import whole
 from ensemble.training import train
 
@@ -138,8 +138,15 @@ class ReluEnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         X, y = np.asarray(X), np.asarray(y, dtype=np.float64)
         n_models, epochs = whole(self.n_models, "n_models", 1), whole(self.epochs, "epochs")
         rng = check_random_state(self.random_state)
-        specs = self._specs(seeds(rng, n_models))
-        data = self._dataset(X, y, rng)
+        settings = {name: value for name, value in self.get_params(deep=False).items() if name in COLUMNS}
+        specs = grid(seed=seeds(rng, n_models), **settings)
+        if len(specs) != n_models:
+            raise ValueError(f"{first_of_several(settings)} holds several values; all networks have one and the same")
+        fit, val = np.arange(len(X)), np.arange(0)
+        if self.early_stopping:
+            fit, val = held_out(len(X), self.validation_fraction, rng, "early_stopping")
+        held: dict[str, Any] = {"x_val": X[val], "y_val": y[val]} if len(val) else {}
+        data = Dataset(X[fit], y[fit], **held, standardize=True)
         record, snapshots = _checkpoints(epochs, _CHECKPOINTS), None
         if self.early_stopping:
             model_bytes = int(weight_bytes(specs.width[0], data.n_inputs))
@@ -216,19 +223,6 @@ class ReluEnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
             if return_std:
                 std[i : i + block] = part.std(axis=0)
         return (mean, std) if return_std else mean
-
-    def _specs(self, seed: NDArray[np.int64]) -> Specs:
-        settings = {name: value for name, value in self.get_params(deep=False).items() if name in COLUMNS}
-        specs = grid(seed=seed, **settings)
-        if len(specs) != len(seed):
-            raise ValueError(f"{first_of_several(settings)} holds several values; all networks have one and the same")
-        return specs
-
-    def _dataset(self, x: Array, y: Array, rng: np.random.RandomState) -> Dataset:
-        if not self.early_stopping:
-            return Dataset(x, y, standardize=True)
-        train_rows, val_rows = held_out(len(x), self.validation_fraction, rng, "early_stopping")
-        return Dataset(x[train_rows], y[train_rows], x_val=x[val_rows], y_val=y[val_rows], standardize=True)
 
 
 def _checkpoints(epochs: int, many: int) -> list[int]:

@@ -239,19 +239,19 @@ class Specs:
         """Return the names of the columns that hold more than one value."""
         return [name for name, values in self._columns.items() if len(values) and (values != values[0]).any()]
 
+    def _values(self, name: str, most: int) -> tuple[int, str]:
+        """Return how many different values a column has, and the first of them in words."""
+        values = np.unique(getattr(self, name))
+        return len(values), ", ".join(str(value) for value in values[:most]) + (", ..." if len(values) > most else "")
+
     def _repr_html_(self) -> str:
         varying = self.varying()
         rows = []
         for name in COLUMNS:
-            values = np.unique(getattr(self, name))
-            shown = ", ".join(str(value) for value in values[:8]) + (", ..." if len(values) > 8 else "")
-            rows.append((name, len(values), shown) if name in varying else (name, "", shown))
+            count, shown = self._values(name, 8)
+            rows.append((name, count if name in varying else "", shown))
         return html.table(f"Specs of {len(self):,} models", ("column", "different values", "values"), rows)
 
     def __repr__(self) -> str:
-        parts = []
-        for name in self.varying():
-            values = np.unique(getattr(self, name))
-            shown = ", ".join(str(value) for value in values[:4]) + (", ..." if len(values) > 4 else "")
-            parts.append(f"{name}: {shown}")
+        parts = [f"{name}: {self._values(name, 4)[1]}" for name in self.varying()]
         return f"<Specs of {len(self):,} model{'s' * (len(self) != 1)}{'; ' * bool(parts)}{'; '.join(parts)}>"

@@ -26,7 +26,7 @@ MANIFEST, CHUNKS, STATES, LOCK = "manifest.json", "chunks", "states", "lock"
 
 # Names that we give. Only such files are ever read, replaced or deleted.
 _OURS = {
-    "": re.compile(r"manifest\.json|(run|specs|bounds)-[0-9a-f]{16}\.npz"),  # bounds: of `analysis.bounds`
+    "": re.compile(r"manifest\.json|(run|specs|bounds)-[0-9a-f]{16}\.npz"),  # bounds: `analysis` keeps them
     CHUNKS: re.compile(r"([0-9a-f]{8}-)?[0-9a-f]{24}\.npz"),
     STATES: re.compile(r"[0-9a-f]{24}\.npz"),
 }

@@ -12,7 +12,8 @@ import os
 import stat
 import threading
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -111,8 +112,9 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _opened(path: str | os.PathLike[str], most: int | None, follow: bool) -> BinaryIO:
-    """Return a regular file of at most `most` bytes, by default what the free memory holds, open for reading."""
+@contextmanager
+def _opened(path: str | os.PathLike[str], most: int | None, follow: bool) -> Iterator[BinaryIO]:
+    """Open a regular file of at most `most` bytes, by default what the free memory holds, for reading."""
     path = checked_path(path)
     if not follow and path.is_symlink():
         raise RefusedFileError(f"{path} is a symbolic link, which is not followed here")
@@ -128,29 +130,22 @@ def _opened(path: str | os.PathLike[str], most: int | None, follow: bool) -> Bin
                 most = _SMALL if found.st_size <= _SMALL else memory.available() or 2**34
             if found.st_size > most:
                 raise RefusedFileError(f"{path} is too large: {found.st_size:,} bytes, at most {most:,} are read")
-            return os.fdopen(handle, "rb")
-        except BaseException:
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                yield file
+        finally:
             os.close(handle)
-            raise
     except OSError as error:
-        raise _unreadable(error, path) from error
+        raise OSError(error.errno, f"cannot be read: {error.strerror or error}", os.fspath(path)) from error
 
 
 def _content(file: BinaryIO, path: str | os.PathLike[str]) -> bytes:
     """Return the whole content of an open file."""
-    try:
-        size = os.fstat(file.fileno()).st_size
-        file.seek(0)
-        content = file.read(size + 1)
-    except OSError as error:
-        raise _unreadable(error, path) from error
+    size = os.fstat(file.fileno()).st_size
+    file.seek(0)
+    content = file.read(size + 1)
     if len(content) > size:
         raise RefusedFileError(f"{path} grew while it was read")
     return content
-
-
-def _unreadable(error: OSError, path: str | os.PathLike[str]) -> OSError:
-    return OSError(error.errno, f"cannot be read: {error.strerror or error}", os.fspath(path))
 
 
 # ---- arrays ----
@@ -191,11 +186,8 @@ def read(path: str | os.PathLike[str], kinds: Kinds, follow: bool = True) -> Arr
     A file larger than the free memory is a RefusedFileError.
     """
     with _opened(path, None, follow) as file:
-        try:
-            file.seek(-min(_END, os.fstat(file.fileno()).st_size), os.SEEK_END)
-            end = file.read(_END)
-        except OSError as error:
-            raise _unreadable(error, path) from error
+        file.seek(-min(_END, os.fstat(file.fileno()).st_size), os.SEEK_END)
+        end = file.read(_END)
         # Before the rest is read: whether it ends as a zip without a comment does, and how long its directory is.
         if end[:4] != b"PK\5\6" or int.from_bytes(end[12:16], "little") > _LONGEST_DIRECTORY:
             raise DamagedFileError(f"{path} is damaged or no file of this program: it has no zip directory")
