@@ -51,9 +51,8 @@ def content(result):
 
 def bits(rows, i):
     """Return all that a result, or a chunk's rows, say of model i as bytes: errors, end, network, snapshots."""
-    errors = [getattr(rows, f"{part}_loss", None) for part in ("train", "test", "val")]
     stacks = [rows.networks, *(rows.snapshots[epoch] for epoch in sorted(rows.snapshots))]
-    arrays = [history[i] for history in errors if history is not None] + [rows.diverged_at[i]]
+    arrays = [rows.losses[part][i] for part in sorted(rows.losses)] + [rows.diverged_at[i]]
     return [a.tobytes() for a in (*arrays, *(a for stack in stacks for a in (*stack[i].weights, *stack[i].biases)))]
 
 

@@ -10,12 +10,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import ensemble
 from ensemble import plots
-from ensemble.analysis import difference, difference_rows
+from ensemble.analysis import difference
 from ensemble.plots import PairedDifferenceDisplay
 from ensemble.statistics import compare_over_widths
 from ensemble.studies import bias_ablation
 from ensemble.studies.bias.figures import arms_display
-from ensemble.studies.bias.setup import LRS, TARGETS, WIDTHS
+from ensemble.studies.bias.study import LRS, TARGETS, WIDTHS
 
 pytestmark = pytest.mark.jit_heavy
 
@@ -157,7 +157,7 @@ def test_marks_stand_for_what_is_significant_after_holm(tiny):
     assert "(few)" not in display.ax_.get_legend().get_title().get_text()
     few = against(tiny, apart[:, :5], both[:, :5])
     assert PairedDifferenceDisplay([few]).plot().marks_ == []
-    assert [row["significant"] for row in difference_rows("differences", few)] == [None, None]
+    assert [row["significant"] for row in few.rows("differences")] == [None, None]
 
 
 def test_infinite_and_zero_ratios_are_arrows_and_not_lost(tiny):
@@ -175,7 +175,7 @@ def test_infinite_and_zero_ratios_are_arrows_and_not_lost(tiny):
         (arrow,) = display.beyond_
         assert arrow.get_ydata().tolist() == [height]
         plots.render(display.figure_, "png")
-        assert [row["median"] for row in difference_rows("differences", found)] == ratios
+        assert [row["median"] for row in found.rows("differences")] == ratios
     for both in (lost, exact):  # a tie
         found = against(tiny, [one, both], [one, both])
         assert found.ratio.tolist() == [1, 1]

@@ -9,7 +9,6 @@ import pytest
 from ensemble import cli, limits
 from ensemble.statistics import SmallestWidth
 from ensemble.studies import claims_study
-from ensemble.studies.claims import setup
 from ensemble.studies.claims import study as claims
 
 pytestmark = pytest.mark.jit_heavy
@@ -19,8 +18,8 @@ pytestmark = pytest.mark.jit_heavy
 def study():
     """Two seeds, few epochs and widths; everything else as it is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(setup, "WIDTHS", (4, 32, 640, 1024))
-        patch.setattr(setup, "LRS", {"gd": (0.05, 0.1), "adam": (0.02, 0.05)})
+        patch.setattr(claims, "WIDTHS", (4, 32, 640, 1024))
+        patch.setattr(claims, "LRS", {"gd": (0.05, 0.1), "adam": (0.02, 0.05)})
         patch.setattr(claims, "LONGER", 20)
         patch.setattr(claims, "BUILT", (1, 2, 4))
         study = claims_study(seeds=3).run(progress=False)

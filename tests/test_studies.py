@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import ensemble
-from ensemble.analysis import choose, few, learning_curves, quartiles
+from ensemble.analysis import choose, few, learning_curves
+from ensemble.statistics import quartiles
 from ensemble.studies import bias_ablation, fit_target, width_study
 from ensemble.studies.files import csv_text, json_text, prepare_folder, safe_name
 from ensemble.studies.inputs import as_datasets, noise_of, seeds_of, values_of

@@ -14,6 +14,7 @@ from conftest import JIT_DISABLED
 
 import ensemble
 from ensemble.engines import Settings, choose_engine, prepared, registry, run_chunk
+from ensemble.rules import losses
 from ensemble.rules.losses import LOSSES
 from ensemble.system import memory
 from ensemble.training import planning
@@ -199,6 +200,40 @@ def test_which_engine_is_chosen():
         assert ensemble.plan(some_specs(), make_data(d), epochs=1, engine=engine).engines == {"data": engine}
     with pytest.raises(ValueError, match="engine 'torch' is unknown; allowed are auto, numpy, dense, spline"):
         choose_engine("torch", 1)
+
+
+@pytest.fixture
+def absolute(monkeypatch):
+    """Add a loss, the mean absolute error, that only the readable engine holds."""
+
+    def rule(p, y):
+        return np.abs(p - y).mean(axis=-1), np.sign(p - y) / len(y)
+
+    monkeypatch.setitem(LOSSES, "mae", losses.Loss(rule, 1))
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_a_loss_reaches_the_engine_and_comes_back_in_its_own_unit(d, absolute, tmp_path):
+    plain = make_data(d)
+    data = ensemble.Dataset(3 * plain.x_train, 50 * plain.y_train, plain.x_test, plain.y_test, standardize=True)
+    specs = ensemble.grid(width=6, seed=range(3), lr=0.05, init="uniform")
+    results = {loss: ensemble.train(specs, data, epochs=30, loss=loss, store=tmp_path) for loss in ("mae", "mse")}
+    for loss, power in (("mae", 1), ("mse", 2)):
+        result = results[loss]
+        assert result.trained == 3  # a run folder tells the losses apart
+        off = np.abs(result.networks.predict(data.x_train) - data.y_train) ** power
+        np.testing.assert_allclose(result.train_loss[:, -1], off.mean(axis=1), rtol=1e-12)
+    assert (results["mae"].train_loss[:, -1] < results["mae"].train_loss[:, 0]).all()
+    assert (results["mae"].networks.parameters != results["mse"].networks.parameters).any()
+
+
+@pytest.mark.parametrize(("engine", "d"), [("spline", 1), ("dense", 1), ("dense", 2)])
+def test_an_engine_refuses_a_loss_that_it_does_not_hold(engine, d, absolute):
+    specs, data = some_specs(), make_data(d)
+    assert ensemble.plan(specs, data, epochs=1, loss="mae").engines == {"data": "numpy"}
+    for function in (ensemble.plan, ensemble.train):
+        with pytest.raises(ValueError, match=f"engine '{engine}' cannot minimize 'mae'; use 'numpy' or 'auto'"):
+            function(specs, data, epochs=1, engine=engine, loss="mae")
 
 
 @pytest.mark.parametrize("d", [1, 2])

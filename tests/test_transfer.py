@@ -15,7 +15,7 @@ from ensemble.analysis import MOMENTS, QUANTITIES, CoordinateCheck, Curve, ridge
 from ensemble.plots import CoordinateCheckDisplay
 from ensemble.rules import layers
 from ensemble.studies import transfer_study
-from ensemble.studies.transfer.setup import RATES
+from ensemble.studies.transfer.study import RATES
 
 pytestmark = pytest.mark.jit_heavy
 

@@ -10,31 +10,17 @@ from ensemble.analysis.coordinates import (
     QUANTITIES,
     CoordinateCheck,
     coordinate_check,
-    coordinate_rows,
     ridge_movement,
     transfer_price,
 )
-from ensemble.analysis.curves import (
-    Curve,
-    LearningCurve,
-    choose,
-    error_rows,
-    few,
-    few_note,
-    learning_curves,
-    learning_rows,
-    map_rows,
-    quartiles,
-    scaling_rows,
-)
-from ensemble.analysis.differences import Difference, difference, difference_rows
-from ensemble.analysis.fits import Fit, fit_of, fit_rows, interval_of
-from ensemble.analysis.units import Film, dead_fraction, film_rows, films_of, mean_prediction_mse, unit_rows
+from ensemble.analysis.curves import Curve, LearningCurve, choose, few, learning_curves
+from ensemble.analysis.differences import Difference, difference
+from ensemble.analysis.fits import Fit, fit_of, interval_of
+from ensemble.analysis.units import Film, dead_fraction, films_of, mean_prediction_mse
 
 __all__ = [
     "BUILT_WIDTH", "MOMENTS", "PARAMETRIZATIONS", "QUANTITIES", "Bounds", "CoordinateCheck", "Curve", "Difference",
-    "Film", "Fit", "LearningCurve", "bound_rows", "bounds_of", "choose", "coordinate_check", "coordinate_rows",
-    "dead_fraction", "difference", "difference_rows", "error_rows", "few", "few_note", "film_rows", "films_of",
-    "fit_of", "fit_rows", "interval_of", "learning_curves", "learning_rows", "map_rows", "mean_prediction_mse",
-    "quartiles", "ridge_movement", "scaling_rows", "transfer_price", "unit_rows",
+    "Film", "Fit", "LearningCurve", "bound_rows", "bounds_of", "choose", "coordinate_check", "dead_fraction",
+    "difference", "few", "films_of", "fit_of", "interval_of", "learning_curves", "mean_prediction_mse",
+    "ridge_movement", "transfer_price",
 ]  # fmt: skip

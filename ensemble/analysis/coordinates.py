@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble import training
-from ensemble.analysis.curves import QUARTILES, Curve, quartiles
+from ensemble.analysis.curves import QUARTILES, Curve
 from ensemble.data import Dataset
 from ensemble.networks import NetworkStack, Stack
 from ensemble.specs import grid
-from ensemble.statistics import bootstrap_interval
+from ensemble.statistics import bootstrap_interval, quartiles
 
 __all__ = [
-    "MOMENTS", "PARAMETRIZATIONS", "QUANTITIES", "CoordinateCheck", "coordinate_check", "coordinate_rows",
+    "MOMENTS", "PARAMETRIZATIONS", "QUANTITIES", "CoordinateCheck", "coordinate_check",
     "ridge_movement", "transfer_price",
 ]  # fmt: skip
 
@@ -93,6 +93,20 @@ class CoordinateCheck:
             found[:, known] = np.median(rows, axis=-1), *bootstrap_interval(rows)
         return found
 
+    def rows(self, figure: str) -> list[dict[str, Any]]:
+        """Return the rows of `summary.csv`: one per point, with its line's slope."""
+        head = {
+            "figure": figure, "data": self.data, "optimizer": self.optimizer, "parametrization": self.parametrization,
+        }  # fmt: skip
+        points = product(enumerate(QUANTITIES), enumerate(self.epochs.tolist()), enumerate(self.width.tolist()))
+        return [
+            head
+            | {"measure": quantity, "width": width, "lr": self.lr, "seeds": len(self.seeds), "epoch": epoch}
+            | dict(zip(QUARTILES, self.quartiles[:, q, e, w].tolist(), strict=True))
+            | dict(zip(("slope", "slope_low", "slope_high"), self.slope[:, q, e].tolist(), strict=True))
+            for (q, quantity), (e, epoch), (w, width) in points
+        ]
+
 
 def ridge_movement(curve: Curve) -> float:
     """Return how far the best learning rate moves over the widths, largest over smallest, in factors of two.
@@ -140,21 +154,6 @@ def coordinate_check(dataset: Dataset, curve: Curve) -> CoordinateCheck:
         curve.data, curve.settings["optimizer"], curve.settings["parametrization"], lr,
         curve.width, np.asarray(MOMENTS), curve.seeds, values.reshape(shape),
     )  # fmt: skip
-
-
-def coordinate_rows(figure: str, check: CoordinateCheck) -> list[dict[str, Any]]:
-    """Return the rows of `summary.csv` for a coordinate check: one per point, with its line's slope."""
-    head = {
-        "figure": figure, "data": check.data, "optimizer": check.optimizer, "parametrization": check.parametrization,
-    }  # fmt: skip
-    points = product(enumerate(QUANTITIES), enumerate(check.epochs.tolist()), enumerate(check.width.tolist()))
-    return [
-        head
-        | {"measure": quantity, "width": width, "lr": check.lr, "seeds": len(check.seeds), "epoch": epoch}
-        | dict(zip(QUARTILES, check.quartiles[:, q, e, w].tolist(), strict=True))
-        | dict(zip(("slope", "slope_low", "slope_high"), check.slope[:, q, e].tolist(), strict=True))
-        for (q, quantity), (e, epoch), (w, width) in points
-    ]
 
 
 def _preactivations(x: Floats, start: NetworkStack, end: NetworkStack) -> Floats:

@@ -16,19 +16,7 @@ from ensemble.results import Result
 from ensemble.specs import Specs
 from ensemble.statistics import ScalingFit, error_band, few_note, fit_scaling, quartiles
 
-__all__ = [
-    "Curve",
-    "LearningCurve",
-    "choose",
-    "error_rows",
-    "few",
-    "few_note",
-    "learning_curves",
-    "learning_rows",
-    "map_rows",
-    "quartiles",
-    "scaling_rows",
-]
+__all__ = ["Curve", "LearningCurve", "choose", "few", "learning_curves"]
 
 QUARTILES = ("lower_quartile", "median", "upper_quartile")
 
@@ -146,6 +134,48 @@ class Curve:
         middle = np.argsort(self.errors, axis=1, kind="stable")[:, (len(self.seeds) - 1) // 2]
         return self.chosen_models[np.arange(len(self.width)), middle]
 
+    def error_rows(self, figure: str, measure: str = "test_loss") -> list[dict[str, Any]]:
+        """Return the rows of `summary.csv`: "test_loss", "train_loss", or "test_mse_at_fixed_lr" by width."""
+        fixed = measure == "test_mse_at_fixed_lr"
+        errors = self.fixed_errors if fixed else self.train_errors if measure == "train_loss" else self.errors
+        lrs = [self.fixed_lr] * len(self.width) if fixed else self.lr.tolist()
+        n_seeds, (low, high) = len(self.seeds), error_band(errors)[0]
+        head = self.head(figure, measure)
+        return [
+            head
+            | {"width": width, "lr": lrs[i], "seeds": n_seeds, "diverged": int(np.isinf(errors[i]).sum())}
+            | {"note": few_note(n_seeds)}
+            | dict(zip(QUARTILES, quartiles(errors[i]).tolist(), strict=True))
+            | {"ci_low": float(low[i]), "ci_high": float(high[i])}
+            for i, width in enumerate(self.width.tolist())
+        ]
+
+    def unit_rows(self, figure: str, measure: str, values: Floats) -> list[dict[str, Any]]:
+        """Return the rows of `summary.csv` for one number per width: (W,), or (W, S) of which the median is listed."""
+        head = self.head(figure, measure) | {"seeds": len(self.seeds)}
+        medians = values if values.ndim == 1 else np.median(values, axis=1)
+        pairs = zip(self.width.tolist(), self.lr.tolist(), medians.tolist(), strict=True)
+        return [head | {"width": width, "lr": lr, "median": median} for width, lr, median in pairs]
+
+    def scaling_rows(self, figure: str) -> list[dict[str, Any]]:
+        """Return the rows of `summary.csv` for the slope of error against width; none where it is unknown."""
+        fit = self.scaling
+        head = {"figure": figure, "data": self.data, **self.settings, "seeds": len(self.seeds)}
+        low, high = fit.slope_interval
+        row = {"measure": "scaling_slope", "median": fit.slope, "ci_low": low, "ci_high": high}
+        return [head | row | {"note": " ".join(fit.warnings)}] if np.isfinite(fit.slope) else []
+
+    def map_rows(self, figure: str) -> list[dict[str, Any]]:
+        """Return the rows of `summary.csv` for the map of validation error over learning rate and width."""
+        head = self.head(figure, "val_loss")
+        return [
+            head
+            | {"width": width, "lr": lr, "seeds": len(self.seeds)}
+            | {"median": float(self.validation_median[i, j]), "chosen": int(self.lr_index[i] == j)}
+            for i, width in enumerate(self.width.tolist())
+            for j, lr in enumerate(self.lr_grid.tolist())
+        ]
+
 
 @dataclass(frozen=True)
 class LearningCurve:
@@ -157,6 +187,15 @@ class LearningCurve:
     quartiles: Floats
     n_seeds: int
     diverged: int
+
+    def rows(self, figure: str, curve: Curve) -> list[dict[str, Any]]:
+        """Return the rows of `summary.csv` for a learning curve of `curve`."""
+        head = curve.head(figure, "test_loss")
+        head |= {"width": self.width, "lr": self.lr, "seeds": self.n_seeds, "diverged": self.diverged}
+        return [
+            head | {"epoch": epoch} | dict(zip(QUARTILES, values, strict=True))
+            for epoch, values in zip(self.epochs.tolist(), self.quartiles.T.tolist(), strict=True)
+        ]
 
 
 def choose(specs: Specs, result: Result, label: str, data: str, **settings: Any) -> Curve:
@@ -209,51 +248,3 @@ def few(widths: ArrayLike, count: int) -> list[int]:
         return ordered
     places = 1 + (len(ordered) - 2) * np.linspace(0, 1, count) ** 1.5
     return [ordered[place] for place in np.unique(np.round(places).astype(int))]
-
-
-def error_rows(figure: str, curve: Curve, measure: str = "test_loss") -> list[dict[str, Any]]:
-    """Return the rows of `summary.csv` for a curve: "test_loss", "train_loss", or "test_mse_at_fixed_lr" by width."""
-    fixed = measure == "test_mse_at_fixed_lr"
-    errors = curve.fixed_errors if fixed else curve.train_errors if measure == "train_loss" else curve.errors
-    lrs = [curve.fixed_lr] * len(curve.width) if fixed else curve.lr.tolist()
-    n_seeds, (low, high) = len(curve.seeds), error_band(errors)[0]
-    head = curve.head(figure, measure)
-    return [
-        head
-        | {"width": width, "lr": lrs[i], "seeds": n_seeds, "diverged": int(np.isinf(errors[i]).sum())}
-        | {"note": few_note(n_seeds)}
-        | dict(zip(QUARTILES, quartiles(errors[i]).tolist(), strict=True))
-        | {"ci_low": float(low[i]), "ci_high": float(high[i])}
-        for i, width in enumerate(curve.width.tolist())
-    ]
-
-
-def scaling_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
-    """Return the rows of `summary.csv` for the slope of error against width: one, or none where there is no slope."""
-    fit = curve.scaling
-    head = {"figure": figure, "data": curve.data, **curve.settings, "seeds": len(curve.seeds)}
-    low, high = fit.slope_interval
-    row = {"measure": "scaling_slope", "median": fit.slope, "ci_low": low, "ci_high": high}
-    return [head | row | {"note": " ".join(fit.warnings)}] if np.isfinite(fit.slope) else []
-
-
-def learning_rows(figure: str, curve: Curve, learning: LearningCurve) -> list[dict[str, Any]]:
-    """Return the rows of `summary.csv` for one learning curve of `curve`."""
-    head = curve.head(figure, "test_loss")
-    head |= {"width": learning.width, "lr": learning.lr, "seeds": learning.n_seeds, "diverged": learning.diverged}
-    return [
-        head | {"epoch": epoch} | dict(zip(QUARTILES, values, strict=True))
-        for epoch, values in zip(learning.epochs.tolist(), learning.quartiles.T.tolist(), strict=True)
-    ]
-
-
-def map_rows(figure: str, curve: Curve) -> list[dict[str, Any]]:
-    """Return the rows of `summary.csv` for a curve's map of validation error over learning rate and width."""
-    head = curve.head(figure, "val_loss")
-    return [
-        head
-        | {"width": width, "lr": lr, "seeds": len(curve.seeds)}
-        | {"median": float(curve.validation_median[i, j]), "chosen": int(curve.lr_index[i] == j)}
-        for i, width in enumerate(curve.width.tolist())
-        for j, lr in enumerate(curve.lr_grid.tolist())
-    ]

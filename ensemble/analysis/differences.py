@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ensemble.analysis.curves import Curve
 from ensemble.statistics import Comparison, compare_over_widths
 
-__all__ = ["Difference", "difference", "difference_rows"]
+__all__ = ["Difference", "difference"]
 
 Floats = NDArray[np.float64]
 
@@ -49,30 +49,28 @@ class Difference(NamedTuple):
             ratio, low, high = np.reciprocal([ratio, high, low])
         return f"{_times(ratio)} higher error [{_number(low)}, {_number(high)}]"
 
+    def rows(self, figure: str) -> list[dict[str, Any]]:
+        """Return the rows of `summary.csv`: the median of paired ratios of test MSE."""
+        head = {"arm": self.arm.label, **self.arm.head(figure, "ratio_to_both_biases")}
+        rows = []
+        points = zip(self.arm.width.tolist(), self.comparisons, self.ratio, self.interval.T, strict=True)
+        for width, found, ratio, (low, high) in points:
+            difference_low, difference_high = found.difference_interval
+            rows.append(
+                head
+                | {"width": width, "seeds": found.n, "note": found.note}
+                | {"median": float(ratio), "ci_low": float(low), "ci_high": float(high)}
+                | {"median_difference": found.median_difference}
+                | {"difference_ci_low": difference_low, "difference_ci_high": difference_high}
+                | {"probability": found.probability, "p_value": found.p_value, "p_adjusted": found.p_adjusted}
+                | {"significant": found.significant}
+            )
+        return rows
+
 
 def difference(arm: Curve, both: Curve) -> Difference:
     """Return an arm against both biases."""
     return Difference(arm, both, compare_over_widths(arm.errors, both.errors, arm.seeds, both.seeds))
-
-
-def difference_rows(figure: str, difference: Difference) -> list[dict[str, Any]]:
-    """Return the rows of `summary.csv` for an arm against both biases: the median of paired ratios of test MSE."""
-    arm = difference.arm
-    head = {"arm": arm.label, **arm.head(figure, "ratio_to_both_biases")}
-    rows = []
-    points = zip(arm.width.tolist(), difference.comparisons, difference.ratio, difference.interval.T, strict=True)
-    for width, found, ratio, (low, high) in points:
-        difference_low, difference_high = found.difference_interval
-        rows.append(
-            head
-            | {"width": width, "seeds": found.n, "note": found.note}
-            | {"median": float(ratio), "ci_low": float(low), "ci_high": float(high)}
-            | {"median_difference": found.median_difference}
-            | {"difference_ci_low": difference_low, "difference_ci_high": difference_high}
-            | {"probability": found.probability, "p_value": found.p_value, "p_adjusted": found.p_adjusted}
-            | {"significant": found.significant}
-        )
-    return rows
 
 
 def _number(value: float) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ensemble.data import Dataset
 from ensemble.results import Result
 
-__all__ = ["Fit", "fit_of", "fit_rows", "interval_of"]
+__all__ = ["Fit", "fit_of", "interval_of"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,14 @@ class Fit:
     epoch: int
     x: NDArray[np.float64]
     prediction: NDArray[np.float64]
+
+    def rows(self, part: str, result: Result) -> list[dict[str, Any]]:
+        """Return the rows of `fits.csv` for the curve, point by point."""
+        spec = result.specs[self.model]._asdict()
+        columns = ("data", "optimizer", "hidden_bias", "output_bias", "width", "lr", "seed")
+        head = {"part": part, "model": self.model, **{name: spec[name] for name in columns}, "epoch": self.epoch}
+        points = zip(self.x.tolist(), self.prediction.tolist(), strict=True)
+        return [head | {"x": x, "prediction": prediction} for x, prediction in points]
 
 
 def interval_of(dataset: Dataset) -> tuple[float, float]:
@@ -42,12 +50,3 @@ def fit_of(result: Result, model: int, dataset: Dataset, label: str, epoch: int 
     with np.errstate(over="ignore", invalid="ignore"):  # the weights of a diverged model
         prediction = networks[model].predict(x)
     return Fit(label, model, int(result.epochs[-1]) if epoch is None else epoch, x, prediction)
-
-
-def fit_rows(part: str, fit: Fit, result: Result) -> list[dict[str, Any]]:
-    """Return the rows of `fits.csv` for a fitted curve, point by point."""
-    spec = result.specs[fit.model]._asdict()
-    columns = ("data", "optimizer", "hidden_bias", "output_bias", "width", "lr", "seed")
-    head = {"part": part, "model": fit.model, **{name: spec[name] for name in columns}, "epoch": fit.epoch}
-    points = zip(fit.x.tolist(), fit.prediction.tolist(), strict=True)
-    return [head | {"x": x, "prediction": prediction} for x, prediction in points]

@@ -17,7 +17,7 @@ from ensemble.networks import Network, NetworkStack
 from ensemble.results import Result
 from ensemble.training import train
 
-__all__ = ["Film", "dead_fraction", "film_rows", "films_of", "mean_prediction_mse", "unit_rows"]
+__all__ = ["Film", "dead_fraction", "films_of", "mean_prediction_mse"]
 
 Floats = NDArray[np.float64]
 
@@ -44,6 +44,14 @@ class Film:
     epochs: NDArray[np.int64]
     kinks: Floats
     bend: Floats
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of `kinks.csv`: one per epoch and hidden unit."""
+        return [
+            {"data": self.data, "model": self.model, "width": self.width, "epoch": epoch, "unit": unit, "kink": kink}
+            for epoch, kinks in zip(self.epochs.tolist(), self.kinks.tolist(), strict=True)
+            for unit, kink in enumerate(kinks)
+        ]
 
 
 def dead_fraction(networks: NetworkStack, models: NDArray[np.int64], dataset: Dataset) -> Floats:
@@ -105,20 +113,3 @@ def _bend(network: Network) -> Floats:
         hidden, output = network.weights
         bend = np.abs(hidden[0] * output[:, 0])
     return np.asarray(np.nan_to_num(bend))
-
-
-def unit_rows(figure: str, curve: Curve, measure: str, values: Floats) -> list[dict[str, Any]]:
-    """Return the rows of `summary.csv` for one number per width: (W,), or (W, S) of which the median is listed."""
-    head = curve.head(figure, measure) | {"seeds": len(curve.seeds)}
-    medians = values if values.ndim == 1 else np.median(values, axis=1)
-    pairs = zip(curve.width.tolist(), curve.lr.tolist(), medians.tolist(), strict=True)
-    return [head | {"width": width, "lr": lr, "median": median} for width, lr, median in pairs]
-
-
-def film_rows(film: Film) -> list[dict[str, Any]]:
-    """Return the rows of `kinks.csv`: one per epoch and hidden unit."""
-    return [
-        {"data": film.data, "model": film.model, "width": film.width, "epoch": epoch, "unit": unit, "kink": kink}
-        for epoch, kinks in zip(film.epochs.tolist(), film.kinks.tolist(), strict=True)
-        for unit, kink in enumerate(kinks)
-    ]

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 from ensemble.cli.signals import USAGE
 from ensemble.data import TARGETS
+from ensemble.specs import CHOICES
 from ensemble.studies.save import check_formats
 from ensemble.system.provenance import installed
 from ensemble.training.shards import parse_shard
@@ -57,7 +58,7 @@ def build_parser(study: str, question: str, *, single: bool = False) -> Parser:
     models.add_argument("--widths", type=int, metavar="H", help="hidden units", **several)
     models.add_argument("--seeds", type=int, metavar="N", help="number of seeds: 0 ... N - 1")
     models.add_argument("--lrs", type=float, metavar="RATE", help="learning rates", **several)
-    models.add_argument("--optimizers", metavar="NAME", help="of gd, momentum, adam", **several)
+    models.add_argument("--optimizers", metavar="NAME", help=f"of {', '.join(CHOICES['optimizer'])}", **several)
     models.add_argument("--epochs", type=int, metavar="E", help="full-batch steps (default: 500)")
     output = parser.add_argument_group("output")
     output.add_argument("--out", metavar="DIR", help=f"folder (default: results/{study})")

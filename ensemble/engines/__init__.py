@@ -3,11 +3,12 @@
 from ensemble.engines.checkpoint import Checkpoint
 from ensemble.engines.chunk import Rows, Settings
 from ensemble.engines.prepared import forget_prepared
-from ensemble.engines.registry import ENGINES, choose_engine, epoch_seconds
+from ensemble.engines.registry import ENGINES, REGISTRY, choose_engine, epoch_seconds
 from ensemble.engines.run import run_chunk
 
 __all__ = [
     "ENGINES",
+    "REGISTRY",
     "Checkpoint",
     "Rows",
     "Settings",

@@ -27,14 +27,24 @@ class Engine(ABC):
         What a user asks for.
     most_inputs : int or None
         Largest number of inputs that it can train; None: any.
+    losses : tuple of str or None
+        The losses that it can minimize; None: any.
+    unit_bytes : int
+        Of arrays that it holds for each sample and hidden unit of a model.
     """
 
     name: str
     most_inputs: int | None = None
+    losses: tuple[str, ...] | None = None
+    unit_bytes: int = 0
 
-    def fits(self, n_inputs: int) -> bool:
-        """Return whether it can train models of this many inputs."""
-        return self.most_inputs is None or n_inputs <= self.most_inputs
+    def fits(self, n_inputs: int, loss: str) -> bool:
+        """Return whether it can train models of this many inputs on a loss."""
+        return (self.most_inputs is None or n_inputs <= self.most_inputs) and self.minimizes(loss)
+
+    def minimizes(self, loss: str) -> bool:
+        """Return whether it holds a loss."""
+        return self.losses is None or loss in self.losses
 
     @abstractmethod
     def prepare(self, data: Dataset) -> Any:

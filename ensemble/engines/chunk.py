@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ensemble.data import Dataset
 from ensemble.engines.checkpoint import Checkpoint
 from ensemble.networks import NetworkStack
+from ensemble.rules.losses import LOSSES
 from ensemble.specs import Specs
 from ensemble.system.progress import note
 
@@ -128,7 +129,7 @@ class Chunk:
 
     def rows(self) -> Rows:
         """Return what was recorded, in the original units."""
-        unit = 1.0 if self.data.scale is None else self.data.scale.y_std**2
+        unit = 1.0 if self.data.scale is None else self.data.scale.y_std ** LOSSES[self.settings.loss].power
         return Rows(
             {part: getattr(self, part) * unit for part in self.data.parts()},
             self.diverged_at,

@@ -34,6 +34,8 @@ CALL_SECONDS = 0.25
 class Compiled(Engine):
     """An engine whose work a module of `kernels` does, by its functions `prepare` and `train`."""
 
+    losses = ("mse",)
+
     def kernel(self) -> Any:
         """Return the module of kernels with the engine's name."""
         return _kernel(self.name)

@@ -28,6 +28,7 @@ class Reference(Engine):
     """The rules in NumPy."""
 
     name = "numpy"
+    unit_bytes = 40  # hidden activations and their gradients are arrays (m, N, H)
 
     def prepare(self, data: Dataset) -> tuple[Array, ...]:
         """Return x (N, D) and y (N,) of each part."""
@@ -81,7 +82,7 @@ class _Group:
         self.stack = start
         self.theta: Array = start.parameters.reshape(len(models), -1)
         self.moments = optimizers.init(*self.theta.shape)
-        self.loss = LOSSES[run.settings.loss]
+        self.loss = LOSSES[run.settings.loss].rule
         self.factors = optimizers.rate_factors(run.settings.epochs)
         mup = run.specs.parametrization[models] == "mup"
         by_layer = optimizers.layer_factors(run.specs.optimizer[models], run.specs.width[models], mup)

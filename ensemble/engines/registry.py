@@ -1,4 +1,4 @@
-"""The engines there are, by name; "auto" is the last that fits the data."""
+"""The engines there are, by name; "auto" is the last that fits the data and the loss."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ REGISTRY: dict[str, Engine] = {engine.name: engine for engine in (reference.ENGI
 ENGINES = ("auto", *REGISTRY)
 
 
-def choose_engine(engine: str, n_inputs: int) -> str:
-    """Return which engine trains a model: by name, or for "auto" by the number of inputs, never by timing.
+def choose_engine(engine: str, n_inputs: int, loss: str = "mse") -> str:
+    """Return which engine trains a model: by name, or for "auto" by the number of inputs and the loss, never by timing.
 
     Raises
     ------
     ValueError
-        An unknown engine, or one that cannot train this many inputs.
+        An unknown engine, or one that cannot train this many inputs or this loss.
     """
     if engine not in ENGINES:
         raise ValueError(f"engine {engine!r} is unknown; allowed are {', '.join(ENGINES)}")
-    fitting = [name for name, found in REGISTRY.items() if found.fits(n_inputs)]
+    fitting = [name for name, found in REGISTRY.items() if found.fits(n_inputs, loss)]
     if engine == "auto":
         return fitting[-1]
+    if not REGISTRY[engine].minimizes(loss):
+        raise ValueError(f"engine {engine!r} cannot minimize {loss!r}; use {fitting[-1]!r} or 'auto'")
     if engine not in fitting:
         most = REGISTRY[engine].most_inputs
         inputs = "one input" if most == 1 else f"up to {most} inputs"

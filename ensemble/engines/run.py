@@ -37,5 +37,5 @@ def run_chunk(
     networks = initialize(specs, data.n_inputs, scales) if initial is None else initial.take(np.arange(len(specs)))
     run = Chunk(specs, data, settings, networks, stop, checkpoint)
     run.snapshot(0)
-    REGISTRY[choose_engine(settings.engine, data.n_inputs)].train(run)
+    REGISTRY[choose_engine(settings.engine, data.n_inputs, settings.loss)].train(run)
     return run.rows()

@@ -73,13 +73,14 @@ def sort_units(h: int, k: Places, order: Places, gap: int) -> None:
     """
     while gap > 0:
         for s in range(gap, h):
-            unit = order[s]
-            key, at = k[unit], s
-            while at >= gap:
-                other = order[at - gap]
-                if k[other] < key or (k[other] == key and other < unit):
-                    break
+            unit, other, at = order[s], order[s - gap], s
+            key = k[unit] * h + unit
+            while k[other] * h + other > key:  # no other branch: equal positions would be mispredicted
                 order[at] = other
                 at -= gap
-            order[at] = unit
+                if at < gap:
+                    break
+                other = order[at - gap]
+            if at != s:
+                order[at] = unit
         gap = (gap + 1) // 3  # ends with 1

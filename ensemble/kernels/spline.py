@@ -25,12 +25,12 @@ import numpy as np
 
 from ensemble.kernels.jit import inner, jit
 from ensemble.kernels.kinks import Places, guess, is_left, locate, sort_units
-from ensemble.kernels.samples import Part, Samples, prepare
+from ensemble.kernels.samples import Part, Samples, prepare, room
 from ensemble.kernels.updates import Array, History, Models, Rules, Span, step
 
 __all__ = ["prepare", "train"]
 
-MANY = 2**16  # samples lie so close that a kink moves past many in a step
+MANY = 2**16  # samples in memory beyond the cache
 
 
 class Work(NamedTuple):
@@ -47,10 +47,8 @@ class Work(NamedTuple):
     before_ru: Array  # (H,) the same of B, and of r u
     g: Array  # (3 H + 1,) gradient, then direction of the step
     scale: Array  # (3 H + 1,) factor of each parameter's learning rate
-    jump_a: Array  # (N + 1,) changes of A per sample, zero between steps
-    jump_b: Array  # (N + 1,) of B
-    sums_r: Array  # (N + 1,) sum of r before a sample
-    sums_ru: Array  # (N + 1,) of r u
+    jumps: Array  # (N + 1, 2) changes of A and B per sample, zero between steps
+    sums: Array  # (N + 1, 2) sums of r and r u before a sample
 
 
 def train(samples: Samples, models: Models, rules: Rules, history: History, span: Span) -> None:
@@ -58,45 +56,45 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
     h = int(models.width[span.first_model : span.last_model].max(initial=0))
     n = max(part.x.size for part in samples[:3]) + 1
     k, order, moved = (np.empty(h, np.int64) for _ in range(3))
-    low, high, slope, intercept, before_r, before_ru = (np.empty(h) for _ in range(6))
-    g, scale = np.empty(3 * h + 1), np.empty(3 * h + 1)
-    jump_a, jump_b, sums_r, sums_ru = (np.zeros(n) for _ in range(4))
-    work = Work(
-        k, low, high, order, moved, slope, intercept, before_r, before_ru, g, scale, jump_a, jump_b, sums_r, sums_ru
-    )
+    low, high, slope, intercept, before_r, before_ru = (room(h) for _ in range(6))
+    g, scale, jumps, sums = room(3 * h + 1), room(3 * h + 1), room(n, 2), room(n, 2)
+    work = Work(k, low, high, order, moved, slope, intercept, before_r, before_ru, g, scale, jumps, sums)
     with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
         train_models(samples, models, rules, history, span, work)
 
 
 @inner
-def evaluate(
-    part: Part, x_mean: float, y_mean: float, w: Array, b: Array, v: Array, b2: float, jump_a: Array, jump_b: Array
-) -> float:
-    """Return the mean squared error of one model on one part of the data, O(N + H)."""
-    x, u, t, guide, lowest, per_x = part
+def evaluate(part: Part, k_train: Places, x_mean: float, y_mean: float, h: int, theta: Array, jumps: Array) -> float:
+    """Return the mean squared error of one model on one part of the data, O(N + H).
+
+    A kink is between two training samples, and so about one sample away from where those are in this part.
+    """
+    x, u, t, place = part
     n = x.size
-    a, c = 0.0, b2 - y_mean
-    for j in range(w.size):
-        k = locate(x, w[j], b[j], guess(guide, lowest, per_x, w[j], b[j]))
-        rise, height = v[j] * w[j], v[j] * (b[j] + w[j] * x_mean)
-        if w[j] >= 0.0:
-            jump_a[k] += rise
-            jump_b[k] += height
-        elif k > 0:  # one that is off everywhere must not come and go: what it adds could swallow the rest
-            a += rise
-            c += height
-            jump_a[k] -= rise
-            jump_b[k] -= height
+    a, b = 0.0, theta[3 * h] - y_mean
+    for j in range(h):
+        wj, bj, vj = theta[j], theta[h + j], theta[2 * h + j]
+        k = int(place[k_train[j]])
+        k += 1 if (k < n) & is_left(x[min(k, n - 1)], wj, bj) else 0  # twice, without a branch
+        k += 1 if (k < n) & is_left(x[min(k, n - 1)], wj, bj) else 0
+        if (k < n) & is_left(x[min(k, n - 1)], wj, bj):
+            k = locate(x, wj, bj, k)
+        rise, height = vj * wj, vj * (bj + wj * x_mean)
+        falls = wj < 0.0
+        off = falls & (k == 0)  # off everywhere, it must not come and go: what it adds could swallow the rest
+        a += rise if falls & (not off) else 0.0
+        b += height if falls & (not off) else 0.0
+        jump_a = jumps[k, 0] + (0.0 if off else -rise if falls else rise)
+        jump_b = jumps[k, 1] + (0.0 if off else -height if falls else height)
+        jumps[k, 0], jumps[k, 1] = jump_a, jump_b
     total = 0.0
     for i in range(n):
-        a += jump_a[i]
-        c += jump_b[i]
-        jump_a[i] = 0.0
-        jump_b[i] = 0.0
-        r = a * u[i] + (c - t[i])
+        a += jumps[i, 0]
+        b += jumps[i, 1]
+        jumps[i, 0], jumps[i, 1] = 0.0, 0.0
+        r = a * u[i] + (b - t[i])
         total += r * r
-    jump_a[n] = 0.0
-    jump_b[n] = 0.0
+    jumps[n, 0], jumps[n, 1] = 0.0, 0.0
     return total / n
 
 
@@ -107,10 +105,10 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
     One function for the whole step: each level of calls would be compiled once more by the level above it, and arrays
     in tuples or slices cost five times the step itself at width 16.
     """
-    train, test, val, table, x_mean, y_mean, segment_width = samples
-    x, u, t, guide, lowest, per_x = train
+    train, test, val, guide, lowest, per_x, table, x_mean, y_mean, segment_width = samples
+    x, u, t, _ = train
     k, low, high, order, moved, slope, intercept, before_r, before_ru = work[:9]
-    g, scale, jump_a, jump_b, sums_r, sums_ru = work[9:]
+    g, scale, jumps, sums = work[9:]
     column, parts, errors = history.column, (train, test, val), (history.train, history.test, history.val)
     n = x.size
     c, leftmost = 2.0 / n, table[1, 0]
@@ -136,43 +134,28 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
         gap = h  # nothing is sorted yet
         for epoch in range(span.first_epoch, span.last_epoch + 1):
             at = column[epoch]
-            if at >= 0 and (epoch < span.last_epoch or epoch == column.size - 1):
-                for i in range(3):
-                    if parts[i].x.size and (i == 0 or history.train[m, at] < np.inf):
-                        error = evaluate(parts[i], x_mean, y_mean, w, b, v, theta[3 * h], jump_a, jump_b)
-                        # A NaN becomes +inf: a diverged error is infinitely bad, not unknown.
-                        errors[i][m, at] = error if error <= np.inf else np.inf
-                if not history.train[m, at] < np.inf:
-                    history.diverged_at[m] = epoch
-                    break
-            if epoch == span.last_epoch:
+            recorded = at >= 0 and (epoch < span.last_epoch or epoch == column.size - 1)
+            if epoch == span.last_epoch and not recorded:
                 break
 
             count = 0
-            for j in range(h):  # move each kink by at most one sample, which is where nine in ten go, without a branch
-                wj, bj, vj = w[j], b[j], v[j]
-                falls = wj < 0.0
-                right = ((wj * high[j] + bj > 0.0) == falls) & (k[j] < n)  # without a slope x = inf may be left, too
-                left = (wj * low[j] + bj > 0.0) != falls
-                k[j] += (1 if right else 0) - (1 if left else 0)
-                moved[j] = right | left
-                count += right | left
-                starts_on = falls & (wj * leftmost + bj > 0.0)
-                rise, height = vj * wj, vj * (bj + wj * x_mean)
-                before_r[j] = rise if starts_on else 0.0
-                before_ru[j] = height if starts_on else 0.0
-                slope[j] = -before_r[j] if falls else rise
-                intercept[j] = -before_ru[j] if falls else height
+            for j in range(h):  # which kinks left their place, without a branch
+                falls = w[j] < 0.0
+                is_moved = ((w[j] * high[j] + b[j] > 0.0) == falls) | ((w[j] * low[j] + b[j] > 0.0) != falls)
+                moved[j] = is_moved
+                count += is_moved
             if count:
                 count = 0
                 for j in range(h):  # list them first: a branch per unit would be mispredicted at every one that moved
                     is_moved = moved[j]
                     moved[count] = j
                     count += is_moved
-                if n > MANY:  # where one sample further is seldom enough
-                    for i in range(count):
-                        j = moved[i]
+                for i in range(count):
+                    j = moved[i]
+                    if n > MANY:  # samples lie so close that a kink moves past many in a step
                         k[j] = guess(guide, lowest, per_x, w[j], b[j])
+                    else:  # nine moves in ten are by one
+                        k[j] = min(max(k[j] + (1 if is_left(high[j], w[j], b[j]) else -1), 0), n)
                 missed = 0
                 for i in range(count):  # no branch waits for the table: its rows may be far, and come side by side
                     j = moved[i]
@@ -183,22 +166,47 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                     j = moved[i]
                     k[j] = locate(x, w[j], b[j], k[j])
                     low[j], high[j] = table[k[j], 0], table[k[j], 1]
-            if segments and (count > 0 or gap > 1):
-                sort_units(h, k, order, gap)
-                gap = 1
 
-            a0, a1, b0, b1 = 0.0, 0.0, 0.0, theta[3 * h] - y_mean
-            for j in range(0, h - 1, 2):  # in two parts: one would wait for each addition in turn
+            if recorded:
+                for i in range(3):
+                    if parts[i].x.size and (i == 0 or history.train[m, at] < np.inf):
+                        error = evaluate(parts[i], k, x_mean, y_mean, h, theta, jumps)
+                        # A NaN becomes +inf: a diverged error is infinitely bad, not unknown.
+                        errors[i][m, at] = error if error <= np.inf else np.inf
+                if not history.train[m, at] < np.inf:
+                    history.diverged_at[m] = epoch
+                    break
+                if epoch == span.last_epoch:
+                    break
+
+            for j in range(h):
+                wj, bj, vj = w[j], b[j], v[j]
+                falls = wj < 0.0
+                starts_on = falls & (wj * leftmost + bj > 0.0)
+                rise, height = vj * wj, vj * (bj + wj * x_mean)
+                left_rise, left_height = rise if starts_on else 0.0, height if starts_on else 0.0
+                before_r[j], before_ru[j] = left_rise, left_height
+                slope[j] = -left_rise if falls else rise
+                intercept[j] = -left_height if falls else height
+            a0, a1, a2, a3, b0, b1, b2, b3 = 0.0, 0.0, 0.0, 0.0, theta[3 * h] - y_mean, 0.0, 0.0, 0.0
+            for j in range(0, h - 3, 4):  # in four parts: one would wait for each addition in turn
+                a0 += before_r[j]
+                a1 += before_r[j + 1]
+                a2 += before_r[j + 2]
+                a3 += before_r[j + 3]
+                b0 += before_ru[j]
+                b1 += before_ru[j + 1]
+                b2 += before_ru[j + 2]
+                b3 += before_ru[j + 3]
+            for j in range(h - h % 4, h):
                 a0 += before_r[j]
                 b0 += before_ru[j]
-                a1 += before_r[j + 1]
-                b1 += before_ru[j + 1]
-            if h % 2:
-                a0 += before_r[h - 1]
-                b0 += before_ru[h - 1]
-            slope_now, value_now = a0 + a1, b0 + b1
+            slope_now, value_now = (a0 + a1) + (a2 + a3), (b0 + b1) + (b2 + b3)
             sum_r, sum_ru = 0.0, 0.0
             if segments:
+                if count > 0 or gap > 1:
+                    sort_units(h, k, order, gap)
+                    gap = 1
                 done, su, suu, st, stu = 0, 0.0, 0.0, 0.0, 0.0
                 for s in range(h):
                     j = order[s]
@@ -217,25 +225,22 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                 sum_ru += slope_now * (table[n, 3] - suu) + (value_now * du - (table[n, 5] - stu))
             else:
                 for j in range(h):
-                    jump_a[k[j]] += slope[j]
-                    jump_b[k[j]] += intercept[j]
+                    at = k[j]  # pairs are read, then written: the compiler moves them as one
+                    jump_a, jump_b = jumps[at, 0] + slope[j], jumps[at, 1] + intercept[j]
+                    jumps[at, 0], jumps[at, 1] = jump_a, jump_b
                 for i in range(n):
-                    sums_r[i] = sum_r
-                    sums_ru[i] = sum_ru
-                    slope_now += jump_a[i]
-                    value_now += jump_b[i]
-                    jump_a[i] = 0.0
-                    jump_b[i] = 0.0
+                    slope_now += jumps[i, 0]
+                    value_now += jumps[i, 1]
                     r = slope_now * u[i] + (value_now - t[i])
+                    r_u = r * u[i]
+                    jumps[i, 0], jumps[i, 1] = 0.0, 0.0
+                    sums[i, 0], sums[i, 1] = sum_r, sum_ru
                     sum_r += r
-                    sum_ru += r * u[i]
-                sums_r[n] = sum_r
-                sums_ru[n] = sum_ru
-                jump_a[n] = 0.0
-                jump_b[n] = 0.0
+                    sum_ru += r_u
+                jumps[n, 0], jumps[n, 1] = 0.0, 0.0
+                sums[n, 0], sums[n, 1] = sum_r, sum_ru
                 for j in range(h):
-                    before_r[j] = sums_r[k[j]]
-                    before_ru[j] = sums_ru[k[j]]
+                    before_r[j], before_ru[j] = sums[k[j], 0], sums[k[j], 1]
 
             for j in range(h):
                 wj, bj, vj = w[j], b[j], v[j]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
@@ -14,6 +14,7 @@ from ensemble.analysis import QUANTITIES, CoordinateCheck
 from ensemble.plots import style
 
 
+@dataclass(eq=False, repr=False)
 class CoordinateCheckDisplay:
     """Size of one quantity after the first steps against width, log-log, a colour per parametrization.
 
@@ -33,18 +34,18 @@ class CoordinateCheckDisplay:
         Per check, the interquartile range over seeds at the last epoch.
     """
 
-    def __init__(self, checks: Sequence[CoordinateCheck], quantity: str = "output_change") -> None:
-        if quantity not in QUANTITIES:
-            raise ValueError(f"quantity {quantity!r} is unknown; allowed are {', '.join(QUANTITIES)}")
-        self.checks = list(checks)
-        self.quantity = quantity
+    checks: Sequence[CoordinateCheck]
+    quantity: str = "output_change"
+
+    def __post_init__(self) -> None:
+        if self.quantity not in QUANTITIES:
+            raise ValueError(f"quantity {self.quantity!r} is unknown; allowed are {', '.join(QUANTITIES)}")
 
     def plot(self, ax: Axes | None = None) -> CoordinateCheckDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
         row = list(QUANTITIES).index(self.quantity)
         first = self.checks[0]
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             style.log_width_axis(self.ax_, first.width)
             self.ax_.set_yscale("log")
             self.lines_: list[list[Line2D]] = []

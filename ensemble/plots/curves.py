@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection, PolyCollection
@@ -19,6 +19,7 @@ from ensemble.plots import style
 from ensemble.statistics import Errorbar, quartiles
 
 
+@dataclass(eq=False, repr=False)
 class WidthCurveDisplay:
     """Test error against width on log axes: median over seeds with a band, single seeds faint.
 
@@ -59,25 +60,19 @@ class WidthCurveDisplay:
         "3/16" where 3 of 16 seeds diverged; empty where none did.
     """
 
-    def __init__(
-        self, curves: Sequence[Curve], *, y_name: str = "y", noise_variance: float | None = None,
-        errorbar: Errorbar | None = "ci", fixed: bool = False,
-        mean_predictions: Sequence[NDArray[np.float64]] = (), parameters_per_unit: int | None = None,
-        shared: bool = False,
-    ) -> None:  # fmt: skip
-        self.curves = list(curves)
-        self.y_name = y_name
-        self.noise_variance = noise_variance
-        self.errorbar = errorbar
-        self.fixed = fixed
-        self.mean_predictions = list(mean_predictions)
-        self.parameters_per_unit = parameters_per_unit
-        self.shared = shared
+    curves: Sequence[Curve]
+    _: KW_ONLY
+    y_name: str = "y"
+    noise_variance: float | None = None
+    errorbar: Errorbar | None = "ci"
+    fixed: bool = False
+    mean_predictions: Sequence[NDArray[np.float64]] = ()
+    parameters_per_unit: int | None = None
+    shared: bool = False
 
     def plot(self, ax: Axes | None = None, *, legend: bool = True) -> WidthCurveDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             style.log_width_axis(self.ax_, np.concatenate([curve.width for curve in self.curves]))
             self.ax_.set_yscale("log")
             self.ax_.set_ylabel(f"test MSE ({self.y_name}²)")
@@ -161,6 +156,7 @@ class WidthCurveDisplay:
         second.set_xlabel("parameters")
 
 
+@dataclass(eq=False, repr=False)
 class LearningCurveDisplay:
     """Test error against epoch: median and interquartile band over seeds, one line per width.
 
@@ -179,17 +175,14 @@ class LearningCurveDisplay:
         One each per curve.
     """
 
-    def __init__(
-        self, curves: Sequence[LearningCurve], *, y_name: str = "y", noise_variance: float | None = None
-    ) -> None:
-        self.curves = list(curves)
-        self.y_name = y_name
-        self.noise_variance = noise_variance
+    curves: Sequence[LearningCurve]
+    _: KW_ONLY
+    y_name: str = "y"
+    noise_variance: float | None = None
 
     def plot(self, ax: Axes | None = None) -> LearningCurveDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             self.ax_.set_yscale("log")
             self.lines_: list[Line2D] = []
             self.bands_: list[PolyCollection] = []

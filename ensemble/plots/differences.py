@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -17,6 +17,7 @@ from ensemble.plots import style
 from ensemble.statistics import FEWEST, few_note
 
 
+@dataclass(eq=False, repr=False)
 class PairedDifferenceDisplay:
     """What leaving a bias out costs: ratio of test errors paired by seed, against width, with intervals.
 
@@ -38,13 +39,11 @@ class PairedDifferenceDisplay:
         Arrows at the top or bottom for medians beyond the axis: where an arm, or both biases, diverged.
     """
 
-    def __init__(self, differences: Sequence[Difference]) -> None:
-        self.differences = list(differences)
+    differences: Sequence[Difference]
 
     def plot(self, ax: Axes | None = None) -> PairedDifferenceDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             style.log_width_axis(self.ax_, self.differences[0].arm.width)
             self.ax_.set_yscale("log")
             self.lines_: list[Line2D] = []

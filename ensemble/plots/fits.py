@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -57,8 +56,7 @@ class FitDisplay:
 
     def plot(self, ax: Axes | None = None, *, first_colour: int = 0, legend: bool = True) -> FitDisplay:
         """Draw into `ax` (default: a figure of its own), colours from place `first_colour` on; return self."""
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             self.points_ = self.ax_.scatter(
                 self.x, self.y, s=9, color=style.DATA_COLOUR, alpha=0.5, linewidths=0, label=f"{self.part} data"
             )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -14,6 +14,7 @@ from ensemble.plots import style
 from ensemble.statistics import Errorbar
 
 
+@dataclass(eq=False, repr=False)
 class LimitDisplay:
     """Training error against what is possible: floors that no network can pass, networks that exist.
 
@@ -42,20 +43,16 @@ class LimitDisplay:
         The no-bias floors, one per arm.
     """
 
-    def __init__(
-        self, curves: Sequence[Curve], bounds: Bounds, *, arms: Sequence[str] = (), y_name: str = "y",
-        errorbar: Errorbar | None = "ci",
-    ) -> None:  # fmt: skip
-        self.curves = list(curves)
-        self.bounds = bounds
-        self.arms = list(arms)
-        self.y_name = y_name
-        self.errorbar = errorbar
+    curves: Sequence[Curve]
+    bounds: Bounds
+    _: KW_ONLY
+    arms: Sequence[str] = ()
+    y_name: str = "y"
+    errorbar: Errorbar | None = "ci"
 
     def plot(self, ax: Axes | None = None, *, legend: bool = True) -> LimitDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             style.log_width_axis(self.ax_, self.bounds.width)
             self.ax_.set_yscale("log")
             self.ax_.set_ylabel(f"training MSE ({self.y_name}²)")

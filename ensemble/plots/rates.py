@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +14,7 @@ from ensemble.analysis import Curve
 from ensemble.plots import style
 
 
+@dataclass(eq=False, repr=False)
 class LearningRateMapDisplay:
     """Median validation error over learning rate and width as a heat map, the best rate of each width marked.
 
@@ -34,16 +37,15 @@ class LearningRateMapDisplay:
         If one was asked for, and some cell is not grey.
     """
 
-    def __init__(self, curve: Curve, *, y_name: str = "y", limits: tuple[float, float] | None = None) -> None:
-        self.curve = curve
-        self.y_name = y_name
-        self.limits = limits
+    curve: Curve
+    _: KW_ONLY
+    y_name: str = "y"
+    limits: tuple[float, float] | None = None
 
     def plot(self, ax: Axes | None = None, *, colorbar: bool = True) -> LearningRateMapDisplay:
         """Draw into `ax` (default: a figure of its own), with a colour bar beside it or not, and return self."""
         curve = self.curve
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             medians = curve.validation_median.T  # (L, W)
             ridge = np.where(np.isfinite(medians.min(axis=0)), curve.lr_index + 0.5, np.nan)
             ceiling = style.ceiling_of(medians)

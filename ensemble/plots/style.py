@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import matplotlib
@@ -177,13 +178,15 @@ def panel_shape(count: int) -> tuple[float, float]:
     return (4.5, 3.4) if count <= 4 else (3.6, 2.9)
 
 
-def axes_of(ax: Axes | None) -> tuple[Axes, Figure]:
-    """Return `ax`, or the axes of a new figure, with its figure."""
-    if ax is None:
-        ax = Figure(figsize=(6.4, 4.4), layout="constrained").subplots()
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return ax, figure
+@contextmanager
+def drawing(ax: Axes | None) -> Iterator[tuple[Axes, Figure]]:
+    """Yield `ax`, or the axes of a new figure, with its figure; what is drawn meanwhile has the style of all plots."""
+    with matplotlib.rc_context(STYLE):
+        if ax is None:
+            ax = Figure(figsize=(6.4, 4.4), layout="constrained").subplots()
+        figure = ax.get_figure(root=True)
+        assert figure is not None
+        yield ax, figure
 
 
 def about(dataset: Dataset) -> dict[str, Any]:

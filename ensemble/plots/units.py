@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
@@ -12,10 +12,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from ensemble.analysis import Curve, Film, quartiles
+from ensemble.analysis import Curve, Film
 from ensemble.plots import style
+from ensemble.statistics import quartiles
 
 
+@dataclass(eq=False, repr=False)
 class DeadUnitDisplay:
     """Fraction of hidden units that are active on no training sample, against width.
 
@@ -33,14 +35,12 @@ class DeadUnitDisplay:
     bands_ : list of PolyCollection
     """
 
-    def __init__(self, curves: Sequence[Curve], dead: Sequence[NDArray[np.float64]]) -> None:
-        self.curves = list(curves)
-        self.dead = list(dead)
+    curves: Sequence[Curve]
+    dead: Sequence[NDArray[np.float64]]
 
     def plot(self, ax: Axes | None = None, *, legend: bool = True) -> DeadUnitDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             style.log_width_axis(self.ax_, np.concatenate([curve.width for curve in self.curves]))
             self.lines_: list[Line2D] = []
             self.bands_: list[PolyCollection] = []
@@ -61,6 +61,7 @@ class DeadUnitDisplay:
         return self
 
 
+@dataclass(eq=False, repr=False)
 class KinkFilmDisplay:
     """Where the kinks of one model's hidden units are, epoch by epoch: one line per unit.
 
@@ -79,16 +80,15 @@ class KinkFilmDisplay:
         One line per hidden unit, darker the more the unit bends the last fit.
     """
 
-    def __init__(self, film: Film, interval: tuple[float, float], *, x_name: str = "x") -> None:
-        self.film = film
-        self.interval = interval
-        self.x_name = x_name
+    film: Film
+    interval: tuple[float, float]
+    _: KW_ONLY
+    x_name: str = "x"
 
     def plot(self, ax: Axes | None = None) -> KinkFilmDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
         film, (low, high) = self.film, self.interval
-        with matplotlib.rc_context(style.STYLE):
-            self.ax_, self.figure_ = style.axes_of(ax)
+        with style.drawing(ax) as (self.ax_, self.figure_):
             style.epoch_axis(self.ax_, int(film.epochs[-1]))
             span = high - low
             # A kink far outside is drawn no further than its way out, so that no line crosses the panel by chance.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.rules.losses import Loss, mse
+from ensemble.rules.losses import Rule, mse
 
 __all__ = ["Matmul", "Relu", "backward", "forward", "mse"]
 
@@ -79,7 +79,7 @@ def forward(x: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Array:
 
 
 def backward(
-    x: Array, y: Array, w1: Array, b1: Array, w2: Array, b2: Array, loss: Loss = mse
+    x: Array, y: Array, w1: Array, b1: Array, w2: Array, b2: Array, loss: Rule = mse
 ) -> tuple[Array, tuple[Array, Array, Array, Array]]:
     """Return the training loss and its gradient for all parameters.
 
@@ -90,7 +90,7 @@ def backward(
     w1 : (D, H) or (M, D, H), b1 : (H,) or (M, H), w2 : (H,) or (M, H), b2 : () or (M,)
         Weights.
     loss : callable, optional
-        From `losses.LOSSES`.
+        The rule of a row of `losses.LOSSES`.
 
     Returns
     -------

@@ -6,14 +6,22 @@ One row of `LOSSES` is one loss; training, the readable engine and the checks of
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LOSSES", "Loss", "check_loss", "mse"]
+__all__ = ["LOSSES", "Loss", "Rule", "check_loss", "mse"]
 
 Array = NDArray[np.float64]
-Loss = Callable[[Array, Array], tuple[Array, Array]]  # of predictions and targets: the loss, and its gradient
+Rule = Callable[[Array, Array], tuple[Array, Array]]  # of predictions and targets: the loss, and its gradient
+
+
+class Loss(NamedTuple):
+    """One loss: its rule, and what follows from it."""
+
+    rule: Rule
+    power: int  # of the outputs' unit in the loss's own unit: brings losses of standardized outputs back to it
 
 
 def mse(p: Array, y: Array) -> tuple[Array, Array]:
@@ -37,8 +45,8 @@ def mse(p: Array, y: Array) -> tuple[Array, Array]:
     return (r * r).mean(axis=-1), 2.0 * r / r.shape[-1]
 
 
-# Name: the rule. The compiled engines hold only "mse" so far.
-LOSSES: dict[str, Loss] = {"mse": mse}
+# An engine that holds some of them only says so in its `losses`.
+LOSSES: dict[str, Loss] = {"mse": Loss(mse, 2)}
 
 
 def check_loss(loss: str) -> str:

@@ -29,15 +29,11 @@ class Comparison(NamedTuple):
         Number of pairs.
     note : str
         "few" where n is below 10, else "".
-    median_difference : float
-        Median of a - b over the pairs, in the unit of the errors. A pair in which both diverged counts 0, one in
-        which one did counts +inf or -inf.
-    difference_interval : (float, float)
-        Its interval, from resampling the seeds.
-    median_log_ratio : float
-        Median of ln(a / b), likewise.
-    log_ratio_interval : (float, float)
-        Its interval.
+    median_difference, median_log_ratio : float
+        Median of a - b over the pairs, in the unit of the errors, and of ln(a / b). A pair in which both diverged
+        counts 0, one in which one did counts +inf or -inf.
+    difference_interval, log_ratio_interval : (float, float)
+        Their intervals, from resampling the seeds.
     probability : float
         Probability of improvement: the fraction of pairs with a < b, ties counted half.
     p_value : float
@@ -61,66 +57,37 @@ class Comparison(NamedTuple):
 
 
 def compare(
-    a: ArrayLike,
-    b: ArrayLike,
-    seeds_a: ArrayLike,
-    seeds_b: ArrayLike,
-    *,
-    level: float = 0.95,
-    resamples: int = 4000,
-    seed: int = 0,
-) -> Comparison:
-    """Compare two kinds of model, paired by seed; seeds that only one of them has are left out.
-
-    Parameters
-    ----------
-    a, b : (S,) array_like
-        Errors, 0 or above, +inf for a model that diverged: it loses against every finite error, and ties with another.
-        The two may differ in length.
-    seeds_a, seeds_b : (S,) array_like of int
-        Seed of each error, none twice.
-    level : float
-        Of the intervals; 1 - level is what `p_adjusted` is held against.
-    resamples, seed : int
-        As in `bootstrap_interval`.
-
-    Returns
-    -------
-    Comparison
-        `significant` is None below 6 pairs, `note` is "few" below 10.
-
-    Raises
-    ------
-    ValueError
-        Shapes that do not match, a seed given twice, fewer than 2 seeds in common, or errors that are NaN or below 0.
-    """
+    a: ArrayLike, b: ArrayLike, seeds_a: ArrayLike, seeds_b: ArrayLike, *,
+    level: float = 0.95, resamples: int = 4000, seed: int = 0,
+) -> Comparison:  # fmt: skip
+    """Compare two types of model, paired by seed: `compare_over_widths` for one width, with a and b of shape (S,)."""
     rows = [np.asarray(values, dtype=np.float64) for values in (a, b)]
     for name, row in zip("ab", rows, strict=True):
         if row.ndim != 1:
             raise ValueError(f"{name} has shape {row.shape}; compare takes one error per seed, shape (S,)")
-    return _compare(rows[0][None], rows[1][None], seeds_a, seeds_b, level, resamples, seed)[0]
+    settings: dict[str, Any] = {"level": level, "resamples": resamples, "seed": seed}
+    return compare_over_widths(rows[0][None], rows[1][None], seeds_a, seeds_b, **settings)[0]
 
 
 def compare_over_widths(
-    a: ArrayLike,
-    b: ArrayLike,
-    seeds_a: ArrayLike,
-    seeds_b: ArrayLike,
-    *,
-    level: float = 0.95,
-    resamples: int = 4000,
-    seed: int = 0,
-) -> tuple[Comparison, ...]:
-    """Compare two kinds of model at each of W widths, paired by seed, with Holm's correction over the widths.
+    a: ArrayLike, b: ArrayLike, seeds_a: ArrayLike, seeds_b: ArrayLike, *,
+    level: float = 0.95, resamples: int = 4000, seed: int = 0,
+) -> tuple[Comparison, ...]:  # fmt: skip
+    """Compare two types of model at each of W widths, paired by seed, with Holm's correction over the widths.
+
+    Seeds that only one of them has are left out.
 
     Parameters
     ----------
     a, b : (W, S) array_like
-        Errors at the same widths, otherwise as in `compare`; the two may differ in S.
+        Errors, 0 or above, +inf for a model that diverged: it loses against every finite error, and ties with another.
+        The two may differ in S.
     seeds_a, seeds_b : (S,) array_like of int
         Seed of each column, none twice.
-    level, resamples, seed
-        As in `compare`.
+    level : float
+        Of the intervals; 1 - level is what `p_adjusted` is held against.
+    resamples, seed : int
+        As in `bootstrap_interval`.
 
     Returns
     -------
@@ -130,15 +97,40 @@ def compare_over_widths(
     Raises
     ------
     ValueError
-        As `compare`, or a and b with different numbers of widths.
+        Shapes that do not match, a seed given twice, fewer than 2 seeds in common, or errors that are NaN or below 0.
     """
-    tables = [np.asarray(values, dtype=np.float64) for values in (a, b)]
+    tables, seeds = [np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)], []
     for name, table in zip("ab", tables, strict=True):
         if table.ndim != 2:
             raise ValueError(f"{name} has shape {table.shape}; compare_over_widths takes widths by seeds, shape (W, S)")
     if len(tables[0]) != len(tables[1]) or len(tables[0]) == 0:
         raise ValueError(f"a has {len(tables[0])} widths and b {len(tables[1])}; both must have the same number, not 0")
-    return _compare(tables[0], tables[1], seeds_a, seeds_b, level, resamples, seed)
+    for name, table, given in zip("ab", tables, (seeds_a, seeds_b), strict=True):
+        check_errors(table, name, positive=True)
+        own = np.asarray(given)
+        if own.shape != table.shape[1:]:
+            raise ValueError(f"seeds_{name} has shape {own.shape}, but {name} has {table.shape[1]} errors per width")
+        if len(np.unique(own)) != len(own):
+            raise ValueError(f"seeds_{name} is {own.tolist()}; it must name each seed once")
+        seeds.append(own)
+    common, at_a, at_b = np.intersect1d(seeds[0], seeds[1], assume_unique=True, return_indices=True)
+    n = len(common)
+    if n < 2:
+        raise ValueError(f"a and b have {n} seeds in common; a paired comparison needs at least 2")
+    ours, others = tables[0][:, at_a], tables[1][:, at_b]
+    with np.errstate(divide="ignore"):  # an error of exactly 0 is infinitely better than any other
+        log_ratio = _less(np.log(ours), np.log(others))
+    wide = widened(level, n)
+    found: list[list[Any]] = []
+    for values in (_less(ours, others), log_ratio):
+        low, high = resample(values, wide, resamples, seed)[0]
+        found += [quantiles(values, 0.5).tolist(), list(zip(low.tolist(), high.tolist(), strict=True))]
+    better = ((ours < others) + 0.5 * (ours == others)).mean(axis=1)
+    p_values = [wilcoxon_exact(row) for row in log_ratio]
+    adjusted = holm(p_values)
+    certain = [None if n < FEWEST else bool(p <= 1 - level) for p in adjusted]
+    columns = zip(*found, better.tolist(), p_values, adjusted.tolist(), certain, strict=True)
+    return tuple(Comparison(n, few_note(n), *row) for row in columns)
 
 
 def wilcoxon_exact(differences: ArrayLike) -> float:
@@ -151,12 +143,7 @@ def wilcoxon_exact(differences: ArrayLike) -> float:
     Parameters
     ----------
     differences : (n,) array_like
-        Of paired values, +inf and -inf allowed.
-
-    Returns
-    -------
-    float
-        1 where there is no nonzero difference.
+        Of paired values, +inf and -inf allowed. Where all are 0, p is 1.
 
     Raises
     ------
@@ -191,12 +178,7 @@ def holm(p_values: ArrayLike) -> Floats:
     Parameters
     ----------
     p_values : (K,) array_like
-        Each between 0 and 1.
-
-    Returns
-    -------
-    (K,) float
-        Held against 0.05, they keep the probability of any false finding below 5%.
+        Each between 0 and 1. Held against 0.05, the adjusted ones keep the probability of any false finding below 5%.
 
     Raises
     ------
@@ -215,40 +197,6 @@ def holm(p_values: ArrayLike) -> Floats:
     adjusted = np.empty_like(p_values)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(raised))
     return adjusted
-
-
-def _compare(
-    a: Floats, b: Floats, seeds_a: ArrayLike, seeds_b: ArrayLike, level: float, resamples: int, seed: int
-) -> tuple[Comparison, ...]:
-    """Compare the rows of a (W, S) with those of b (W, S')."""
-    given = []
-    for name, table, seeds in (("a", a, np.asarray(seeds_a)), ("b", b, np.asarray(seeds_b))):
-        check_errors(table, name, positive=True)
-        if seeds.shape != table.shape[1:]:
-            raise ValueError(f"seeds_{name} has shape {seeds.shape}, but {name} has {table.shape[1]} errors per width")
-        if len(np.unique(seeds)) != len(seeds):
-            raise ValueError(f"seeds_{name} is {seeds.tolist()}; it must name each seed once")
-        given.append(seeds)
-    common, at_a, at_b = np.intersect1d(given[0], given[1], assume_unique=True, return_indices=True)
-    n = len(common)
-    if n < 2:
-        raise ValueError(f"a and b have {n} seeds in common; a paired comparison needs at least 2")
-    a, b = a[:, at_a], b[:, at_b]
-    difference = _less(a, b)
-    with np.errstate(divide="ignore"):  # an error of exactly 0 is infinitely better than any other
-        log_ratio = _less(np.log(a), np.log(b))
-
-    wide = widened(level, n)
-    found: list[list[Any]] = []
-    for values in (difference, log_ratio):
-        low, high = resample(values, wide, resamples, seed)[0]
-        found += [quantiles(values, 0.5).tolist(), list(zip(low.tolist(), high.tolist(), strict=True))]
-    better = ((a < b) + 0.5 * (a == b)).mean(axis=1)
-    p_values = [wilcoxon_exact(row) for row in log_ratio]
-    adjusted = holm(p_values)
-    certain = [None if n < FEWEST else bool(p <= 1 - level) for p in adjusted]
-    columns = zip(*found, better.tolist(), p_values, adjusted.tolist(), certain, strict=True)
-    return tuple(Comparison(n, few_note(n), *row) for row in columns)
 
 
 def _less(a: Floats, b: Floats) -> Floats:

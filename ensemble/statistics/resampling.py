@@ -38,10 +38,8 @@ def few_note(n_seeds: int) -> str:
 def check_errors(errors: ArrayLike, name: str, fewest: int = 1, positive: bool = False) -> Floats:
     """Return errors as float64, shape (..., S).
 
-    Raises
-    ------
-    ValueError
-        Fewer than `fewest` seeds on the last axis, or an error that is NaN, -inf or, with `positive`, below 0.
+    A ValueError names what is wrong: fewer than `fewest` seeds, or an error that is NaN, -inf or, with `positive`,
+    below 0.
     """
     errors = np.asarray(errors, dtype=np.float64)
     if errors.ndim == 0 or errors.shape[-1] < fewest:
@@ -72,13 +70,7 @@ def quantiles(values: Floats, fractions: float | Sequence[float]) -> Floats:
 
 
 def widened(level: float, n: int) -> float:
-    """Return the level at which a percentile interval over n seeds covers about `level`; see `bootstrap_interval`.
-
-    Raises
-    ------
-    ValueError
-        A level that is not between 0 and 1.
-    """
+    """Return the level at which a percentile interval over n seeds covers about `level`; see `bootstrap_interval`."""
     from scipy.stats import norm, t
 
     check_level(level)
@@ -86,28 +78,11 @@ def widened(level: float, n: int) -> float:
 
 
 def resample(values: Floats, level: float, resamples: int, seed: int) -> tuple[Interval, Floats]:
-    """Return the percentile interval of each row's median, and the medians of all resampled sets of seeds.
+    """Return the percentile interval of each row's median, and the medians of all resampled sets of seeds, (..., B).
 
-    Parameters
-    ----------
-    values : (..., S)
-        At least 2 seeds, the same in each row; -inf and +inf are allowed, NaN is not.
-    level : float
-        Above 0; 1 gives the range of the resampled medians.
-    resamples : int
-        Number B of resampled sets of seeds, at least 100. All rows share them.
-    seed : int
-        Of the drawing.
-
-    Returns
-    -------
-    Interval, (..., B)
-        Both in the unit of the values.
-
-    Raises
-    ------
-    ValueError
-        An impossible setting.
+    All rows of values (..., S) share the B = `resamples` sets of seeds. There must be 2 seeds or more; -inf and +inf
+    are allowed, NaN is not. A `level` of 1 gives the range of the resampled medians. A ValueError names a setting that
+    is not allowed.
     """
     from scipy.stats import bootstrap
 

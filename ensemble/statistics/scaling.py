@@ -60,12 +60,7 @@ class SmallestWidth(NamedTuple):
 
 
 def fit_scaling(
-    widths: ArrayLike,
-    errors: ArrayLike,
-    *,
-    level: float = 0.95,
-    resamples: int = 500,
-    seed: int = 0,
+    widths: ArrayLike, errors: ArrayLike, *, level: float = 0.95, resamples: int = 500, seed: int = 0
 ) -> ScalingFit:
     """Fit a straight line to the logarithm of the median error over the logarithm of the width.
 
@@ -79,12 +74,8 @@ def fit_scaling(
         At least 1, none twice, in any order.
     errors : (W, S) array_like
         Error of each seed, the same seeds at every width; 0 or above, +inf for a model that diverged.
-    level : float
-        Of the interval, between 0 and 1.
-    resamples : int
-        Number of resampled sets of seeds, at least 100.
-    seed : int
-        Of the resampling, 0 or above.
+    level, resamples, seed
+        As in `bootstrap_interval`.
 
     Returns
     -------
@@ -119,26 +110,16 @@ def fit_scaling(
 
 
 def smallest_width(
-    widths: ArrayLike,
-    errors: ArrayLike,
-    target: float,
-    *,
-    level: float = 0.95,
-    resamples: int = 4000,
-    seed: int = 0,
+    widths: ArrayLike, errors: ArrayLike, target: float, *, level: float = 0.95, resamples: int = 4000, seed: int = 0
 ) -> SmallestWidth:
     """Return the smallest of the trained widths whose median error is at most `target`, with its interval over seeds.
 
     Parameters
     ----------
-    widths : (W,) array_like of int
-        At least 1, none twice, in any order.
-    errors : (W, S) array_like
-        Error of each seed, the same seeds at every width; 0 or above, +inf for a model that diverged.
+    widths, errors, level, resamples, seed
+        As in `fit_scaling`.
     target : float
         Error to reach, 0 or above, in the unit of the errors.
-    level, resamples, seed
-        As in `bootstrap_interval`.
 
     Returns
     -------

@@ -82,7 +82,7 @@ class Request:
         cls, specs: Specs, datasets: Mapping[str, Dataset], settings: Settings, initial: NetworkStack | None
     ) -> Request:
         """Return what `training.train` asks for, its arguments checked."""
-        engine = {name: choose_engine(settings.engine, data.n_inputs) for name, data in datasets.items()}
+        engine = {name: choose_engine(settings.engine, data.n_inputs, settings.loss) for name, data in datasets.items()}
         names, which = np.unique(specs.data, return_inverse=True)
         return cls(
             specs,

@@ -6,17 +6,12 @@ A study is a folder and a line of `STUDIES`. Its function returns a `Setup`, wit
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ensemble.studies.bias.setup import bias_ablation
-from ensemble.studies.bias.study import BiasStudy
-from ensemble.studies.claims.setup import claims_study
-from ensemble.studies.claims.study import ClaimsStudy
-from ensemble.studies.fit.setup import fit_target
-from ensemble.studies.fit.study import FitStudy
+from ensemble.studies.bias.study import BiasStudy, bias_ablation
+from ensemble.studies.claims.study import ClaimsStudy, claims_study
+from ensemble.studies.fit.study import FitStudy, fit_target
 from ensemble.studies.study import Setup, Study
-from ensemble.studies.transfer.setup import transfer_study
-from ensemble.studies.transfer.study import TransferStudy
-from ensemble.studies.width.setup import width_study
-from ensemble.studies.width.study import WidthStudy
+from ensemble.studies.transfer.study import TransferStudy, transfer_study
+from ensemble.studies.width.study import WidthStudy, width_study
 
 __all__ = [
     "STUDIES",

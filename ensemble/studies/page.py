@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.analysis import Bounds, Curve, few, interval_of, quartiles
+from ensemble.analysis import Bounds, Curve, few, interval_of
 from ensemble.data import Dataset
 from ensemble.results import Result
-from ensemble.statistics import error_band
+from ensemble.statistics import error_band, quartiles
 from ensemble.studies import files
 from ensemble.system.extras import load_extra
 from ensemble.training import train

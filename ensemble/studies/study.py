@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ensemble import training
-from ensemble.analysis import Bounds, Curve, Fit, fit_of, fit_rows
+from ensemble.analysis import Bounds, Curve, Fit, fit_of
 from ensemble.data import Dataset
 from ensemble.results import Result
 from ensemble.specs import Specs
@@ -44,8 +45,6 @@ class Setup(Generic[AnyStudy]):
     ----------
     study : type
         The study that it becomes.
-    figures : callable
-        Takes the trained study and returns its figures by file name, without suffix; imports matplotlib when called.
     specs : Specs
         All its models, trained in one pass.
     datasets : dict of Dataset
@@ -61,7 +60,6 @@ class Setup(Generic[AnyStudy]):
     """
 
     study: type[AnyStudy]
-    figures: Callable[[AnyStudy], dict[str, Figure]]
     specs: Specs
     datasets: dict[str, Dataset]
     epochs: int
@@ -171,8 +169,10 @@ class Study(ABC):
         return {}
 
     def figures(self) -> dict[str, Figure]:
-        """Return the study's figures by file name, without suffix."""
-        return self.setup.figures(self)
+        """Return the study's figures by file name, without suffix, as `figures.py` in its folder draws them."""
+        beside = import_module(f"{type(self).__module__.rpartition('.')[0]}.figures")  # loads matplotlib
+        drawn: dict[str, Figure] = beside.figures(self)
+        return drawn
 
     def show(self) -> None:
         """Open a window per figure and wait until they are closed."""
@@ -203,7 +203,7 @@ class Study(ABC):
         """Return the rows of every CSV file by its name, without suffix."""
         return {
             "models": self.model_rows(), "summary": self.summary,
-            "fits": [row for part, fit in self.fitted() for row in fit_rows(part, fit, self.result)],
+            "fits": [row for part, fit in self.fitted() for row in fit.rows(part, self.result)],
             "points": self.point_rows(),
         }  # fmt: skip
 

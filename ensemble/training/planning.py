@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.data import Dataset
-from ensemble.engines import Settings, choose_engine, epoch_seconds
+from ensemble.engines import REGISTRY, Settings, choose_engine, epoch_seconds
 from ensemble.networks import NetworkStack, weight_bytes
 from ensemble.results import result_bytes
 from ensemble.specs import Specs
@@ -98,7 +98,7 @@ def plan(
 
 def make_plan(specs: Specs, datasets: Datasets, settings: Settings, initial: NetworkStack | None = None) -> Plan:
     """Return the plan of a request that is checked."""
-    engines = {name: choose_engine(settings.engine, data.n_inputs) for name, data in datasets.items()}
+    engines = {name: choose_engine(settings.engine, data.n_inputs, settings.loss) for name, data in datasets.items()}
     chunks: list[NDArray[np.int64]] = []
     costs, largest = [], 0
     n_inputs = next(iter(datasets.values())).n_inputs
@@ -112,9 +112,8 @@ def make_plan(specs: Specs, datasets: Datasets, settings: Settings, initial: Net
     for name, index in members.items():
         if not len(index):  # all its models are done: a run is gone on with
             continue
-        if engines[name] == "numpy":  # its hidden activations and their gradients are arrays (m, N, H)
-            samples = max(len(y) for _, y in datasets[name].parts().values())
-            work_bytes[index] += 40 * samples * specs.width[index]
+        samples = max(len(y) for _, y in datasets[name].parts().values())
+        work_bytes[index] += REGISTRY[engines[name]].unit_bytes * samples * specs.width[index]
         index = index[np.argsort(specs.width[index], kind="stable")]
         for chunk in _cut(index, np.maximum(seconds[index] / target, work_bytes[index] / CHUNK_BYTES)):
             chunks.append(chunk)

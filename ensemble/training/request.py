@@ -50,9 +50,8 @@ def make_settings(
     else:
         recorded = {0, epochs, *_epoch_set("record", record, epochs)}
     kept = () if snapshots is None else tuple(sorted(_epoch_set("snapshots", snapshots, epochs)))
-    choose_engine(engine, 1)
-    check_loss(loss)
-    return Settings(epochs, np.array(sorted(recorded)), kept, engine, flag(keep_networks, "keep_networks"))
+    choose_engine(engine, 1, check_loss(loss))
+    return Settings(epochs, np.array(sorted(recorded)), kept, engine, flag(keep_networks, "keep_networks"), loss)
 
 
 def _epoch_set(name: str, values: Iterable[int], epochs: int) -> set[int]:

@@ -1,1 +1,1 @@
-"""The bias ablation: `setup` asks, `study` measures, `figures` draws."""
+"""The bias ablation: `study` asks and measures, `figures` draws."""

@@ -15,9 +15,15 @@ from ensemble.plots.fits import FitDisplay
 from ensemble.plots.limits import LimitDisplay
 from ensemble.plots.style import STYLE, about, legend_title, name_of, panel, sheet, title_of
 from ensemble.studies.bias.study import ARMS, MISSING_BIAS, BiasStudy
+from ensemble.studies.save import by_part
 
 
-def bias_figures(study: BiasStudy, optimizer: str) -> dict[str, Figure]:
+def figures(study: BiasStudy) -> dict[str, Figure]:
+    """Return the ablation's figures by name, each optimizer with its own."""
+    return by_part({name: _with(study, name) for name in study.settings["optimizers"]})
+
+
+def _with(study: BiasStudy, optimizer: str) -> dict[str, Figure]:
     """Return the ablation's figures with an optimizer: the summary, and one figure per topic."""
     names = list(study.datasets)
 

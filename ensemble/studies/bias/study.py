@@ -1,33 +1,34 @@
-"""What the bias ablation finds: one curve of test error against width per dataset, optimizer and arm.
+"""The bias ablation: what the hidden and the output bias are worth, and at which width.
 
-An arm is a network type with one or both biases removed, or none; its ratio to both biases is what those are worth.
+An arm is a network type with one or both biases removed, or none. The four arms start from the same weights, seed by
+seed; each has the learning rate that suits it at each width, chosen on validation data. An arm's ratio to both biases
+is what those are worth. The targets go from those that need the bias to |x|, which does not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.analysis import (
-    Bounds,
-    Curve,
-    Difference,
-    Fit,
-    bound_rows,
-    bounds_of,
-    choose,
-    difference,
-    difference_rows,
-    error_rows,
-    few_note,
-    quartiles,
-)
-from ensemble.studies.study import Rows, Study
+from ensemble.analysis import Bounds, Curve, Difference, Fit, bound_rows, bounds_of, choose, difference
+from ensemble.specs import grid
+from ensemble.statistics import few_note, quartiles
+from ensemble.studies.inputs import Data, as_datasets, noise_of, seeds_of, values_of
+from ensemble.studies.study import Rows, Setup, Study
 
-__all__ = ["ARMS", "MISSING_BIAS", "BiasStudy"]
+__all__ = ["ARMS", "LRS", "MISSING_BIAS", "OPTIMIZERS", "TARGETS", "WIDTHS", "BiasStudy", "bias_ablation"]
+
+TARGETS = ("reciprocal_sine", "chirp", "soft_absolute", "absolute")
+WIDTHS = (2, 4, 8, 16, 32, 64, 160, 640)
+# Wide enough that with gd no arm of 8 units or more that is still learning has its best rate at an end. At its floor an
+# arm has no best rate: the noise of the validation data chooses, and may choose an end.
+LRS = tuple(2.0 ** (step / 2) for step in range(-14, 0))
+OPTIMIZERS = ("gd",)
 
 # Label of each arm by (hidden_bias, output_bias).
 ARMS = {
@@ -37,6 +38,40 @@ ARMS = {
     (False, False): "no bias",
 }
 MISSING_BIAS = {"output bias only": "hidden bias", "hidden bias only": "output bias", "no bias": "both biases"}
+
+
+def bias_ablation(
+    data: Data = TARGETS,
+    *,
+    widths: Iterable[int] = WIDTHS,
+    seeds: int | Iterable[int] = 16,
+    lrs: Iterable[float] = LRS,
+    optimizers: Iterable[str] = OPTIMIZERS,
+    epochs: int = 500,
+    noise: float = 0.01,
+) -> Setup[BiasStudy]:
+    """Return the bias ablation before training: the four arms over widths, seeds, learning rates and optimizers.
+
+    Parameters
+    ----------
+    data, widths, seeds, lrs, optimizers, epochs, noise
+        As in `width_study`.
+
+    Raises
+    ------
+    ValueError
+        A value that is not allowed, or data that cannot be split.
+    """
+    datasets, notes = as_datasets(data, noise)
+    settings: dict[str, Any] = {
+        "widths": values_of("widths", widths), "seeds": seeds_of(seeds), "lrs": values_of("lrs", lrs),
+        "optimizers": values_of("optimizers", optimizers), "epochs": epochs, "noise": noise_of(data, noise),
+    }  # fmt: skip
+    specs = grid(
+        data=list(datasets), optimizer=settings["optimizers"], hidden_bias=[True, False], output_bias=[True, False],
+        lr=settings["lrs"], width=settings["widths"], seed=settings["seeds"],
+    )  # fmt: skip
+    return Setup(BiasStudy, specs, datasets, epochs, settings, notes)
 
 
 @dataclass(frozen=True)
@@ -114,11 +149,11 @@ class BiasStudy(Study):
         for data, optimizer in self.parts():
             bounds = self.bounds[data]
             for curve in self.curves(data, optimizer):
-                rows += [{"arm": curve.label} | row for row in error_rows("error_by_arm", curve)]
+                rows += [{"arm": curve.label} | row for row in curve.error_rows("error_by_arm")]
                 if bounds is not None:
-                    rows += [{"arm": curve.label} | row for row in error_rows("limits", curve, "train_loss")]
+                    rows += [{"arm": curve.label} | row for row in curve.error_rows("limits", "train_loss")]
             for each in self.differences(data, optimizer):
-                rows += difference_rows("differences", each)
+                rows += each.rows("differences")
             rows += [] if bounds is None else bound_rows("limits", bounds)
         return rows
 

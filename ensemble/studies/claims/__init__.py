@@ -1,1 +1,1 @@
-"""The test of the original's claims: `setup` trains, `study` decides, `figures` draws."""
+"""The test of the original's claims: `study` asks and measures, `figures` draws."""

@@ -11,7 +11,7 @@ from ensemble.plots.style import COLOURS, MARKERS, NOTE_COLOUR, sheet
 from ensemble.studies.claims.study import REPORTED, REPORTED_WIDTHS, ClaimsStudy
 
 
-def claims_figures(study: ClaimsStudy) -> dict[str, Figure]:
+def figures(study: ClaimsStudy) -> dict[str, Figure]:
     """Return the claims' figure by name."""
 
     def errors(ax: Axes) -> None:

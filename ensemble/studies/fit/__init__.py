@@ -1,1 +1,1 @@
-"""The fit study: `setup` asks, `study` measures, `figures` draws."""
+"""The fit study: `study` asks and measures, `figures` draws."""

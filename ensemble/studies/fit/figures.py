@@ -11,9 +11,15 @@ from ensemble.plots.curves import LearningCurveDisplay
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.style import about, sheet, title_of
 from ensemble.studies.fit.study import FitStudy
+from ensemble.studies.save import by_part
 
 
-def fit_figures(study: FitStudy, data: str) -> dict[str, Figure]:
+def figures(study: FitStudy) -> dict[str, Figure]:
+    """Return the fit study's figures by name, each dataset with its own."""
+    return by_part({data: _on(study, data) for data in study.datasets})
+
+
+def _on(study: FitStudy, data: str) -> dict[str, Figure]:
     """Return the figures on a dataset: fits at the shown epochs, the test fit, and the learning curve."""
     curve, dataset = study.curve(data), study.datasets[data]
     settings, n_seeds = study.settings, len(curve.seeds)

@@ -1,1 +1,1 @@
-"""The transfer study: `setup` asks, `study` measures, `figures` draws."""
+"""The transfer study: `study` asks and measures, `figures` draws."""

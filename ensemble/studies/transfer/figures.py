@@ -12,10 +12,16 @@ from ensemble.analysis import PARAMETRIZATIONS, QUANTITIES, Curve, ridge_movemen
 from ensemble.plots.coordinates import CoordinateCheckDisplay
 from ensemble.plots.rates import LearningRateMapDisplay
 from ensemble.plots.style import panel, sheet, title_of
+from ensemble.studies.save import by_part
 from ensemble.studies.transfer.study import TransferStudy
 
 
-def transfer_figures(study: TransferStudy, data: str) -> dict[str, Figure]:
+def figures(study: TransferStudy) -> dict[str, Figure]:
+    """Return the transfer study's figures by name, each dataset with its own."""
+    return by_part({data: _on(study, data) for data in study.datasets})
+
+
+def _on(study: TransferStudy, data: str) -> dict[str, Figure]:
     """Return the transfer study's figures on a dataset by name: the summary, the maps, the coordinate check."""
     optimizers = study.settings["optimizers"]
     y_name = study.datasets[data].y_name

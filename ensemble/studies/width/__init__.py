@@ -1,1 +1,1 @@
-"""The width study: `setup` asks, `study` measures, `figures` draws."""
+"""The width study: `study` asks and measures, `figures` draws."""

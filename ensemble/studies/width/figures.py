@@ -20,7 +20,7 @@ from ensemble.studies.width.study import WidthStudy
 Panel = Callable[[Axes], None]
 
 
-def width_figures(study: WidthStudy) -> dict[str, Figure]:
+def figures(study: WidthStudy) -> dict[str, Figure]:
     """Return the width study's figures by name."""
     panels = _Panels(study)
     names = list(study.datasets)

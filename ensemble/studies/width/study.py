@@ -1,13 +1,16 @@
-"""What the width study finds: one curve of test error against width per dataset and optimizer.
+"""The width study: how wide the network must be if every width has a learning rate that suits it.
 
-The learning rate is chosen on validation data, the error is that on test data.
+Widths x seeds x learning rates x optimizers are trained in one pass, and give one curve of test error against width per
+dataset and optimizer. The learning rate is chosen on validation data, the error is that on test data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,24 +25,74 @@ from ensemble.analysis import (
     bounds_of,
     choose,
     dead_fraction,
-    error_rows,
     few,
-    few_note,
-    film_rows,
     films_of,
     learning_curves,
-    learning_rows,
-    map_rows,
     mean_prediction_mse,
-    scaling_rows,
-    unit_rows,
 )
-from ensemble.studies.study import Rows, Study
+from ensemble.specs import grid
+from ensemble.statistics import few_note
+from ensemble.studies.inputs import Data, as_datasets, noise_of, rates_of, seeds_of, values_of
+from ensemble.studies.study import Rows, Setup, Study
 
-__all__ = ["WidthStudy"]
+__all__ = ["LRS", "OPTIMIZERS", "TARGETS", "WIDTHS", "WidthStudy", "width_study"]
+
+TARGETS = ("reciprocal_sine", "quadratic", "half_sine", "chirp")
+WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 640, 1024)  # powers of two, and the original's 640
+# Steps of sqrt(2): in steps of 2, gd misses its best rate, close to divergence, at some widths (256: twice the error).
+LRS = {
+    "gd": tuple(2.0 ** (step / 2) for step in range(-10, 3)),
+    "momentum": tuple(2.0 ** (step / 2) for step in range(-16, -4)),
+    "adam": tuple(2.0 ** (step / 2) for step in range(-16, -1)),
+}
+OPTIMIZERS = ("gd", "adam")
 
 FIT_WIDTHS = 4  # widths whose fits and learning curves are drawn
 FILMS, FILM_WIDEST = 3, 256  # widths whose kinks are followed, and the widest: more lines cannot be told apart
+
+
+def width_study(
+    data: Data = TARGETS,
+    *,
+    widths: Iterable[int] = WIDTHS,
+    seeds: int | Iterable[int] = 16,
+    lrs: Iterable[float] | Mapping[str, Iterable[float]] = LRS,
+    optimizers: Iterable[str] = OPTIMIZERS,
+    epochs: int = 500,
+    noise: float = 0.01,
+) -> Setup[WidthStudy]:
+    """Return the width study before training: every combination of width, seed, learning rate and optimizer.
+
+    Parameters
+    ----------
+    data : str, sequence of str, Dataset, or dict of Dataset
+        Names of targets to sample, or own data; own data without validation and test parts is split.
+    widths, lrs, optimizers : iterables
+        Hidden units, learning rates (or a dict of them by optimizer), and names of optimizers; no value twice.
+    seeds : int or iterable of int
+        How many seeds (0, 1, ...), or which.
+    epochs : int
+        Number of full-batch steps.
+    noise : float
+        Height a of the noise a U[0, 1) on sampled targets, in units of y.
+
+    Raises
+    ------
+    ValueError
+        A value that is not allowed, or data that cannot be split.
+    """
+    datasets, notes = as_datasets(data, noise)
+    names = values_of("optimizers", optimizers)
+    rates = rates_of(lrs, names)
+    settings: dict[str, Any] = {
+        "widths": values_of("widths", widths), "seeds": seeds_of(seeds), "lrs": rates, "optimizers": names,
+        "epochs": epochs, "noise": noise_of(data, noise),
+    }  # fmt: skip
+    parts = [
+        grid(data=list(datasets), optimizer=name, lr=rates[name], width=settings["widths"], seed=settings["seeds"])
+        for name in names
+    ]
+    return Setup(WidthStudy, reduce(add, parts), datasets, epochs, settings, notes)
 
 
 @dataclass(frozen=True)
@@ -113,21 +166,21 @@ class WidthStudy(Study):
 
     def tables(self) -> dict[str, Rows]:
         """Return the rows of every CSV file, the kinks over epochs among them."""
-        return super().tables() | {"kinks": [row for film in self.films for row in film_rows(film)]}
+        return super().tables() | {"kinks": [row for film in self.films for row in film.rows()]}
 
     def summary_rows(self) -> Rows:
         """Return one row per point of the curves, the learning curves and the learning-rate maps."""
         rows: Rows = []
         for curve in (curve for data in self.datasets for curve in self.curves(data)):
-            rows += error_rows("width_curves", curve) + error_rows("width_curves", curve, "test_mse_at_fixed_lr")
-            rows += unit_rows("width_curves", curve, "test_mse_of_mean_prediction", self.mean_prediction(curve))
-            rows += scaling_rows("scaling", curve)
-            rows += unit_rows("dead_units", curve, "dead_fraction", self.dead_units(curve))
+            rows += curve.error_rows("width_curves") + curve.error_rows("width_curves", "test_mse_at_fixed_lr")
+            rows += curve.unit_rows("width_curves", "test_mse_of_mean_prediction", self.mean_prediction(curve))
+            rows += curve.scaling_rows("scaling")
+            rows += curve.unit_rows("dead_units", "dead_fraction", self.dead_units(curve))
             for learning in self.learning_curves(curve):
-                rows += learning_rows("learning_curves", curve, learning)
-            rows += map_rows("learning_rate_map", curve)
+                rows += learning.rows("learning_curves", curve)
+            rows += curve.map_rows("learning_rate_map")
             if self.bounds[curve.data] is not None:
-                rows += error_rows("limits", curve, "train_loss")
+                rows += curve.error_rows("limits", "train_loss")
         for bounds in self.bounds.values():
             rows += [] if bounds is None else bound_rows("limits", bounds)
         return rows
