@@ -75,9 +75,9 @@ def evaluate(part: Part, k_train: Places, x_mean: float, y_mean: float, h: int, 
     for j in range(h):
         wj, bj, vj = theta[j], theta[h + j], theta[2 * h + j]
         k = int(place[k_train[j]])
-        k += 1 if (k < n) & is_left(x[min(k, n - 1)], wj, bj) else 0  # twice, without a branch
-        k += 1 if (k < n) & is_left(x[min(k, n - 1)], wj, bj) else 0
-        if (k < n) & is_left(x[min(k, n - 1)], wj, bj):
+        k += 1 if (k < n) & is_left(x[k if k < n else n - 1], wj, bj) else 0  # twice, without a branch
+        k += 1 if (k < n) & is_left(x[k if k < n else n - 1], wj, bj) else 0
+        if (k < n) & is_left(x[k if k < n else n - 1], wj, bj):
             k = locate(x, wj, bj, k)
         rise, height = vj * wj, vj * (bj + wj * x_mean)
         falls = wj < 0.0
@@ -155,7 +155,8 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                     if n > MANY:  # samples lie so close that a kink moves past many in a step
                         k[j] = guess(guide, lowest, per_x, w[j], b[j])
                     else:  # nine moves in ten are by one
-                        k[j] = min(max(k[j] + (1 if is_left(high[j], w[j], b[j]) else -1), 0), n)
+                        near = k[j] + (1 if is_left(high[j], w[j], b[j]) else -1)
+                        k[j] = 0 if near < 0 else n if near > n else near
                 missed = 0
                 for i in range(count):  # no branch waits for the table: its rows may be far, and come side by side
                     j = moved[i]
