@@ -177,7 +177,8 @@ class Result:
         for name, values in self.specs.columns().items():
             if name in axes:
                 continue
-            if (values == values[0]).all():  # the same for all models; bool as a number, which every file format knows
+            # the same for all models; bool as a number, which every file format knows
+            if len(values) and (values == values[0]).all():
                 value = values[0].item()
                 attributes[name] = int(value) if isinstance(value, bool) else value
             else:

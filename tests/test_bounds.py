@@ -7,6 +7,7 @@ import ensemble
 from ensemble import limits
 from ensemble.analysis import bound_rows, bounds_of
 from ensemble.plots import LimitDisplay
+from ensemble.store import clear
 from ensemble.studies import bias_ablation, width_study
 from ensemble.system import archive
 
@@ -149,6 +150,19 @@ def test_bounds_are_found_once_for_the_same_data_and_widths(searches, tmp_path):
     assert len(searches) == 2 and again.data == "other name"
     same(first, fresh)
     same(again, fresh)
+
+
+def test_bounds_beside_a_run_stay_with_it_and_end_with_it(searches, tmp_path):
+    data, specs = ensemble.Dataset(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9) ** 2), ensemble.grid(width=[1, 2])
+    ensemble.train(specs, data, epochs=2, store=tmp_path)
+    bounds_of("d", data, specs.width, folder=tmp_path)
+    ensemble.train(specs, data, epochs=3, store=tmp_path)  # another request
+    bounds_of("d", data, specs.width, folder=tmp_path)
+    assert len(searches) == 1
+    clear(tmp_path)
+    assert not list(tmp_path.glob("*.npz"))
+    bounds_of("d", data, specs.width, folder=tmp_path)  # no stranger's file that a new run would refuse
+    assert ensemble.train(specs, data, epochs=2, store=tmp_path).trained == 2
 
 
 def test_bounds_of_other_data_or_widths_are_others(searches, tmp_path):

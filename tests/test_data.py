@@ -620,3 +620,14 @@ def test_a_written_file_comes_back_to_the_last_bit(tmp_path_factory, rows):
     data = load_all(path)
     np.testing.assert_array_equal(data.x_train[:, 0], [a for a, _ in rows])
     np.testing.assert_array_equal(data.y_train, [b for _, b in rows])
+
+
+@pytest.mark.parametrize("size", [{"n": 10**13}, {"n": 2**80}, {"n_val": 10**13}])
+def test_more_points_than_memory_are_refused_with_their_number(size):
+    with pytest.raises(ValueError, match="a dataset of .* points needs about"):
+        sample("quadratic", **size)
+
+
+def test_true_is_no_amount_of_noise():
+    with pytest.raises(ValueError, match="noise must be a finite number, 0 or more, not True"):
+        sample("quadratic", noise=True)

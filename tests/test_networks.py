@@ -606,3 +606,15 @@ def test_members_that_overlap_take_no_memory(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20e6, f"{peak / 1e6:.0f} MB for a file of {path.stat().st_size / 1e6:.1f} MB"
+
+
+@pytest.mark.parametrize("n_inputs", [0, -1, True, 1.5, "1", 10**12])
+def test_initial_networks_of_no_such_number_of_inputs_are_refused(n_inputs):
+    with pytest.raises(ValueError, match="n_inputs must be a whole number|needs about .* of memory"):
+        ensemble.initialize(ensemble.grid(width=4), n_inputs)
+
+
+@pytest.mark.parametrize("x", [[1j], ["1"], "ab"])
+def test_inputs_that_are_no_real_numbers_are_refused(x):
+    with pytest.raises(ValueError, match="x has dtype .*; real numbers are needed"):
+        ensemble.initialize(ensemble.grid(width=4)).predict(x)

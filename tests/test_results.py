@@ -91,3 +91,9 @@ def test_a_result_says_how_many_models_this_call_trained(tmp_path):
     assert more.fresh.tolist() == [False] * 3 + [True] * 2
     assert ensemble.train(specs, data, epochs=1, store=tmp_path).trained == 0
     assert ensemble.load_result(tmp_path).trained == 0
+
+
+def test_a_result_of_no_models_is_an_empty_xarray():
+    pytest.importorskip("xarray")
+    result = ensemble.train(ensemble.grid(width=[2, 3]), ensemble.sample("quadratic", n=20), epochs=2)
+    assert dict(result[[]].to_xarray().sizes) == {"model": 0, "epoch": 3}

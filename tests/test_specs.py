@@ -408,3 +408,17 @@ def test_a_large_grid_is_quick_to_index():
     assert len(specs) == 100_000
     assert len(specs[specs.width == 16]) == 1000
     assert ensemble.Specs is Specs
+
+
+def test_half_precision_is_a_number_like_others():
+    assert grid(width=np.array([4], dtype=np.float16), lr=np.float16(0.5)) == grid(width=4, lr=0.5)
+
+
+def test_masked_values_are_refused():
+    with pytest.raises(ValueError, match="column 'lr' has masked values"):
+        grid(width=4, lr=np.ma.array([0.1, 0.2], mask=[False, True]))
+
+
+def test_the_value_that_is_wrong_is_the_one_named():
+    with pytest.raises(ValueError, match="width None is not allowed"):
+        grid(width=[4, None])

@@ -604,3 +604,16 @@ def test_ctrl_c_ends_training(engine, epochs, seeds):
             process.kill()
     assert errors.strip().endswith("KeyboardInterrupt")
     assert process.returncode == -signal.SIGINT
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"record": 3}, "record is 3; several epochs"), ({"snapshots": 5}, "snapshots is 5; several epochs"),
+        ({"record": range(10**30)}, "every epoch of record must be a whole number, from 0 to 9"),
+        ({"loss": ["mse"]}, "loss .* is unknown"),
+    ],
+)  # fmt: skip
+def test_arguments_of_another_type_are_one_clear_error(argument, message):
+    with pytest.raises(ValueError, match=message):
+        ensemble.train(ensemble.grid(width=2), make_data(), epochs=9, **argument)

@@ -80,7 +80,7 @@ def bounds_of(
         asked = (dataset.digest, widths.tolist(), small.tolist(), installed(DECIDE_BITS))
         path = folder / f"bounds-{hashlib.sha256(repr(asked).encode()).hexdigest()[:16]}.npz"
         try:
-            found = archive.read(path, KINDS)
+            found = archive.read(path, KINDS, follow=False)
             if {key: found[key].shape for key in KINDS} != {
                 "floor": widths.shape,
                 "built": small.shape,

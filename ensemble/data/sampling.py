@@ -9,10 +9,13 @@ import numpy as np
 
 from ensemble.data.dataset import Dataset, share
 from ensemble.data.targets import Function, Target, get_target
+from ensemble.system import memory
 from ensemble.system.checks import number, whole
 from ensemble.system.streams import NOISE, SPLIT, VALIDATION, generator
 
 __all__ = ["sample"]
+
+_POINT_BYTES = 50  # of a point while it is drawn: x, y, noise, its place in the split, and copies
 
 
 def sample(
@@ -57,7 +60,7 @@ def sample(
     ------
     ValueError
         If an argument is out of range, the target is unknown or not finite on the interval, a test_fraction
-        above 0 comes to no point at all, or no training point would remain.
+        above 0 comes to no point at all, no training point would remain, or the points do not fit in memory.
     """
     found = get_target(target, interval)
     n = whole(n, "n", 1)
@@ -66,6 +69,7 @@ def sample(
     if n_test >= n:
         raise ValueError(f"test_fraction={test_fraction} of {n} points leaves none to train on")
     n_val = n_test if n_val is None else whole(n_val, "n_val")
+    memory.require(_POINT_BYTES * (n + n_val), f"a dataset of {n + n_val:,} points", "take fewer points")
 
     x = np.linspace(found.low, found.high, n)
     y = found(x) + noise * generator(seed, NOISE).random(n)

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.data import Scale
+from ensemble.networks.layout import weight_bytes
 from ensemble.networks.stack import NetworkStack, Stack
 from ensemble.specs import CHOICES, Specs
-from ensemble.system import streams
+from ensemble.system import memory, streams
+from ensemble.system.checks import whole
 
 __all__ = ["initialize"]
 
@@ -37,11 +39,19 @@ def initialize(specs: Specs, n_inputs: int = 1, scales: Mapping[str, Scale] | No
         D >= 1.
     scales : dict of Scale by dataset name, optional
 
+    Raises
+    ------
+    ValueError
+        `n_inputs` is not allowed, or the networks need more memory than there is.
+
     Notes
     -----
     "he": He et al. 2015, eq. 10, for both layers. "uniform": the default of PyTorch's Linear. "mup" divides the
     spread of weights[1] as the table in `optimizers.layer_factors` says.
     """
+    n_inputs = whole(n_inputs, "n_inputs", 1)
+    needed = int(weight_bytes(specs.width, n_inputs).sum())
+    memory.require(needed, f"{len(specs):,} networks", "take fewer or narrower models")
     networks = NetworkStack(specs, n_inputs, scales)
     for width in np.unique(specs.width).tolist():
         stack = networks.stack(width, units="training")

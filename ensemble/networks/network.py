@@ -205,7 +205,10 @@ def fold(weights: Arrays, biases: Arrays, scale: Scale) -> tuple[Arrays, Arrays]
 
 def as_inputs(x: ArrayLike, n_inputs: int) -> Array:
     """Return inputs as (N, D) float64; a ValueError for other columns, or values that are not finite."""
-    inputs = np.asarray(x, dtype=np.float64)
+    inputs = np.asarray(x)
+    if inputs.dtype.kind not in "biufO":  # text would be read as numbers
+        raise ValueError(f"x has dtype {inputs.dtype}; real numbers are needed")
+    inputs = inputs.astype(np.float64, copy=False)
     inputs = inputs[:, None] if inputs.ndim == 1 and n_inputs == 1 else inputs
     if inputs.ndim != 2 or inputs.shape[1] != n_inputs:
         raise ValueError(

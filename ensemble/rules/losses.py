@@ -57,6 +57,6 @@ def check_loss(loss: str) -> str:
     ValueError
         An unknown loss.
     """
-    if loss not in LOSSES:
+    if not isinstance(loss, str) or loss not in LOSSES:
         raise ValueError(f"loss {loss!r} is unknown; allowed are {', '.join(LOSSES)}")
     return loss

@@ -103,6 +103,8 @@ def check_names(columns: Mapping[str, Any]) -> None:
 def check_column(name: str, values: Any) -> NDArray[Any]:
     """Return `values` as the column's array, or raise a ValueError that names column, value and what is allowed."""
     column = COLUMNS[name]
+    if np.ma.is_masked(values):
+        raise ValueError(f"column {name!r} has masked values; drop or fill them first")
     array = np.atleast_1d(np.asarray(values))
     if array.dtype.kind == "O":  # such as pandas keeps text in; what is inside may still be of one type
         array = np.asarray(array.tolist())
@@ -132,7 +134,11 @@ def _check_numbers(name: str, column: Column, array: NDArray[Any]) -> NDArray[An
     bounds = f"{'(' if column.open_low else '['}{column.low}, {column.high}{')' if open_high else ']'}"
     wanted = f"{'a whole number' if column.kind == 'integer' else 'a finite number'} in {bounds}"
     if array.dtype.kind not in "iuf" and len(array):
-        raise ValueError(f"{name} {array.tolist()[0]!r} is not allowed; {wanted} is needed")
+        listed = array.tolist()
+        wrong = next((v for v in listed if isinstance(v, bool) or not isinstance(v, (int, float))), listed[0])
+        raise ValueError(f"{name} {wrong!r} is not allowed; {wanted} is needed")
+    if array.dtype.kind == "f":  # half precision cannot be compared with 2^63
+        array = array.astype(np.float64)
     bad = ~np.isfinite(array)
     if column.kind == "integer":
         bad |= array != np.floor(array)

@@ -27,9 +27,9 @@ def whole(value: Any, name: str, low: int = 0, high: int | None = None) -> int:
 
 
 def number(value: Any, name: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """Return a finite number in [low, high] as a float; NaN and text are refused."""
+    """Return a finite number in [low, high] as a float; NaN, True and text are refused."""
     try:
-        found = math.nan if isinstance(value, (str, bytes)) else float(value)
+        found = math.nan if isinstance(value, (str, bytes, bool, np.bool_)) else float(value)
     except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not (math.isfinite(found) and low <= found <= high):

@@ -55,6 +55,11 @@ def make_settings(
 
 
 def _epoch_set(name: str, values: Iterable[int], epochs: int) -> set[int]:
+    if not isinstance(values, Iterable):
+        raise ValueError(f"{name} is {values!r}; several epochs such as [0, 10, 100] are needed")
+    if isinstance(values, range) and values:  # its ends first: `len` fails for a range beyond 2^63
+        for value in (values[0], values[-1]):
+            whole(value, f"every epoch of {name}", 0, epochs)
     if isinstance(values, Sized):
         memory.require(_EPOCH_BYTES * len(values), f"{name} of {len(values):,} epochs", "name fewer epochs")
     return {whole(value, f"every epoch of {name}", 0, epochs) for value in values}
