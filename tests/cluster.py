@@ -11,7 +11,7 @@ import pytest
 leftovers_allowed = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::distributed.versions.VersionMismatchWarning"),
+    pytest.mark.filterwarnings("ignore:Mismatched versions found"),
 ]
 
 
