@@ -132,7 +132,11 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
         for j in range(h):
             k[j] = locate(x, w[j], b[j], guess(guide, lowest, per_x, w[j], b[j]))
             low[j], high[j], order[j] = table[k[j], 0], table[k[j], 1], j
-        at_zero = (locate(x, -1.0, 0.0, 0), locate(x, 1.0, 0.0, 0))  # where falling and rising units without b switch
+        # Where falling and rising units without b switch.
+        at_zero = (
+            locate(x, -1.0, 0.0, guess(guide, lowest, per_x, -1.0, 0.0)),
+            locate(x, 1.0, 0.0, guess(guide, lowest, per_x, 1.0, 0.0)),
+        )
         segments = h <= segment_width
         gap = h  # nothing is sorted yet
         for epoch in range(span.first_epoch, span.last_epoch + 1):
