@@ -68,10 +68,10 @@ def test_what_came_back_beside_an_error_is_kept(tmp_path):
 
 def test_elsewhere_a_state_is_kept_only_where_the_folder_is_shared(tmp_path):
     specs, data = make_specs(), make_data()
-    settings = make_settings(EPOCHS, None, None, "auto", True)
+    settings = make_settings(EPOCHS, None, None, True)
     (tmp_path / "there").mkdir()
     for folder in ("there", "not"):
         state = Checkpoint(tmp_path / folder / "state.npz", -1.0)  # save whenever it can be
-        rows = running._run_elsewhere(specs, data, settings, None, state)
+        rows = running._run_elsewhere(specs, data, "spline", settings, None, state)
         assert np.array_equal(rows.losses["train"], train(specs, data).train_loss)
     assert not (tmp_path / "not").exists()

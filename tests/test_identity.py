@@ -147,7 +147,7 @@ def in_calls_of(epochs_of_a_model):
 
 def as_a_bare_chunk(task):
     """`train` hands over chunks sorted by width, but whoever calls `run_chunk` need not."""
-    rows = run_chunk(task.specs, make_data(task.d), make_settings(EPOCHS, None, [5], task.engine, True))
+    rows = run_chunk(task.specs, make_data(task.d), task.engine, make_settings(EPOCHS, None, [5], True))
     return [bits(rows, i) for i in range(len(task.specs))]
 
 

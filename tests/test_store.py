@@ -581,7 +581,7 @@ def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
     monkeypatch.setattr(checkpoint, "SECONDS", 1e9)
     monkeypatch.setattr(chunk, "WORTH_SAVING", 0.0)
     specs, data = ensemble.grid(width=5), make_data()
-    settings = make_settings(EPOCHS, None, None, "spline", True)
+    settings = make_settings(EPOCHS, None, None, True)
     place = Checkpoint(tmp_path / "state.npz", checkpoint.SECONDS)
     stop = threading.Event()
     pauses, pause = [], chunk.Chunk.pause
@@ -594,10 +594,10 @@ def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
 
     monkeypatch.setattr(chunk.Chunk, "pause", stopping)
     with pytest.raises(chunk.CancelledError):
-        run_chunk(specs, data, settings, stop=stop, checkpoint=place)
-    expected = run_chunk(specs, data, settings)
+        run_chunk(specs, data, "spline", settings, stop=stop, checkpoint=place)
+    expected = run_chunk(specs, data, "spline", settings)
     del pauses[:]
-    rows = run_chunk(specs, data, settings, checkpoint=replace(place))
+    rows = run_chunk(specs, data, "spline", settings, checkpoint=replace(place))
     assert pauses[0] == 4
     np.testing.assert_array_equal(rows.losses["train"], expected.losses["train"])
     np.testing.assert_array_equal(rows.networks.parameters, expected.networks.parameters)

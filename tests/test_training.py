@@ -11,9 +11,10 @@ import naive
 import numpy as np
 import pytest
 from conftest import JIT_DISABLED
+from stored import content
 
 import ensemble
-from ensemble.engines import Settings, choose_engine, prepared, registry, run_chunk
+from ensemble.engines import Settings, base, choose_engines, prepared, registry, run_chunk
 from ensemble.rules import losses
 from ensemble.rules.losses import LOSSES
 from ensemble.system import memory
@@ -76,7 +77,7 @@ def test_no_epochs_give_the_initial_networks(engine, d):
 
 def test_epochs_recorded_by_default():
     for epochs in (0, 1, 2, 10, 500, 20_000):
-        recorded = make_settings(epochs, None, None, "auto", True).record
+        recorded = make_settings(epochs, None, None, True).record
         assert recorded[0] == 0 and recorded[-1] == epochs
         assert (np.diff(recorded) > 0).all()
         assert len(recorded) == epochs + 1 if epochs <= 2 else len(recorded) <= 52
@@ -193,13 +194,45 @@ def test_representation_counts_the_diverged():
 
 
 def test_which_engine_is_chosen():
-    assert choose_engine("auto", 1) == "spline"
-    assert choose_engine("auto", 2) == "dense"
-    assert choose_engine("numpy", 1) == choose_engine("numpy", 9) == "numpy"
+    for engine, n_inputs, chosen in [("auto", 1, "spline"), ("auto", 2, "dense"), ("numpy", 1, "numpy"),
+                                     ("numpy", 9, "numpy")]:  # fmt: skip
+        assert choose_engines(engine, some_specs(), n_inputs).tolist() == [chosen] * 8
     for engine, d in ENGINES:
-        assert ensemble.plan(some_specs(), make_data(d), epochs=1, engine=engine).engines == {"data": engine}
+        assert ensemble.plan(some_specs(), make_data(d), epochs=1, engine=engine).engines == {"data": {engine: 8}}
     with pytest.raises(ValueError, match="engine 'torch' is unknown; allowed are auto, numpy, dense, spline"):
-        choose_engine("torch", 1)
+        choose_engines("torch", some_specs(), 1)
+
+
+@pytest.fixture
+def picky(monkeypatch):
+    """Let the engine for one input refuse widths above 3: then its models and others are in one run."""
+
+    def limits(self, specs, n_inputs, loss):
+        wide, more = specs.width > 3, base.Engine.limits(self, specs, n_inputs, loss)
+        return more + [(wide, f"is for width 3, but specs[{wide.argmax()}] has {specs.width.max()}")] * bool(wide.any())
+
+    monkeypatch.setattr(type(registry.REGISTRY["spline"]), "limits", limits)
+
+
+def test_each_model_has_the_engine_that_fits_it(picky, tmp_path):
+    specs, data = ensemble.grid(width=[2, 5, 3], seed=range(4), data=["a", "b"]), {"a": make_data(), "b": make_data()}
+    narrow = specs.width <= 3
+    assert choose_engines("auto", specs, 1).tolist() == np.where(narrow, "spline", "dense").tolist()
+    planned = ensemble.plan(specs, data, epochs=6)
+    assert planned.engines == {"a": {"dense": 4, "spline": 8}, "b": {"dense": 4, "spline": 8}}
+    assert "(dense and spline engines)" in str(planned)
+    for chunk in planned.chunks:
+        assert len(set(specs.data[chunk])) == len(set(narrow[chunk])) == 1
+    mixed = ensemble.train(specs, data, epochs=6, store=tmp_path)
+    for engine, own in (("spline", narrow), ("dense", ~narrow)):
+        assert content(ensemble.train(specs[own], data, epochs=6, engine=engine)) == content(mixed[own])
+        assert ensemble.train(specs[own], data, epochs=6, engine=engine, store=tmp_path).trained == 0
+    assert ensemble.train(specs[narrow], data, epochs=6, engine="dense", store=tmp_path).trained == narrow.sum()
+
+
+def test_an_engine_that_cannot_train_one_model_says_which(picky):
+    with pytest.raises(ValueError, match=r"'spline' is for width 3, but specs\[1\] has 5; use 'dense' or 'auto'"):
+        ensemble.train(ensemble.grid(width=[3, 5]), make_data(), epochs=1, engine="spline")
 
 
 @pytest.fixture
@@ -230,7 +263,7 @@ def test_a_loss_reaches_the_engine_and_comes_back_in_its_own_unit(d, absolute, t
 @pytest.mark.parametrize(("engine", "d"), [("spline", 1), ("dense", 1), ("dense", 2)])
 def test_an_engine_refuses_a_loss_that_it_does_not_hold(engine, d, absolute):
     specs, data = some_specs(), make_data(d)
-    assert ensemble.plan(specs, data, epochs=1, loss="mae").engines == {"data": "numpy"}
+    assert ensemble.plan(specs, data, epochs=1, loss="mae").engines == {"data": {"numpy": 8}}
     for function in (ensemble.plan, ensemble.train):
         with pytest.raises(ValueError, match=f"engine '{engine}' cannot minimize 'mae'; use 'numpy' or 'auto'"):
             function(specs, data, epochs=1, engine=engine, loss="mae")
@@ -261,9 +294,9 @@ def test_engines_agree(d):
 def test_a_chunk_that_is_told_to_stop_gives_up(engine, d):
     stop = threading.Event()
     stop.set()
-    settings = Settings(5, np.array([0, 5]), (), engine, True)
+    settings = Settings(5, np.array([0, 5]), (), True)
     with pytest.raises(CancelledError, match="interrupted"):
-        run_chunk(some_specs(), make_data(d), settings, None, stop)
+        run_chunk(some_specs(), make_data(d), engine, settings, None, stop)
 
 
 def test_datasets_of_equal_content_are_prepared_once(monkeypatch):
@@ -291,7 +324,7 @@ def test_a_plan_holds_every_model_once():
     for chunk in planned.chunks:
         assert len(set(specs.data[chunk])) == 1  # a chunk shares its data
     assert 8 <= len(planned.chunks) <= 100
-    assert planned.engines == {"a": "spline", "b": "spline"}
+    assert planned.engines == {"a": {"spline": 600}, "b": {"spline": 600}}
     assert str(planned).startswith("1,200 models x 1,000 epochs on 2 datasets (spline engine), ")
     more = ensemble.plan(specs, data, epochs=10_000, record=range(10_000))
     assert more.cost == pytest.approx(10 * planned.cost, rel=0.5)

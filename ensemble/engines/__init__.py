@@ -3,7 +3,7 @@
 from ensemble.engines.checkpoint import Checkpoint
 from ensemble.engines.chunk import Rows, Settings
 from ensemble.engines.prepared import forget_prepared
-from ensemble.engines.registry import ENGINES, REGISTRY, choose_engine, epoch_seconds
+from ensemble.engines.registry import ENGINES, REGISTRY, check_engine, choose_engines, epoch_seconds
 from ensemble.engines.run import run_chunk
 
 __all__ = [
@@ -12,7 +12,8 @@ __all__ = [
     "Checkpoint",
     "Rows",
     "Settings",
-    "choose_engine",
+    "check_engine",
+    "choose_engines",
     "epoch_seconds",
     "forget_prepared",
     "run_chunk",

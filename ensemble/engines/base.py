@@ -38,13 +38,20 @@ class Engine(ABC):
     losses: tuple[str, ...] | None = None
     unit_bytes: int = 0
 
-    def fits(self, n_inputs: int, loss: str) -> bool:
-        """Return whether it can train models of this many inputs on a loss."""
-        return (self.most_inputs is None or n_inputs <= self.most_inputs) and self.minimizes(loss)
+    def limits(self, specs: Specs, n_inputs: int, loss: str) -> list[tuple[NDArray[np.bool_], str]]:
+        """Return what it cannot train: which models, (M,), and why, in words that follow its name."""
+        limits = []
+        if self.losses is not None and loss not in self.losses:
+            limits.append((np.ones(len(specs), dtype=np.bool_), f"cannot minimize {loss!r}"))
+        if self.most_inputs is not None and n_inputs > self.most_inputs:
+            most = "one input" if self.most_inputs == 1 else f"up to {self.most_inputs} inputs"
+            limits.append((np.ones(len(specs), dtype=np.bool_), f"is for {most}, but the data has {n_inputs}"))
+        return limits
 
-    def minimizes(self, loss: str) -> bool:
-        """Return whether it holds a loss."""
-        return self.losses is None or loss in self.losses
+    def fits(self, specs: Specs, n_inputs: int, loss: str) -> NDArray[np.bool_]:
+        """Return which models it can train, (M,), on data of D inputs and a loss."""
+        refused = [models for models, _ in self.limits(specs, n_inputs, loss)]
+        return ~np.any(refused, axis=0) if refused else np.ones(len(specs), dtype=np.bool_)
 
     @abstractmethod
     def prepare(self, data: Dataset) -> Any:

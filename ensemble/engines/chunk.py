@@ -34,7 +34,6 @@ class Settings(NamedTuple):
     epochs: int
     record: NDArray[np.int64]  # (E,) ascending, with 0 and the last
     snapshots: tuple[int, ...]  # ascending
-    engine: str
     keep_networks: bool
     loss: str = "mse"  # a name in rules.losses.LOSSES
 

@@ -1,4 +1,4 @@
-"""The engines there are, by name; "auto" is the last that fits the data and the loss."""
+"""The engines there are, by name, and which of them trains which model."""
 
 from __future__ import annotations
 
@@ -10,35 +10,42 @@ from ensemble.engines import dense, reference, spline
 from ensemble.engines.base import Engine
 from ensemble.specs import Specs
 
-__all__ = ["ENGINES", "REGISTRY", "choose_engine", "epoch_seconds"]
+__all__ = ["ENGINES", "REGISTRY", "check_engine", "choose_engines", "epoch_seconds"]
 
-# Each is faster than those before it, where it fits.
+# Each is faster than those before it, where it fits: "auto" takes the last that fits a model, and never times anything.
 REGISTRY: dict[str, Engine] = {engine.name: engine for engine in (reference.ENGINE, dense.ENGINE, spline.ENGINE)}
 ENGINES = ("auto", *REGISTRY)
 
 
-def choose_engine(engine: str, n_inputs: int, loss: str = "mse") -> str:
-    """Return which engine trains a model: by name, or for "auto" by the number of inputs and the loss, never by timing.
+def check_engine(engine: str) -> str:
+    """Return the name of an engine, or "auto", as it is; a ValueError for any other."""
+    if engine not in ENGINES:
+        raise ValueError(f"engine {engine!r} is unknown; allowed are {', '.join(ENGINES)}")
+    return engine
+
+
+def choose_engines(engine: str, specs: Specs, n_inputs: int, loss: str = "mse") -> NDArray[np.str_]:
+    """Return which engine trains each model, (M,).
+
+    The one that is asked for; for "auto", the last of `REGISTRY` that fits the model's settings, the number of inputs
+    and the loss.
 
     Raises
     ------
     ValueError
-        An unknown engine, or one that cannot train this many inputs or this loss.
+        An unknown engine, or one that cannot train one of the models.
     """
-    if engine not in ENGINES:
-        raise ValueError(f"engine {engine!r} is unknown; allowed are {', '.join(ENGINES)}")
-    fitting = [name for name, found in REGISTRY.items() if found.fits(n_inputs, loss)]
+    check_engine(engine)
+    last = np.full(len(specs), max(ENGINES, key=len))
+    for name, one in REGISTRY.items():
+        last[one.fits(specs, n_inputs, loss)] = name
     if engine == "auto":
-        return fitting[-1]
-    if not REGISTRY[engine].minimizes(loss):
-        raise ValueError(f"engine {engine!r} cannot minimize {loss!r}; use {fitting[-1]!r} or 'auto'")
-    if engine not in fitting:
-        most = REGISTRY[engine].most_inputs
-        inputs = "one input" if most == 1 else f"up to {most} inputs"
-        raise ValueError(
-            f"engine {engine!r} is for {inputs}, but the data has {n_inputs}; use {fitting[-1]!r} or 'auto'"
-        )
-    return engine
+        return last
+    limits = REGISTRY[engine].limits(specs, n_inputs, loss)
+    if limits:
+        models, why = limits[0]
+        raise ValueError(f"engine {engine!r} {why}; use {str(last[models][0])!r} or 'auto'")
+    return np.full(len(specs), engine)
 
 
 def epoch_seconds(engine: str, specs: Specs, data: Dataset) -> NDArray[np.float64]:

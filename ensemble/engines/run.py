@@ -9,7 +9,7 @@ import numpy as np
 from ensemble.data import Dataset
 from ensemble.engines.checkpoint import Checkpoint
 from ensemble.engines.chunk import Chunk, Rows, Settings
-from ensemble.engines.registry import REGISTRY, choose_engine
+from ensemble.engines.registry import REGISTRY
 from ensemble.networks import NetworkStack, initialize
 from ensemble.specs import Specs
 
@@ -19,12 +19,13 @@ __all__ = ["run_chunk"]
 def run_chunk(
     specs: Specs,
     data: Dataset,
+    engine: str,
     settings: Settings,
     initial: NetworkStack | None = None,
     stop: threading.Event | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Rows:
-    """Train one chunk of models that share a dataset and return their rows; a pure function of its arguments.
+    """Train one chunk of models of one dataset and engine, and return their rows; a pure function of its arguments.
 
     With a `checkpoint`, a chunk that takes long leaves there how far it has come, and starts from there.
 
@@ -37,5 +38,5 @@ def run_chunk(
     networks = initialize(specs, data.n_inputs, scales) if initial is None else initial.take(np.arange(len(specs)))
     run = Chunk(specs, data, settings, networks, stop, checkpoint)
     run.snapshot(0)
-    REGISTRY[choose_engine(settings.engine, data.n_inputs, settings.loss)].train(run)
+    REGISTRY[engine].train(run)
     return run.rows()

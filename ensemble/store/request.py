@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.data import PARTS, Dataset, Scale
-from ensemble.engines import ENGINES, Settings, choose_engine
+from ensemble.engines import ENGINES, Settings
 from ensemble.networks import NetworkStack
 from ensemble.results import result_bytes
 from ensemble.specs import COLUMNS, Specs
@@ -79,14 +79,13 @@ class Request:
 
     @classmethod
     def of(
-        cls, specs: Specs, datasets: Mapping[str, Dataset], settings: Settings, initial: NetworkStack | None
-    ) -> Request:
+        cls, specs: Specs, datasets: Mapping[str, Dataset], engine: NDArray[np.str_], settings: Settings,
+        initial: NetworkStack | None,
+    ) -> Request:  # fmt: skip
         """Return what `training.train` asks for, its arguments checked."""
-        engine = {name: choose_engine(settings.engine, data.n_inputs, settings.loss) for name, data in datasets.items()}
-        names, which = np.unique(specs.data, return_inverse=True)
         return cls(
             specs,
-            np.array([engine[name] for name in names.tolist()])[which],
+            engine,
             np.full(len(specs), "") if initial is None else _digests(initial),
             {
                 name: Source(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.data import Scale
-from ensemble.engines import choose_engine
+from ensemble.engines import check_engine, choose_engines
 from ensemble.networks import joined
 from ensemble.specs import Specs
 from ensemble.store.request import Request, Source
@@ -76,7 +76,7 @@ def run(manifest: Mapping[str, Any], identity: str) -> Run:
     choices = {name: np.array([text(word, name) for word in manifest["choices"][name]]) for name in _CHOICES}
     made = {"versions": dict(manifest["versions"]), "machine": dict(manifest["machine"]), "target": {}}
     return Run(
-        bytes.fromhex(identity), choose_engine(found["engine"], n_inputs), found["initial"], data, epochs,
+        bytes.fromhex(identity), check_engine(found["engine"]), found["initial"], data, epochs,
         np.array(record, dtype=np.int64), tuple(snapshots), flag(found["keep_networks"], "keep_networks"),
         whole(manifest["models"], "models", 1, 10**9), choices, made,
     )  # fmt: skip
@@ -114,7 +114,8 @@ def _request(arrays: Mapping[str, NDArray[Any]], first: Run) -> Request:
         columns[name] = first.choices[name][columns[name]]
     specs = Specs(**columns)
     data = {name: first.data[name] for name in np.unique(specs.data).tolist()}
+    engine = choose_engines(first.engine, specs, next(iter(first.data.values())).n_inputs)
     return Request(
-        specs, np.full(len(specs), first.engine), np.full(len(specs), first.initial), data, "mse", first.epochs,
-        first.record, first.snapshots, first.keep_networks,
+        specs, engine, np.full(len(specs), first.initial), data, "mse", first.epochs, first.record, first.snapshots,
+        first.keep_networks,
     )  # fmt: skip

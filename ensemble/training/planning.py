@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.data import Dataset
-from ensemble.engines import REGISTRY, Settings, choose_engine, epoch_seconds
+from ensemble.engines import REGISTRY, Settings, choose_engines, epoch_seconds
 from ensemble.networks import NetworkStack, weight_bytes
 from ensemble.results import result_bytes
 from ensemble.specs import Specs
@@ -44,10 +44,10 @@ class Plan:
         Estimated peak memory of specs, results, initial networks and the chunks at work, in bytes.
     kept : int
         What of it is the result: specs, losses and networks, and so about what a store takes on disk.
-    engines : dict of str by dataset name
-        Which engine trains the models of each dataset.
+    engines : dict of dict of int, by dataset name and engine
+        How many models of each dataset each engine trains.
     chunks : tuple of (m,) int64
-        Rows of the specs that are trained together.
+        Rows of the specs that are trained together: of one dataset, by one engine.
     """
 
     models: int
@@ -55,20 +55,21 @@ class Plan:
     cost: float
     memory: int
     kept: int
-    engines: dict[str, str]
+    engines: dict[str, dict[str, int]]
     chunks: tuple[NDArray[np.int64], ...]
 
     def __repr__(self) -> str:
-        engines = ", ".join(sorted(set(self.engines.values())))
+        used = sorted({name for counts in self.engines.values() for name in counts})
+        engines = f"{' and '.join(used)} engine{'s' * (len(used) > 1)}"
         return (
             f"{_count(self.models, 'model')} x {_count(self.epochs, 'epoch')} on "
-            f"{_count(len(self.engines), 'dataset')} ({engines} engine), {_count(len(self.chunks), 'chunk')}, "
+            f"{_count(len(self.engines), 'dataset')} ({engines}), {_count(len(self.chunks), 'chunk')}, "
             f"about {_duration(self.cost)} of one core, {memory.in_words(self.memory)} of memory"
         )
 
     def _repr_html_(self) -> str:
-        rows = [(name, engine) for name, engine in self.engines.items()]
-        return html.table(repr(self), ("dataset", "engine"), rows)
+        rows = [(name, engine, n) for name, counts in self.engines.items() for engine, n in counts.items()]
+        return html.table(repr(self), ("dataset", "engine", "models"), rows)
 
 
 def plan(
@@ -90,30 +91,33 @@ def plan(
     ValueError
         As `train`, except that memory is estimated and not checked.
     """
-    settings = make_settings(epochs, record, snapshots, engine, keep_networks, loss)
+    settings = make_settings(epochs, record, snapshots, keep_networks, loss)
     datasets = named_datasets(specs, data)
-    check_initial(initial, specs, next(iter(datasets.values())).n_inputs)
-    return make_plan(specs, datasets, settings, initial)
+    n_inputs = next(iter(datasets.values())).n_inputs
+    check_initial(initial, specs, n_inputs)
+    return make_plan(specs, datasets, choose_engines(engine, specs, n_inputs, loss), settings, initial)
 
 
-def make_plan(specs: Specs, datasets: Datasets, settings: Settings, initial: NetworkStack | None = None) -> Plan:
-    """Return the plan of a request that is checked."""
-    engines = {name: choose_engine(settings.engine, data.n_inputs, settings.loss) for name, data in datasets.items()}
+def make_plan(
+    specs: Specs, datasets: Datasets, engines: NDArray[np.str_], settings: Settings, initial: NetworkStack | None = None
+) -> Plan:
+    """Return the plan of a request that is checked; `engines` (M,) are those that train the models."""
     chunks: list[NDArray[np.int64]] = []
     costs, largest = [], 0
     n_inputs = next(iter(datasets.values())).n_inputs
     seconds = np.empty(len(specs))
-    members = {name: np.flatnonzero(specs.data == name) for name in datasets}
-    for name, index in members.items():
-        estimate = epoch_seconds(engines[name], specs[index], datasets[name])
+    groups = {
+        (name, engine): np.flatnonzero((specs.data == name) & (engines == engine))
+        for name in datasets for engine in np.unique(engines[specs.data == name]).tolist()
+    }  # fmt: skip
+    for (name, engine), index in groups.items():
+        estimate = epoch_seconds(engine, specs[index], datasets[name])
         seconds[index] = estimate * settings.epochs + _INITIALIZE_SECONDS
     target = min(CHUNK_SECONDS, float(seconds.sum()) / CHUNKS_PER_RUN)
     work_bytes = 4 * weight_bytes(specs.width, n_inputs)
-    for name, index in members.items():
-        if not len(index):  # all its models are done: a run is gone on with
-            continue
+    for (name, engine), index in groups.items():
         samples = max(len(y) for _, y in datasets[name].parts().values())
-        work_bytes[index] += REGISTRY[engines[name]].unit_bytes * samples * specs.width[index]
+        work_bytes[index] += REGISTRY[engine].unit_bytes * samples * specs.width[index]
         index = index[np.argsort(specs.width[index], kind="stable")]
         for chunk in _cut(index, np.maximum(seconds[index] / target, work_bytes[index] / CHUNK_BYTES)):
             chunks.append(chunk)
@@ -133,7 +137,7 @@ def make_plan(specs: Specs, datasets: Datasets, settings: Settings, initial: Net
         float(seconds.sum()),
         kept + given + work,
         kept,
-        engines,
+        {name: {engine: len(index) for (other, engine), index in groups.items() if other == name} for name in datasets},
         tuple(chunks[i] for i in biggest_first),
     )
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from ensemble.data import Dataset
-from ensemble.engines import Settings, choose_engine
+from ensemble.engines import Settings
 from ensemble.networks import NetworkStack
 from ensemble.rules.losses import check_loss
 from ensemble.specs import Spec, Specs
@@ -35,7 +35,6 @@ def make_settings(
     epochs: int,
     record: Iterable[int] | None = None,
     snapshots: Iterable[int] | None = None,
-    engine: str = "auto",
     keep_networks: bool = True,
     loss: str = "mse",
 ) -> Settings:
@@ -50,8 +49,7 @@ def make_settings(
     else:
         recorded = {0, epochs, *_epoch_set("record", record, epochs)}
     kept = () if snapshots is None else tuple(sorted(_epoch_set("snapshots", snapshots, epochs)))
-    choose_engine(engine, 1, check_loss(loss))
-    return Settings(epochs, np.array(sorted(recorded)), kept, engine, flag(keep_networks, "keep_networks"), loss)
+    return Settings(epochs, np.array(sorted(recorded)), kept, flag(keep_networks, "keep_networks"), check_loss(loss))
 
 
 def _epoch_set(name: str, values: Iterable[int], epochs: int) -> set[int]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.data import Dataset
-from ensemble.engines import Checkpoint, Rows, Settings, run_chunk
+from ensemble.engines import Checkpoint, Rows, Settings, choose_engines, run_chunk
 from ensemble.networks import NetworkStack
 from ensemble.results import Result, empty_result
 from ensemble.specs import Specs
@@ -67,7 +67,7 @@ def train(
     snapshots : sequence of int, optional
         Epochs at which the networks are kept, in ``result.snapshots``.
     engine : {"auto", "numpy", "dense", "spline"}
-        "auto" takes "spline" for one input and "dense" for more; "numpy" is the readable definition.
+        "auto" takes, for each model, "spline" for one input and "dense" for more; "numpy" is the readable definition.
     threads : int, optional
         Number of threads; default: one per core. Not together with `executor`.
     executor : concurrent.futures.Executor, optional
@@ -98,11 +98,12 @@ def train(
     KeyboardInterrupt
         Ctrl-C; running chunks are given up within about half a second.
     """
-    settings = make_settings(epochs, record, snapshots, engine, keep_networks, loss)
+    settings = make_settings(epochs, record, snapshots, keep_networks, loss)
     datasets = named_datasets(specs, data)
     n_inputs = next(iter(datasets.values())).n_inputs
     check_initial(initial, specs, n_inputs)
-    planned = make_plan(specs, datasets, settings, initial)
+    engines = choose_engines(engine, specs, n_inputs, loss)
+    planned = make_plan(specs, datasets, engines, settings, initial)
     if store is not None and (not isinstance(store, (str, os.PathLike)) or not os.fspath(store)):
         raise ValueError(f"store is {store!r}; the path of a folder is needed")
     if executor is not None and not hasattr(executor, "submit"):
@@ -122,12 +123,14 @@ def train(
     with ExitStack() as held:
         run, chunks, left = None, planned.chunks, np.ones(len(specs), dtype=np.bool_)
         if store is not None:
-            run = held.enter_context(Run(store, Request.of(specs, datasets, settings, initial)))
+            run = held.enter_context(Run(store, Request.of(specs, datasets, engines, settings, initial)))
             left[:] = False
             left[run.left(result)] = True
             chunks = tuple(chunk[left[chunk]] for chunk in chunks if left[chunk].any())
         bar = held.enter_context(progress_bar(len(specs), progress, int((~left).sum())))
-        came = held.enter_context(closing(_run(chunks, specs, datasets, settings, initial, cores, executor, run)))
+        came = held.enter_context(
+            closing(_run(chunks, specs, datasets, engines, settings, initial, cores, executor, run))
+        )
         for index, rows in came if run is None else run.keep(came):
             result.assemble(index, rows)
             result.fresh[index] = True
@@ -139,6 +142,7 @@ def _run(
     chunks: tuple[NDArray[np.int64], ...],
     specs: Specs,
     datasets: Datasets,
+    engines: NDArray[np.str_],
     settings: Settings,
     initial: NetworkStack | None,
     cores: int,
@@ -157,14 +161,15 @@ def _run(
             while waiting and len(pending) < window:
                 index = waiting.pop()
                 data = datasets[str(specs.data[index[0]])] if len(datasets) > 1 else next(iter(datasets.values()))
+                engine = str(engines[index[0]])
                 start = None if initial is None else initial.take(index)
                 state = None if run is None else run.checkpoint(index)
                 if own is not None:
-                    future = pool.submit(run_chunk, specs[index], data, settings, start, stop, state)
+                    future = pool.submit(run_chunk, specs[index], data, engine, settings, start, stop, state)
                 else:  # an event cannot travel to another process; there, an interrupt reaches the worker itself
                     if state is not None:  # nor does a worker stand in this folder
                         state = replace(state, path=state.path.absolute())
-                    future = pool.submit(_run_elsewhere, specs[index], data, settings, start, state)
+                    future = pool.submit(_run_elsewhere, specs[index], data, engine, settings, start, state)
                 pending[future] = index
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
             failed: Exception | None = None
@@ -193,9 +198,10 @@ def _run(
 
 
 def _run_elsewhere(
-    specs: Specs, data: Dataset, settings: Settings, initial: NetworkStack | None, state: Checkpoint | None
-) -> Rows:
+    specs: Specs, data: Dataset, engine: str, settings: Settings, initial: NetworkStack | None,
+    state: Checkpoint | None,
+) -> Rows:  # fmt: skip
     """Run a chunk in a process that may be on another machine: there, no state is kept without a shared folder."""
     if state is not None and not state.path.parent.is_dir():
         state = None
-    return run_chunk(specs, data, settings, initial, None, state)
+    return run_chunk(specs, data, engine, settings, initial, None, state)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.data import Dataset
-from ensemble.engines import choose_engine, epoch_seconds
+from ensemble.engines import choose_engines, epoch_seconds
 from ensemble.specs import Specs
 
 __all__ = ["parse_shard", "shard"]
@@ -38,9 +38,11 @@ def shard(specs: Specs, datasets: Mapping[str, Dataset], number: int, count: int
         raise ValueError(f"shard {number}/{count} is not allowed; there are only {len(specs)} models to share out")
     cost = np.empty(len(specs))
     for name in np.unique(specs.data).tolist():
-        index = np.flatnonzero(specs.data == name)
-        data = datasets[name]
-        cost[index] = epoch_seconds(choose_engine("auto", data.n_inputs), specs[index], data)
+        own, data = specs.data == name, datasets[name]
+        engines = choose_engines("auto", specs, data.n_inputs)
+        for engine in np.unique(engines[own]).tolist():
+            index = np.flatnonzero(own & (engines == engine))
+            cost[index] = epoch_seconds(engine, specs[index], data)
     return np.sort(np.argsort(cost, kind="stable")[number - 1 :: count])  # dealt out like cards, by cost
 
 
