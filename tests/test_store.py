@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +111,28 @@ def test_networks_to_start_from_are_told_apart(tmp_path, trained):
     assert sum(trained) == 1  # the one that starts elsewhere
     assert content(train(specs, store=tmp_path)) == content(train(specs))
     assert content(train(specs, initial=start, store=tmp_path)) == expected
+
+
+def test_threads_run_only_a_few_chunks_ahead_of_what_is_written(tmp_path, monkeypatch):
+    """What is trained and not yet written is lost by a kill."""
+    begun, ahead, written = [], [], chunks.write
+
+    def counted(specs, *rest):
+        begun.append(len(specs))
+        return run_chunk(specs, *rest)
+
+    def slow(*arguments):
+        if not ahead:
+            time.sleep(0.3)  # in which all 24 chunks could be trained
+        ahead.append(len(begun) - len(ahead))
+        written(*arguments)
+
+    monkeypatch.setattr(training, "run_chunk", counted)
+    monkeypatch.setattr(chunks, "write", slow)
+    monkeypatch.setattr(planning, "CHUNK_SECONDS", 1e-9)  # a chunk for each model
+    train(make_specs(), store=tmp_path, threads=2)
+    assert len(begun) == len(ahead) == 24
+    assert max(ahead) <= 2 + 4
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path):

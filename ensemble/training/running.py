@@ -29,6 +29,7 @@ from ensemble.training.request import Datasets, Engine, Loss, check_initial, mak
 __all__ = ["train"]
 
 WINDOW = 64  # chunks handed to the executor at once
+_AHEAD = 4  # with a store, how many more than there are threads: what is not written yet is lost by a kill
 
 
 def train(
@@ -154,6 +155,8 @@ def _run(
     own = ThreadPoolExecutor(cores, "ensemble") if executor is None else None
     pool: Executor = own if own is not None else executor  # type: ignore[assignment]
     window = getattr(executor, "window", WINDOW)  # a cluster takes more
+    if own is not None and run is not None:
+        window = cores + _AHEAD
     waiting = list(chunks[::-1])
     pending: dict[Future[Rows], NDArray[np.int64]] = {}
     try:
