@@ -86,12 +86,22 @@ def test_free_memory_of_this_machine():
     assert found is None or found > 2**20
 
 
+def test_a_small_request_does_not_ask_the_system(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: pytest.fail("asked"))
+    specs, data = ensemble.grid(width=4, seed=range(8)), ensemble.sample("reciprocal_sine")
+    assert ensemble.train(specs, data, epochs=2, record=range(2)).status.tolist() == ["ok"] * 8
+    monkeypatch.setattr(memory, "available", lambda: 10**6)
+    with pytest.raises(ValueError, match="a thing needs about 5 MB of memory, but 1 MB are available; be modest"):
+        memory.require(5_000_000, "a thing", "be modest")
+
+
 def test_in_words():
     assert [memory.in_words(n) for n in (0, 12_345, 2_400_000, 9.9e9, 1e10, 1.234e15)] == [
         "0 kB", "12 kB", "2 MB", "9,900 MB", "10 GB", "1,234,000 GB",
     ]  # fmt: skip
 
 
+@pytest.mark.jit_heavy
 def test_a_stored_run_that_repeats_one_model_too_often(tmp_path, monkeypatch):
     """A model is stored once however often it is asked for: the files' size does not bound what loading them takes."""
     specs = ensemble.grid(width=1000, seed=0)

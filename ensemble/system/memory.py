@@ -15,6 +15,7 @@ from pathlib import Path
 __all__ = ["available", "in_words", "require"]
 
 _ROOT = Path("/")
+_SMALL = 4 * 2**20  # bytes that need no look: it takes some milliseconds, as long as training a hundred models
 
 # Of the two versions of Linux's control groups, which Slurm and containers limit memory by: where the tree is mounted,
 # the limit, what is in use, and the part of it that the system gives back when asked (cached files).
@@ -82,8 +83,11 @@ def _text(path: Path) -> str:
 
 
 def require(n_bytes: int, what: str, remedy: str) -> None:
-    """Raise ValueError where `what` needs more memory than is free; `remedy` says what to do instead."""
-    free = available()
+    """Raise ValueError where `what` needs more memory than is free; `remedy` says what to do instead.
+
+    A few megabytes are taken without asking the system.
+    """
+    free = available() if n_bytes > _SMALL else None
     if free is not None and n_bytes > free:
         raise ValueError(
             f"{what} needs about {in_words(n_bytes)} of memory, but {in_words(free)} are available; {remedy}"
