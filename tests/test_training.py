@@ -394,7 +394,7 @@ def test_the_numpy_engine_counts_its_activations():
 
 
 def test_more_memory_than_there_is(monkeypatch):
-    specs, data = ensemble.grid(width=1000, seed=range(100)), make_data()
+    specs, data = ensemble.grid(width=1000, seed=range(400)), make_data()
     monkeypatch.setattr(memory, "available", lambda: 10**6)
     with pytest.raises(ValueError, match=r"needs about \d+ MB of memory, but 1 MB are available"):
         ensemble.train(specs, data, epochs=1)
@@ -478,6 +478,32 @@ def test_initial_networks_that_do_not_fit():
     unbiased = ensemble.grid(width=3, hidden_bias=False)
     with pytest.raises(ValueError, match="initial network 0 has a bias"):
         ensemble.train(unbiased, data, epochs=1, initial=ensemble.initialize(ensemble.grid(width=3)))
+
+
+def test_initial_networks_in_other_units_are_refused():
+    """Weights of standardized data mean something else on plain data, and on data of another scale."""
+    x, y = np.linspace(0, 9, 20), np.linspace(70, 90, 20)
+    data = {
+        "plain": ensemble.Dataset(x, y),
+        "scaled": ensemble.Dataset(x, y, standardize=True),
+        "otherwise": ensemble.Dataset(x, y + 1, standardize=True),
+    }
+    specs = {name: ensemble.grid(width=3, data=name) for name in data}
+    ends = {name: ensemble.train(specs[name], data, epochs=2).networks for name in data}
+    for name in data:
+        for start in data:
+            if start == name:
+                assert len(ensemble.train(specs[name], data, epochs=1, initial=ends[start])) == 1
+            else:
+                expected = f"initial holds networks of data .*, but the dataset '{name}' is .*same units are needed"
+                for call in (ensemble.train, ensemble.plan):
+                    with pytest.raises(ValueError, match=expected):
+                        call(specs[name], data, epochs=1, initial=ends[start])
+    # What counts is the scale and not the dataset: a fine-tuning on other data, and fresh networks that are given one.
+    again = {"more": ensemble.Dataset(x, y, x[:5], y[:5], standardize=True)}
+    fresh = ensemble.initialize(specs["scaled"], scales={"scaled": data["scaled"].scale})
+    for start in (ends["scaled"], fresh):
+        assert len(ensemble.train(ensemble.grid(width=3, data="more"), again, epochs=1, initial=start)) == 1
 
 
 def test_a_failing_worker_is_heard_of():

@@ -94,7 +94,7 @@ def plan(
     settings = make_settings(epochs, record, snapshots, keep_networks, loss)
     datasets = named_datasets(specs, data)
     n_inputs = next(iter(datasets.values())).n_inputs
-    check_initial(initial, specs, n_inputs)
+    check_initial(initial, specs, datasets)
     return make_plan(specs, datasets, choose_engines(engine, specs, n_inputs, loss), settings, initial)
 
 

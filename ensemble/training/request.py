@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from ensemble.data import Dataset
+from ensemble.data import Dataset, Scale
 from ensemble.engines import Settings
 from ensemble.networks import NetworkStack
 from ensemble.rules.losses import check_loss
@@ -97,10 +97,11 @@ def n_threads(threads: int | None) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_initial(initial: NetworkStack | None, specs: Specs, n_inputs: int) -> None:
-    """Raise a ValueError where the networks to start from do not fit the specs."""
+def check_initial(initial: NetworkStack | None, specs: Specs, datasets: Datasets) -> None:
+    """Raise a ValueError where the networks to start from do not fit the specs, or the units of their data."""
     if initial is None:
         return
+    n_inputs = next(iter(datasets.values())).n_inputs
     if not isinstance(initial, NetworkStack):
         raise ValueError(f"initial is a {type(initial).__name__}; a NetworkStack is needed")
     if len(initial) != len(specs) or initial.n_inputs != n_inputs or (initial.specs.width != specs.width).any():
@@ -108,7 +109,22 @@ def check_initial(initial: NetworkStack | None, specs: Specs, n_inputs: int) -> 
             f"initial holds {len(initial)} networks of {initial.n_inputs} inputs, widths {initial.specs.width[:4]}...; "
             f"the specs need {len(specs)} of {n_inputs} inputs, widths {specs.width[:4]}..., in this order"
         )
+    for there, here in sorted(set(zip(initial.specs.data.tolist(), specs.data.tolist(), strict=True))):
+        found, needed = initial.scales.get(there), datasets[here].scale
+        if not (found is needed is None or (found and needed and np.array_equal(found.values(), needed.values()))):
+            raise ValueError(
+                f"initial holds networks of data {_units(found)}, but the dataset {here!r} is {_units(needed)}: "
+                "there the same weights are another function; networks of the same units are needed "
+                "(`initialize` takes `scales`)"
+            )
     for i in range(len(specs)):
         hidden, output = initial.network(i, units="training").biases
         if (not specs.hidden_bias[i] and hidden.any()) or (not specs.output_bias[i] and output.any()):
             raise ValueError(f"initial network {i} has a bias that its spec switches off")
+
+
+def _units(scale: Scale | None) -> str:
+    if scale is None:
+        return "in its own units"
+    means, deviations = (np.array2string(part, threshold=4, edgeitems=2) for part in (scale.x_mean, scale.x_std))
+    return f"standardized (x: means {means}, deviations {deviations}; y: {scale.y_mean:g}, {scale.y_std:g})"

@@ -102,7 +102,7 @@ def train(
     settings = make_settings(epochs, record, snapshots, keep_networks, loss)
     datasets = named_datasets(specs, data)
     n_inputs = next(iter(datasets.values())).n_inputs
-    check_initial(initial, specs, n_inputs)
+    check_initial(initial, specs, datasets)
     engines = choose_engines(engine, specs, n_inputs, loss)
     planned = make_plan(specs, datasets, engines, settings, initial)
     if store is not None and (not isinstance(store, (str, os.PathLike)) or not os.fspath(store)):
