@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 
 import ensemble
+from ensemble.studies import bias_ablation, fit_target, width_study
 
 JIT_DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
@@ -32,6 +33,27 @@ def compiled_kernels():
         for n_inputs in (2, 1) if second else (1, 2):
             data = ensemble.Dataset(np.arange(3.0 * n_inputs).reshape(3, n_inputs), np.arange(3.0))
             ensemble.train(ensemble.grid(width=1), data, epochs=1)
+
+
+SMALL = {
+    "data": "reciprocal_sine", "widths": [2, 8, 16], "seeds": 3, "lrs": [0.02, 0.1], "epochs": 30,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def width():
+    """A small width study, trained; not to be changed, as all that follow."""
+    return width_study(**SMALL).run(progress=False)
+
+
+@pytest.fixture(scope="session")
+def bias():
+    return bias_ablation(**SMALL).run(progress=False)
+
+
+@pytest.fixture(scope="session")
+def fit():
+    return fit_target(width=16, seeds=4, epochs=60).run(progress=False)
 
 
 @pytest.fixture

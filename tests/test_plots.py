@@ -4,6 +4,7 @@ import sys
 import matplotlib
 import numpy as np
 import pytest
+from conftest import SMALL
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -17,30 +18,17 @@ from ensemble.plots import (
     WidthCurveDisplay,
 )
 from ensemble.statistics import error_band
-from ensemble.studies import bias_ablation, fit_target, width_study
+from ensemble.studies import width_study
 from ensemble.studies.bias.figures import arms_display
 from ensemble.studies.width.figures import width_display
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
 
-SMALL = {
-    "data": "reciprocal_sine", "widths": [2, 8, 16], "seeds": 3, "lrs": [0.02, 0.1], "epochs": 30,
-}  # fmt: skip
-
 
 @pytest.fixture(scope="module")
-def width():
-    return width_study(**SMALL).run(progress=False)
-
-
-@pytest.fixture(scope="module")
-def bias():
-    return bias_ablation(**SMALL).run(progress=False)
-
-
-@pytest.fixture(scope="module")
-def fit():
-    return fit_target(width=16, seeds=4, epochs=60).run(progress=False)
+def figures(width, bias, fit):
+    """The figures of each study, by its name; drawing them takes seconds."""
+    return {study.name: study.figures() for study in (width, bias, fit)}
 
 
 @pytest.fixture(autouse=True)
@@ -221,20 +209,20 @@ def test_maps_can_share_their_colours_and_one_bar():
     assert len(without.figure_.axes) == 1
 
 
-def test_the_ablation_shows_a_curve_and_a_fit_per_arm(bias):
+def test_the_ablation_shows_a_curve_and_a_fit_per_arm(bias, figures):
     display = arms_display(bias).plot()
     assert labels(display)[:4] == ["both biases", "hidden bias only", "output bias only", "no bias"]
     for curve, line in zip(bias.curves(), display.lines_, strict=True):
         np.testing.assert_array_equal(line.get_ydata(), curve.quartiles[1])
-    for curve, ax in zip(bias.curves(), bias.figures()["fits_by_arm"].axes, strict=True):
+    for curve, ax in zip(bias.curves(), figures["bias_ablation"]["fits_by_arm"].axes, strict=True):
         (fit,) = bias.fits(curve)
         np.testing.assert_array_equal(ax.lines[0].get_ydata(), fit.prediction)
         assert ax.get_title().startswith(curve.label)
         assert f"{curve.quartiles[1, -1]:.2g}" in ax.get_title()
 
 
-def test_the_fits_by_epoch_have_the_mse_in_each_title(fit):
-    drawn = fit.figures()["fits"]
+def test_the_fits_by_epoch_have_the_mse_in_each_title(fit, figures):
+    drawn = figures["fit_target"]["fits"]
     model = int(fit.curve().typical_models[0])
     titles = [ax.get_title() for ax in drawn.axes]
     expected = [f"epoch {e}: training MSE {fit.mse(model, e, 'train'):.3g}" for e in (0, 50, 60)]
@@ -243,10 +231,10 @@ def test_the_fits_by_epoch_have_the_mse_in_each_title(fit):
     np.testing.assert_array_equal(drawn.axes[-1].collections[0].get_offsets()[:, 0], x_test)
 
 
-def test_no_panel_of_any_figure_is_empty_or_unlabelled(width, bias, fit):
+def test_no_panel_of_any_figure_is_empty_or_unlabelled(figures):
     one_optimizer = width_study(**SMALL | {"optimizers": ["gd"]}).run(progress=False)
-    for study in (width, bias, fit, one_optimizer):
-        for name, figure in study.figures().items():
+    for drawn in (*figures.values(), one_optimizer.figures()):
+        for name, figure in drawn.items():
             assert figure.axes, name
             for ax in figure.axes:
                 if ax.get_label() != "<colorbar>":
@@ -267,9 +255,10 @@ def texts_of(figure):
             yield from (label for tick in ticks for label in (tick.label1, tick.label2))
 
 
-def test_no_two_texts_of_a_summary_overlap(width, bias, fit):
+def test_no_two_texts_of_a_summary_overlap(figures):
     """Titles, labels, ticks, notes and legends, measured as drawn."""
-    for figure in (width.figures()["summary"], bias.figures()["summary"], fit.figures()["fits"]):
+    for study, name in (("width_study", "summary"), ("bias_ablation", "summary"), ("fit_target", "fits")):
+        figure = figures[study][name]
         with matplotlib.rc_context(plots.STYLE):
             canvas = FigureCanvasAgg(figure)
             canvas.draw()
@@ -293,7 +282,7 @@ def test_rendering_is_repeatable_and_knows_three_formats(width):
         plots.render(figure, "jpg")
 
 
-def test_show_hands_every_figure_to_a_window(width, monkeypatch):
+def test_show_hands_every_figure_to_a_window(width, figures, monkeypatch):
     from matplotlib import pyplot
 
     monkeypatch.setattr(pyplot, "show", lambda: shown.extend(pyplot.get_figlabels()))
@@ -302,7 +291,7 @@ def test_show_hands_every_figure_to_a_window(width, monkeypatch):
     try:
         pyplot.switch_backend("agg")
         width.show()
-        assert shown == list(width.figures())
+        assert shown == list(figures["width_study"])
         assert pyplot.figure("summary").canvas.figure.axes
     finally:
         pyplot.close("all")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import SMALL
 
 import ensemble
 from ensemble.analysis import choose, few, learning_curves
@@ -19,29 +20,11 @@ from ensemble.studies.inputs import as_datasets, noise_of, seeds_of, values_of
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
 
 CO2 = Path(__file__).parent / "data" / "mauna_loa_co2.csv"
-SMALL = {
-    "data": "reciprocal_sine", "widths": [2, 8, 16], "seeds": 3, "lrs": [0.02, 0.1], "epochs": 30,
-}  # fmt: skip
 
 
 def rows_of(path):
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
-
-
-@pytest.fixture(scope="module")
-def width():
-    return width_study(**SMALL).run(progress=False)
-
-
-@pytest.fixture(scope="module")
-def bias():
-    return bias_ablation(**SMALL).run(progress=False)
-
-
-@pytest.fixture(scope="module")
-def fit():
-    return fit_target(width=16, seeds=4, epochs=60).run(progress=False)
 
 
 @pytest.fixture(scope="module")
