@@ -65,7 +65,7 @@ def test_no_model_without_hidden_bias_is_below_its_floor_and_wide_ones_come_near
             if curve.label in bounds.no_bias:
                 floor = bounds.no_bias[curve.label]
                 assert (curve.train_loss >= floor - 1e-12).all()
-                medians = np.median(curve.train_errors[curve.width >= 8], axis=1)
+                medians = np.median(curve.of("train_loss")[curve.width >= 8], axis=1)
                 assert (medians < 1.1 * floor).all(), (data, curve.label)
                 assert medians[-1] < 1.02 * floor, (data, curve.label)
 

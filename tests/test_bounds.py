@@ -43,7 +43,7 @@ def test_networks_without_hidden_bias_approach_their_floor_and_never_cross_it():
     for arm in ("no bias", "output bias only"):
         (curve,) = (c for c in study.curves() if c.label == arm)
         assert (study.result.train_loss[curve.models] >= bounds.no_bias[arm] - 1e-12).all()
-        assert curve.train_errors[-1].min() < 1.05 * bounds.no_bias[arm]
+        assert curve.of("train_loss")[-1].min() < 1.05 * bounds.no_bias[arm]
 
 
 def test_several_inputs_and_many_samples_have_no_bounds():

@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from ensemble import plots
-from ensemble.analysis import Curve, Fit, LearningCurve
+from ensemble.analysis import AT_FIXED, Curve, Fit, LearningCurve
 from ensemble.plots import (
     FitDisplay,
     LearningCurveDisplay,
@@ -80,7 +80,7 @@ def test_width_curves_show_median_band_and_single_seeds(width):
     assert "median of 3 seeds (few)" in title
     assert "uncertainty (95% interval of the median)" in title
     for curve, fixed, mean in zip(width.curves(), display.fixed_lines_, display.mean_lines_, strict=True):
-        np.testing.assert_array_equal(fixed.get_ydata(), np.median(curve.fixed_errors, axis=1))
+        np.testing.assert_array_equal(fixed.get_ydata(), np.median(curve.of(AT_FIXED), axis=1))
         np.testing.assert_array_equal(mean.get_ydata(), width.mean_prediction(curve))
     assert display.notes_ == []
 

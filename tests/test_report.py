@@ -130,7 +130,8 @@ def test_another_target_and_another_error_are_shown(browser, study):
         data_of(browser, "samples", "y"), study.datasets["half_sine"].y_train, rtol=1e-5, atol=1e-6
     )  # fmt: skip
     set_value(browser, "measure", "training MSE")
-    wait_for(lambda: np.allclose(data_of(browser, "line gd", "median"), np.median(gd.train_errors, axis=1), rtol=1e-5))
+    medians = np.median(gd.of("train_loss"), axis=1)
+    wait_for(lambda: np.allclose(data_of(browser, "line gd", "median"), medians, rtol=1e-5))
     floor = study.bounds["half_sine"].floor
     found = np.array(data_of(browser, "floor", "floor"), dtype=np.float64)
     np.testing.assert_allclose(found[floor > 0], floor[floor > 0], rtol=1e-5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import ensemble
-from ensemble.analysis import dead_fraction
+from ensemble.analysis import AT_FIXED, dead_fraction
 from ensemble.plots import DeadUnitDisplay, KinkFilmDisplay
 from ensemble.statistics import bootstrap_interval, error_band
 from ensemble.studies import width_study
@@ -77,7 +77,7 @@ def test_fixed_rate_is_the_best_at_the_middle_width(study):
     (curve,) = study.curves()
     assert curve.width[curve.middle] == 8
     assert curve.fixed_lr == curve.lr[1]
-    np.testing.assert_array_equal(curve.fixed_errors[1], curve.errors[1])
+    np.testing.assert_array_equal(curve.of(AT_FIXED)[1], curve.errors[1])
 
 
 def test_a_rate_at_the_end_of_the_grid_is_marked(study):

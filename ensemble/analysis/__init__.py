@@ -13,14 +13,14 @@ from ensemble.analysis.coordinates import (
     ridge_movement,
     transfer_price,
 )
-from ensemble.analysis.curves import Curve, LearningCurve, choose, few, learning_curves
+from ensemble.analysis.curves import AT_FIXED, Curve, LearningCurve, choose, few, learning_curves
 from ensemble.analysis.differences import Difference, difference
 from ensemble.analysis.fits import Fit, fit_of, interval_of
 from ensemble.analysis.units import Film, dead_fraction, films_of, mean_prediction_mse
 
 __all__ = [
-    "BUILT_WIDTH", "MOMENTS", "PARAMETRIZATIONS", "QUANTITIES", "Bounds", "CoordinateCheck", "Curve", "Difference",
-    "Film", "Fit", "LearningCurve", "bound_rows", "bounds_of", "choose", "coordinate_check", "dead_fraction",
-    "difference", "few", "films_of", "fit_of", "interval_of", "learning_curves", "mean_prediction_mse",
-    "ridge_movement", "transfer_price",
+    "AT_FIXED", "BUILT_WIDTH", "MOMENTS", "PARAMETRIZATIONS", "QUANTITIES", "Bounds", "CoordinateCheck", "Curve",
+    "Difference", "Film", "Fit", "LearningCurve", "bound_rows", "bounds_of", "choose", "coordinate_check",
+    "dead_fraction", "difference", "few", "films_of", "fit_of", "interval_of", "learning_curves",
+    "mean_prediction_mse", "ridge_movement", "transfer_price",
 ]  # fmt: skip

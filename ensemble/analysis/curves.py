@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ensemble.results import Result
 from ensemble.specs import Specs
-from ensemble.statistics import ScalingFit, error_band, few_note, fit_scaling, quartiles
+from ensemble.statistics import Errorbar, Interval, ScalingFit, error_band, few_note, fit_scaling, quartiles
 
-__all__ = ["Curve", "LearningCurve", "choose", "few", "learning_curves"]
+__all__ = ["AT_FIXED", "Curve", "LearningCurve", "choose", "few", "learning_curves"]
 
+AT_FIXED = "test_mse_at_fixed_lr"  # the measure: test MSE at the learning rate that is best at the middle width
 QUARTILES = ("lower_quartile", "median", "upper_quartile")
 
 Floats = NDArray[np.float64]
@@ -42,7 +43,7 @@ class Curve:
         Ascending.
     models : (W, L, S) int
         Rows of the study's specs.
-    validation_mse, test_loss, train_loss : (W, L, S) float
+    val_loss, test_loss, train_loss : (W, L, S) float
         After the last epoch, +inf where the model diverged.
     """
 
@@ -53,7 +54,7 @@ class Curve:
     lr_grid: Floats
     seeds: Integers
     models: Integers
-    validation_mse: Floats
+    val_loss: Floats
     test_loss: Floats
     train_loss: Floats
 
@@ -64,7 +65,7 @@ class Curve:
     @cached_property
     def validation_median(self) -> Floats:
         """Median over seeds of the validation MSE, (W, L): what the learning rate is chosen by."""
-        median: Floats = quartiles(self.validation_mse)[1]
+        median: Floats = quartiles(self.val_loss)[1]
         return median
 
     @cached_property
@@ -87,15 +88,27 @@ class Curve:
         """Rows of the specs at the chosen learning rate, (W, S)."""
         return self.models[np.arange(len(self.width)), self.lr_index]
 
+    def of(self, measure: str) -> Floats:
+        """Return "test_loss", "train_loss" or "val_loss" at the chosen learning rates, or `AT_FIXED`, (W, S)."""
+        if measure == AT_FIXED:
+            return self.test_loss[:, self.lr_index[self.middle]]
+        losses: Floats = getattr(self, measure)[np.arange(len(self.width)), self.lr_index]
+        return losses
+
     @property
     def errors(self) -> Floats:
         """Test MSE at the chosen learning rate, (W, S)."""
-        return self.test_loss[np.arange(len(self.width)), self.lr_index]
+        return self.of("test_loss")
 
-    @property
-    def train_errors(self) -> Floats:
-        """Training MSE at the chosen learning rate, (W, S)."""
-        return self.train_loss[np.arange(len(self.width)), self.lr_index]
+    def band(self, measure: str, errorbar: Errorbar = "ci") -> tuple[Interval, str]:
+        """Return the band around the medians of a measure as `error_band` does, found once for plots and tables."""
+        if (measure, errorbar) not in self._bands:
+            self._bands[measure, errorbar] = error_band(self.of(measure), errorbar)
+        return self._bands[measure, errorbar]
+
+    @cached_property
+    def _bands(self) -> dict[tuple[str, Errorbar], tuple[Interval, str]]:
+        return {}
 
     @property
     def middle(self) -> int:
@@ -107,11 +120,6 @@ class Curve:
     def fixed_lr(self) -> float:
         """The learning rate that is best at the middle width: what one gets who tunes once and then widens."""
         return float(self.lr[self.middle])
-
-    @property
-    def fixed_errors(self) -> Floats:
-        """Test MSE at the fixed learning rate, (W, S)."""
-        return self.test_loss[:, self.lr_index[self.middle]]
 
     @cached_property
     def scaling(self) -> ScalingFit:
@@ -135,11 +143,9 @@ class Curve:
         return self.chosen_models[np.arange(len(self.width)), middle]
 
     def error_rows(self, figure: str, measure: str = "test_loss") -> list[dict[str, Any]]:
-        """Return the rows of `summary.csv`: "test_loss", "train_loss", or "test_mse_at_fixed_lr" by width."""
-        fixed = measure == "test_mse_at_fixed_lr"
-        errors = self.fixed_errors if fixed else self.train_errors if measure == "train_loss" else self.errors
-        lrs = [self.fixed_lr] * len(self.width) if fixed else self.lr.tolist()
-        n_seeds, (low, high) = len(self.seeds), error_band(errors)[0]
+        """Return the rows of `summary.csv` for a measure by width."""
+        errors, ((low, high), _), n_seeds = self.of(measure), self.band(measure), len(self.seeds)
+        lrs = [self.fixed_lr] * len(self.width) if measure == AT_FIXED else self.lr.tolist()
         head = self.head(figure, measure)
         return [
             head
@@ -222,7 +228,7 @@ def choose(specs: Specs, result: Result, label: str, data: str, **settings: Any)
         raise ValueError(f"the models of curve {label!r} on {data!r} are no full grid of width, lr and seed")
     return Curve(
         data, label, settings, width, lr_grid, seeds, models,
-        validation_mse=result.val_loss[models, -1], test_loss=result.test_loss[models, -1],
+        val_loss=result.val_loss[models, -1], test_loss=result.test_loss[models, -1],
         train_loss=result.train_loss[models, -1],
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
-from ensemble.analysis import Curve, LearningCurve
+from ensemble.analysis import AT_FIXED, Curve, LearningCurve
 from ensemble.plots import style
 from ensemble.statistics import Errorbar, quartiles
 
@@ -108,12 +108,12 @@ class WidthCurveDisplay:
         widths = np.repeat(curve.width * shift, n_seeds)
         errors = style.gaps(curve.errors, ceiling).ravel()
         self.seeds_.append(self.ax_.scatter(widths, errors, s=6, color=colour, alpha=0.22, linewidths=0, zorder=1.5))
-        line, band, words = style.draw_errors(self.ax_, place, curve, curve.errors, label, ceiling, self.errorbar)
+        line, band, words = style.draw_errors(self.ax_, place, curve, "test_loss", label, ceiling, self.errorbar)
         self.lines_.append(line)
         self.bands_ += [] if band is None else [band]
         self.band_words_ = words
         if self.fixed:
-            fixed = quartiles(curve.fixed_errors)[1]
+            fixed = quartiles(curve.of(AT_FIXED))[1]
             self.fixed_lines_ += self.ax_.plot(
                 curve.width, style.gaps(fixed, ceiling), color=colour, linestyle=(0, (4, 2)), linewidth=1.1
             )

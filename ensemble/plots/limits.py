@@ -57,11 +57,11 @@ class LimitDisplay:
             self.ax_.set_yscale("log")
             self.ax_.set_ylabel(f"training MSE ({self.y_name}²)")
             band = ""
-            ceiling = style.ceiling_of(*(curve.train_errors for curve in self.curves))
+            ceiling = style.ceiling_of(*(curve.of("train_loss") for curve in self.curves))
             self.lines_: list[Line2D] = []
             for place, curve in enumerate(self.curves):
                 line, _, band = style.draw_errors(
-                    self.ax_, place, curve, curve.train_errors, curve.label, ceiling, self.errorbar
+                    self.ax_, place, curve, "train_loss", curve.label, ceiling, self.errorbar
                 )
                 self.lines_.append(line)
             self._draw_possible(ceiling)
@@ -90,7 +90,7 @@ class LimitDisplay:
             label = "exact floor of the arm in its colour"
             self.ax_.plot([], [], color=style.NOTE_COLOUR, linewidth=1, linestyle=(0, (1, 1)), label=label)
         floor = style.gaps(bounds.floor, np.inf)
-        drawn = np.concatenate([floor, bounds.built, *(curve.train_errors.ravel() for curve in self.curves)])
+        drawn = np.concatenate([floor, bounds.built, *(curve.of("train_loss").ravel() for curve in self.curves)])
         drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
         bottom = max(drawn.min(), ceiling / 10.0**style.DECADES) / 3 if drawn.size else 1e-10
         self.ax_.set_ylim(bottom, ceiling)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ensemble.analysis import Curve
 from ensemble.data import Dataset
-from ensemble.statistics import Errorbar, error_band, few_note, quartiles
+from ensemble.statistics import Errorbar, few_note, quartiles
 
 # Okabe and Ito's colours, told apart with any colour vision; black and yellow are left out (text; too pale for lines).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -243,21 +243,20 @@ def epoch_axis(ax: Axes, last: int) -> None:
 
 
 def draw_errors(
-    ax: Axes, place: int, curve: Curve, errors: NDArray[np.float64], label: str, ceiling: float,
-    errorbar: Errorbar | None,
-) -> tuple[Line2D, PolyCollection | None, str]:  # fmt: skip
-    """Draw errors (W, S) of a curve's models against width: the median over seeds, and a band where there are several.
+    ax: Axes, place: int, curve: Curve, measure: str, label: str, ceiling: float, errorbar: Errorbar | None
+) -> tuple[Line2D, PolyCollection | None, str]:
+    """Draw a measure of a curve's models against width: the median over seeds, and a band where there are several.
 
     Returns the line, the band, and what the band is in words.
     """
     colour, marker = look(place)
     band, words = None, ""
-    if errorbar is not None and errors.shape[1] > 1:
-        (low, high), words = error_band(errors, errorbar)
+    if errorbar is not None and len(curve.seeds) > 1:
+        (low, high), words = curve.band(measure, errorbar)
         low, high = gaps(low, ceiling), gaps(np.minimum(high, ceiling), np.inf)
         band = ax.fill_between(curve.width, low, high, color=colour, alpha=0.2, linewidth=0)
     (line,) = ax.plot(
-        curve.width, gaps(quartiles(errors)[1], ceiling), color=colour, marker=marker, label=label,
+        curve.width, gaps(quartiles(curve.of(measure))[1], ceiling), color=colour, marker=marker, label=label,
         markeredgecolor="white", markeredgewidth=0.5,
     )  # fmt: skip
     return line, band, words

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ensemble.analysis import Bounds, Curve, few, interval_of
 from ensemble.data import Dataset
 from ensemble.results import Result
-from ensemble.statistics import error_band, quartiles
+from ensemble.statistics import quartiles
 from ensemble.studies import files
 from ensemble.system.extras import load_extra
 from ensemble.training import train
@@ -26,7 +26,7 @@ from ensemble.training import train
 __all__ = ["Shown", "available", "page"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MEASURES = {"test MSE": "test_loss", "training MSE": "train_loss", "validation MSE": "validation_mse"}
+MEASURES = {"test MSE": "test_loss", "training MSE": "train_loss", "validation MSE": "val_loss"}
 FITS, FRAMES, POINTS = 4, 20, 160  # widths whose fits are drawn, epochs of the slider, points of a fitted curve
 _MOST_ROWS = 3000  # of the table
 
@@ -121,8 +121,8 @@ def _error_plot(shown: Shown, group: Any, measure: Any) -> Any:
     labels = [curve.label for curve in next(iter(shown.panels.values()))]
     data = {
         name: {
-            words: [_curve_data(curve, attribute) for curve in curves] + [_floor_data(shown, curves[0], words)]
-            for words, attribute in MEASURES.items()
+            words: [_curve_data(curve, loss) for curve in curves] + [_floor_data(shown, curves[0], words)]
+            for words, loss in MEASURES.items()
         }
         for name, curves in shown.panels.items()
     }
@@ -177,11 +177,9 @@ def _legend_below(plot: Any) -> None:
     plot.legend.border_line_alpha = 0
 
 
-def _curve_data(curve: Curve, attribute: str) -> dict[str, Any]:
+def _curve_data(curve: Curve, measure: str) -> dict[str, Any]:
     """Return one curve for one measure: columns of the line, and of the single seeds."""
-    errors = getattr(curve, attribute)[np.arange(len(curve.width)), curve.lr_index]  # (W, S)
-    (low, high), _ = error_band(errors)
-    n = len(curve.seeds)
+    errors, ((low, high), _), n = curve.of(measure), curve.band(measure), len(curve.seeds)
     line = {
         "width": curve.width.tolist(), "median": _plain(quartiles(errors)[1]), "low": _plain(low), "high": _plain(high),
         "lr": curve.lr.tolist(), "label": [curve.label] * len(curve.width), "n": [n] * len(curve.width),

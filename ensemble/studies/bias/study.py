@@ -112,7 +112,7 @@ class BiasStudy(Study):
         """
         bounds = self.bounds[curve.data]
         floor = bounds.no_bias.get(curve.label, 0.0) if bounds is not None else 0.0
-        return np.asarray(curve.at_edge & (quartiles(curve.train_errors)[1] > 1.01 * floor))
+        return np.asarray(curve.at_edge & (quartiles(curve.of("train_loss"))[1] > 1.01 * floor))
 
     @cached_property
     def bounds(self) -> dict[str, Bounds | None]:

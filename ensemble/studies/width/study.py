@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.analysis import (
+    AT_FIXED,
     Bounds,
     Curve,
     Film,
@@ -172,7 +173,7 @@ class WidthStudy(Study):
         """Return one row per point of the curves, the learning curves and the learning-rate maps."""
         rows: Rows = []
         for curve in (curve for data in self.datasets for curve in self.curves(data)):
-            rows += curve.error_rows("width_curves") + curve.error_rows("width_curves", "test_mse_at_fixed_lr")
+            rows += curve.error_rows("width_curves") + curve.error_rows("width_curves", AT_FIXED)
             rows += curve.unit_rows("width_curves", "test_mse_of_mean_prediction", self.mean_prediction(curve))
             rows += curve.scaling_rows("scaling")
             rows += curve.unit_rows("dead_units", "dead_fraction", self.dead_units(curve))
