@@ -187,12 +187,14 @@ class Result:
 
     def _repr_html_(self) -> str:
         rows = []
-        for width in np.unique(self.specs.width).tolist():
-            of_width = self.specs.width == width
-            medians = [f"{np.median(values[of_width, -1]):.3g}" for values in self.losses.values()]
-            rows.append((width, int(of_width.sum()), int((self.diverged_at[of_width] >= 0).sum()), *medians))
+        shapes = zip(self.specs.hidden_layers.tolist(), self.specs.width.tolist(), strict=True)
+        for hidden_layers, width in sorted(set(shapes)):
+            own = (self.specs.width == width) & (self.specs.hidden_layers == hidden_layers)
+            medians = [f"{np.median(values[own, -1]):.3g}" for values in self.losses.values()]
+            diverged = int((self.diverged_at[own] >= 0).sum())
+            rows.append((width, hidden_layers, int(own.sum()), diverged, *medians))
         words = {"train": "train", "val": "validation", "test": "test"}
-        heads = ("width", "models", "diverged", *(f"median {words[part]} MSE" for part in self.parts))
+        heads = ("width", "hidden layers", "models", "diverged", *(f"median {words[part]} MSE" for part in self.parts))
         return html.table(repr(self)[1:-1], heads, rows)
 
     def __len__(self) -> int:
@@ -223,7 +225,7 @@ def _axes(specs: Specs) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
 
 def result_bytes(specs: Specs, n_epochs: int, n_inputs: int, n_parts: int, n_stacks: int) -> int:
     """Return the memory in bytes of a result: losses on so many parts of the data, and so many stacks of networks."""
-    weights = int(weight_bytes(specs.width, n_inputs).sum())
+    weights = int(weight_bytes(specs.width, n_inputs, specs.hidden_layers).sum())
     return weights * n_stacks + 8 * len(specs) * (n_parts * n_epochs + 2)
 
 

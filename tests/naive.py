@@ -1,7 +1,8 @@
 """One model, plain loops: what the package computes, written a second time and without the package.
 
 `original` is the training loop of the original report; everything else goes sample by sample and parameter by
-parameter. Weights are a tuple (w1 (D, H), b1 (H,), w2 (H,), b2).
+parameter. Parameters of a network of any depth are a tuple (weights[0], biases[0], weights[1], ...); with one hidden
+layer that is (w1 (D, H), b1 (H,), w2 (H,), b2), as the output's axis may be left out.
 """
 
 import itertools
@@ -71,41 +72,62 @@ def deep_network():
     return weights, [rng.normal(size=n) for n in units[1:]], rng.normal(size=(50, 3))
 
 
-def forward(x, w1, b1, w2, b2):
-    """Return the predictions as a list."""
-    x, w1, b1, w2 = (np.asarray(a).tolist() for a in (x, w1, b1, w2))
-    predictions = []
-    for row in x:
-        p = float(b2)
-        for j in range(len(b1)):
-            z = sum(row[i] * w1[i][j] for i in range(len(row))) + b1[j]
-            if z > 0:
-                p += z * w2[j]
-        predictions.append(p)
-    return predictions
+def parameters(network):
+    """Return the arrays of a network of any depth as (weights[0], biases[0], weights[1], ...), views."""
+    return tuple(part for pair in zip(network.weights, network.biases, strict=True) for part in pair)
+
+
+def layers_of(parameters):
+    """Return lists (weights, biases) of numbers, from arrays that alternate; the output may have an axis or not."""
+    plain = [np.asarray(a, dtype=float) for a in parameters]
+    *hidden, w, b = plain
+    plain = [*hidden, w.reshape(len(w), 1), b.reshape(1)]
+    return [a.tolist() for a in plain[::2]], [a.tolist() for a in plain[1::2]]
+
+
+def activations(row, weights, biases):
+    """Return what each layer puts out for one sample: the inputs, every hidden layer after its ReLU, the outputs."""
+    values = [row]
+    for layer, (w, b) in enumerate(zip(weights, biases, strict=True)):
+        below, out = values[-1], []
+        for j in range(len(b)):
+            z = b[j]
+            for i in range(len(below)):
+                z += below[i] * w[i][j]
+            out.append(max(z, 0.0) if layer < len(weights) - 1 else z)
+        values.append(out)
+    return values
+
+
+def forward(x, *parameters):
+    """Return the predictions as a list; parameters (weights[0], biases[0], weights[1], ...) of one output."""
+    weights, biases = layers_of(parameters)
+    return [activations(row, weights, biases)[-1][0] for row in np.asarray(x, dtype=float).tolist()]
 
 
 def mse(predictions, y):
     return sum((p - t) ** 2 for p, t in zip(predictions, np.asarray(y).tolist(), strict=True)) / len(y)
 
 
-def gradient(x, y, w1, b1, w2, b2):
-    """Return dL/dw1 (D, H), dL/db1 (H,), dL/dw2 (H,) and dL/db2 of the MSE."""
-    predictions = forward(x, w1, b1, w2, b2)
-    x, y, w1, b1, w2 = (np.asarray(a).tolist() for a in (x, y, w1, b1, w2))
-    d, h = len(w1), len(b1)
-    dw1, db1, dw2, db2 = [[0.0] * h for _ in range(d)], [0.0] * h, [0.0] * h, 0.0
-    for row, target, p in zip(x, y, predictions, strict=True):
-        dp = 2.0 * (p - target) / len(y)
-        db2 += dp
-        for j in range(h):
-            z = sum(row[i] * w1[i][j] for i in range(d)) + b1[j]
-            if z > 0:
-                dw2[j] += dp * z
-                db1[j] += dp * w2[j]
-                for i in range(d):
-                    dw1[i][j] += dp * w2[j] * row[i]
-    return np.array(dw1), np.array(db1), np.array(dw2), np.array(db2)
+def gradient(x, y, *parameters):
+    """Return the gradient of the MSE for each parameter, shaped as they are: back through the layers, unit by unit."""
+    weights, biases = layers_of(parameters)
+    dweights = [[[0.0] * len(row) for row in w] for w in weights]
+    dbiases = [[0.0] * len(b) for b in biases]
+    for row, target in zip(np.asarray(x, dtype=float).tolist(), np.asarray(y).tolist(), strict=True):
+        values = activations(row, weights, biases)
+        dz = [2.0 * (values[-1][0] - target) / len(y)]
+        for layer in range(len(weights) - 1, -1, -1):
+            below, w = values[layer], weights[layer]
+            dbelow = [0.0] * len(below)
+            for j in range(len(dz)):
+                dbiases[layer][j] += dz[j]
+                for i in range(len(below)):
+                    dweights[layer][i][j] += below[i] * dz[j]
+                    dbelow[i] += w[i][j] * dz[j]
+            dz = [d if value > 0 else 0.0 for d, value in zip(dbelow, below, strict=True)]  # a ReLU at 0 passes nothing
+    found = [part for pair in zip(dweights, dbiases, strict=True) for part in pair]
+    return tuple(np.reshape(g, np.shape(a)) for g, a in zip(found, parameters, strict=True))
 
 
 # ---- the update rules, one parameter at a time ----
@@ -152,8 +174,9 @@ def train(x, y, weights, epochs, spec):
     """Return the weights after `epochs` updates; `spec` is one model's settings, a dict by column."""
     shapes = [np.shape(a) for a in weights]
     values = [float(v) for a in weights for v in np.ravel(a)]
-    trained = [on for on, a in zip((True, spec["hidden_bias"], True, spec["output_bias"]), weights, strict=True)
-               for _ in range(np.size(a))]  # fmt: skip
+    layers = len(weights) // 2
+    flags = [True, spec["hidden_bias"]] * (layers - 1) + [True, spec["output_bias"]]
+    trained = [on for on, a in zip(flags, weights, strict=True) for _ in range(np.size(a))]
     rules = [OPTIMIZERS[spec["optimizer"]](spec["momentum"], spec["beta2"]) for _ in values]
 
     def unflatten():

@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 from conftest import JIT_DISABLED
 from test_kernels import assert_gradient, dense_run, door, draw
+from test_layers import two_layers
 
 import ensemble
 from ensemble.kernels import dense
 from ensemble.kernels.tiles import LANES
-from ensemble.rules import layers
 
 INPUTS = (1, 2, 3, 4, 5, 8, 9, 11, 14, 16, 31, 32, 33, 64)  # every size of the first group, alone and before others
 ENGINES = ("dense", "numpy")
@@ -52,7 +52,7 @@ def test_dead_units_get_exactly_no_gradient(d):
 def test_large_offsets_of_the_inputs():
     x, y, (w1, b1, w2, b2) = draw(0, 3, 20, 60)
     x, b1 = x + 1e4, b1 - 1e4 * w1.sum(axis=0)  # w1 x and b1 cancel: four digits less, in the rules too
-    for ours, rule in zip(dense_run(x, y, w1, b1, w2, b2)[0], layers.backward(x, y, w1, b1, w2, b2)[1], strict=True):
+    for ours, rule in zip(dense_run(x, y, w1, b1, w2, b2)[0], two_layers(x, y, w1, b1, w2, b2)[1], strict=True):
         np.testing.assert_allclose(ours, rule, rtol=0, atol=1e-11 * np.abs(rule).max())
 
 

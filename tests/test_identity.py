@@ -51,15 +51,22 @@ def all_bits(result):
     return [bits(result, i) for i in range(len(result))]
 
 
+def of_mixed_depths():
+    """The same with one to three hidden layers."""
+    specs = mixed_specs()
+    return ensemble.Specs(**specs.columns() | {"hidden_layers": 1 + np.arange(len(specs)) % 3})
+
+
 _alone = {}
 
 
-def alone(engine, d):
-    """What each model of `mixed_specs` says when it is trained by itself on one thread."""
-    if (engine, d) not in _alone:
-        specs = mixed_specs()
-        _alone[engine, d] = [bits(train(specs[[i]], engine, d, threads=1), 0) for i in range(len(specs))]
-    return _alone[engine, d]
+def alone(engine, d, specs=None):
+    """What each of the models, those of `mixed_specs`, says when it is trained by itself on one thread."""
+    specs = mixed_specs() if specs is None else specs
+    key = (engine, d, specs.digest)
+    if key not in _alone:
+        _alone[key] = [bits(train(specs[[i]], engine, d, threads=1), 0) for i in range(len(specs))]
+    return _alone[key]
 
 
 # ---- one list of ways to run, over one list of engines and data ----
@@ -73,7 +80,7 @@ class Task(NamedTuple):
     folder: os.PathLike
     patch: pytest.MonkeyPatch
     pools: dict
-    specs: ensemble.Specs = mixed_specs()
+    specs: ensemble.Specs
 
     def train(self, specs=None, **options):
         return train(self.specs if specs is None else specs, self.engine, self.d, **options)
@@ -289,15 +296,21 @@ def pools(tmp_path_factory):
         end()
 
 
-def check(way, engine, d, tmp_path, monkeypatch, pools=None):
-    found = way(Task(engine, d, tmp_path, monkeypatch, pools))
-    assert (found if isinstance(found, list) else all_bits(found)) == alone(engine, d)
+def check(way, engine, d, tmp_path, monkeypatch, pools=None, specs=None):
+    specs = mixed_specs() if specs is None else specs
+    found = way(Task(engine, d, tmp_path, monkeypatch, pools, specs))
+    assert (found if isinstance(found, list) else all_bits(found)) == alone(engine, d, specs)
 
 
 @every_engine
 @pytest.mark.parametrize("way", WAYS)
 def test_however_it_ran_the_same_bits(way, engine, d, tmp_path, monkeypatch):
     check(way, engine, d, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_at_mixed_depths_however_it_ran_the_same_bits(way, tmp_path, monkeypatch):
+    check(way, "numpy", 2, tmp_path, monkeypatch, specs=of_mixed_depths())
 
 
 @pytest.mark.parametrize(("engine", "d"), [one for one in ENGINES if one[0] != "numpy"])

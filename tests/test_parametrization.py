@@ -33,7 +33,17 @@ def test_initial_variances():
 def test_layer_factors():
     optimizer = np.array(["gd", "momentum", "adam", "gd"])
     factors = optimizers.layer_factors(optimizer, np.array([4, 8, 16, 32]), np.array([True, True, True, False]))
-    np.testing.assert_array_equal(factors, [[4, 1 / 4], [8, 1 / 8], [1, 1 / 16], [1, 1]])
+    by_kind = [[4, 1, 4, 1 / 4, 1], [8, 1, 8, 1 / 8, 1], [1, 1 / 16, 1, 1 / 16, 1], [1, 1, 1, 1, 1]]
+    np.testing.assert_array_equal(factors, by_kind)
+
+
+def test_every_parameter_tensor_has_a_kind():
+    def names(hidden_layers):
+        return [optimizers.KINDS[kind] for kind in optimizers.kinds(hidden_layers)]
+
+    assert names(1) == ["weights[0]", "hidden biases", "output weights", "output bias"]
+    deep = ["weights[0]", "hidden biases", *["hidden weights", "hidden biases"] * 2, "output weights", "output bias"]
+    assert names(3) == deep
 
 
 @pytest.mark.parametrize("optimizer", ["gd", "momentum", "adam"])

@@ -6,8 +6,7 @@ import sys
 import numpy as np
 import pytest
 from test_kernels import RUN
-
-from ensemble.rules import layers
+from test_layers import two_layers
 
 X = {
     "uniform": lambda rng, n: rng.uniform(-3, 3, n),
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.jit_heavy
 
 def largest_error(x, y, weights, forms=("cells", "segments")):
     """Largest error of any block of the gradient relative to its largest entry, and of the MSE."""
-    loss, expected = layers.backward(x[:, None], y, *weights)
+    loss, expected = two_layers(x[:, None], y, *weights)
     errors = []
     for form in forms:
         ours, our_loss = RUN[form](x[:, None], y, *weights)

@@ -11,8 +11,8 @@ from ensemble.specs import CHOICES, COLUMNS, Axes, Init, Optimizer, Parametrizat
 from ensemble.system import memory
 
 DEFAULTS = {
-    "seed": 0, "lr": 0.1, "optimizer": "gd", "momentum": 0.9, "beta2": 0.999, "schedule": "constant",
-    "weight_decay": 0.0, "init": "normal", "init_scale": 0.1, "parametrization": "standard",
+    "hidden_layers": 1, "seed": 0, "lr": 0.1, "optimizer": "gd", "momentum": 0.9, "beta2": 0.999,
+    "schedule": "constant", "weight_decay": 0.0, "init": "normal", "init_scale": 0.1, "parametrization": "standard",
     "hidden_bias": True, "output_bias": False, "data": "data",
 }  # fmt: skip
 
@@ -40,8 +40,8 @@ def test_defaults_are_the_originals():
 def test_columns_have_plain_types():
     kinds = {name: getattr(some(), name).dtype.kind for name in COLUMNS}
     assert kinds == {
-        "width": "i", "seed": "i", "lr": "f", "optimizer": "U", "momentum": "f", "beta2": "f", "schedule": "U",
-        "weight_decay": "f", "init": "U", "init_scale": "f", "parametrization": "U",
+        "width": "i", "hidden_layers": "i", "seed": "i", "lr": "f", "optimizer": "U", "momentum": "f", "beta2": "f",
+        "schedule": "U", "weight_decay": "f", "init": "U", "init_scale": "f", "parametrization": "U",
         "hidden_bias": "b", "output_bias": "b", "data": "U",
     }  # fmt: skip
     for values in some().columns().values():
@@ -85,6 +85,7 @@ def test_extreme_values_that_are_allowed():
 
 BAD = {
     "width": [0, -3, 1.5, np.nan, np.inf, 2**31, True, "4", None, 1 + 2j],
+    "hidden_layers": [0, -1, 1.5, np.nan, 1001, True, "2", None],
     "seed": [-1, 1.5, np.nan, 2**63, 2.0**63, 2**70, True, "0", None],
     "lr": [0, -0.1, np.nan, np.inf, -np.inf, True, "0.1", None, 1j],
     "momentum": [-0.1, 1, 1.5, np.nan, "0.9"],
@@ -101,6 +102,7 @@ BAD = {
 }
 WANTED = {
     "width": r"a whole number in \[1, ",
+    "hidden_layers": r"a whole number in \[1, 1000\]",
     "seed": r"a whole number in \[0, ",
     "lr": r"a finite number in \(0, inf\)",
     "momentum": r"a finite number in \[0, 1\)",
@@ -140,7 +142,7 @@ def test_bad_values_are_named(name, value):
 
 @pytest.mark.parametrize("make", [grid, Specs])
 def test_unknown_and_missing_columns(make):
-    with pytest.raises(ValueError, match="unknown column 'widht'; the columns are width, seed, lr"):
+    with pytest.raises(ValueError, match="unknown column 'widht'; the columns are width, hidden_layers, seed, lr"):
         make(widht=[4])
     with pytest.raises(ValueError, match="unknown column 'learning_rate'"):
         make(width=[4], learning_rate=[0.1])
@@ -335,7 +337,7 @@ def test_equality():
     assert some() != 3
     for name in DEFAULTS:
         other = CHOICES[name][1] if name in CHOICES else {"data": "b"}.get(name, 0.5)
-        other = {"seed": 1, "hidden_bias": False, "output_bias": True}.get(name, other)
+        other = {"hidden_layers": 2, "seed": 1, "hidden_bias": False, "output_bias": True}.get(name, other)
         assert grid(width=4, **{name: other}) != grid(width=4), name
         assert grid(width=4, **{name: other}).digest != grid(width=4).digest, name
     with pytest.raises(TypeError, match="unhashable"):

@@ -27,14 +27,17 @@ class Engine(ABC):
         What a user asks for.
     most_inputs : int or None
         Largest number of inputs that it can train; None: any.
+    most_hidden_layers : int or None
+        Largest number of hidden layers, likewise.
     losses : tuple of str or None
         The losses that it can minimize; None: any.
     unit_bytes : int
-        Of arrays that it holds for each sample and hidden unit of a model.
+        Of arrays that it holds for each sample and hidden unit, of all layers, of a model.
     """
 
     name: str
     most_inputs: int | None = None
+    most_hidden_layers: int | None = None
     losses: tuple[str, ...] | None = None
     unit_bytes: int = 0
 
@@ -44,8 +47,16 @@ class Engine(ABC):
         if self.losses is not None and loss not in self.losses:
             limits.append((np.ones(len(specs), dtype=np.bool_), f"cannot minimize {loss!r}"))
         if self.most_inputs is not None and n_inputs > self.most_inputs:
-            most = "one input" if self.most_inputs == 1 else f"up to {self.most_inputs} inputs"
+            most = _at_most(self.most_inputs, "input")
             limits.append((np.ones(len(specs), dtype=np.bool_), f"is for {most}, but the data has {n_inputs}"))
+        if self.most_hidden_layers is not None:
+            deep, most = (
+                specs.hidden_layers > self.most_hidden_layers,
+                _at_most(self.most_hidden_layers, "hidden layer"),
+            )
+            if deep.any():
+                i = int(deep.argmax())
+                limits.append((deep, f"is for {most}, but specs[{i}] has {specs.hidden_layers[i]}"))
         return limits
 
     def fits(self, specs: Specs, n_inputs: int, loss: str) -> NDArray[np.bool_]:
@@ -64,3 +75,7 @@ class Engine(ABC):
     @abstractmethod
     def train(self, run: Chunk) -> None:
         """Train the networks of a chunk in place, and record its errors and snapshots."""
+
+
+def _at_most(number: int, noun: str) -> str:
+    return f"one {noun}" if number == 1 else f"up to {number} {noun}s"

@@ -54,7 +54,7 @@ class Compiled(Engine):
 
         specs, settings, networks = run.specs, run.settings, run.networks
         samples = prepared(run.data, self)
-        order = np.argsort(networks.slots)  # kernels see the models as they lie in the buffers, sorted by width
+        order = np.argsort(networks.slots)  # kernels see the models as they are in the buffer, sorted by shape
         n_moments = networks.parameters.size if (specs.codes("optimizer") != updates.GD).any() else 0
         models = updates.Models(
             np.array(specs.width[order]),
@@ -65,6 +65,7 @@ class Compiled(Engine):
             np.ones((len(specs), 2)),
         )
         by_width = specs[order]
+        factors = optimizers.layer_factors(by_width.optimizer, by_width.width, by_width.parametrization == "mup")
         rules = updates.Rules(
             by_width.codes("optimizer"),
             by_width.codes("schedule"),
@@ -75,9 +76,9 @@ class Compiled(Engine):
             by_width.hidden_bias,
             by_width.output_bias,
             optimizers.rate_factors(settings.epochs),
-            optimizers.layer_factors(by_width.optimizer, by_width.width, by_width.parametrization == "mup"),
+            factors[:, [0, 3]],
         )
-        writeable: list[Any] = [np.array(values) for values in rules]  # read-only is another type to numba
+        writeable: list[Any] = [np.array(values, order="C") for values in rules]  # read-only is another type to numba
         column = np.full(settings.epochs + 1, -1, dtype=np.int64)
         column[settings.record] = np.arange(len(settings.record))
         rules = updates.Rules(*writeable)

@@ -19,6 +19,7 @@ class Dense(Compiled):
     """`kernels/dense.py`."""
 
     name = "dense"
+    most_hidden_layers = 1
 
     def seconds(self, specs: Specs, data: Dataset) -> NDArray[np.float64]:
         """Return the time of one epoch of each model, (M,); units go by 16."""

@@ -5,6 +5,7 @@ The definition that the compiled engines are tested against; hundreds of times s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from ensemble.data import Dataset
 from ensemble.engines.base import Engine
 from ensemble.engines.chunk import Chunk
 from ensemble.engines.prepared import parts, prepared
-from ensemble.networks import NetworkStack
 from ensemble.rules import layers, optimizers
 from ensemble.rules.losses import LOSSES
 from ensemble.specs import Specs
@@ -36,11 +36,12 @@ class Reference(Engine):
 
     def seconds(self, specs: Specs, data: Dataset) -> Array:
         """Return the time of one epoch of each model, (M,): products of matrices of these sizes."""
-        h: NDArray[Any] = specs.width
-        return 1e-7 + 2.0 * (2 * data.n_inputs + 3) * data.n_train * h / 5e8
+        h, more = specs.width.astype(np.float64), specs.hidden_layers - 1
+        seconds: Array = 1e-7 + data.n_train * (2.0 * (2 * data.n_inputs + 3) * h / 5e8 + more * 6.0 * h * h / 5e9)
+        return seconds
 
     def train(self, run: Chunk) -> None:
-        """Train all models of one width and optimizer as one stack."""
+        """Train all models of one shape and optimizer as one stack."""
         _train(run)
 
 
@@ -48,10 +49,10 @@ ENGINE = Reference()
 
 
 def _train(run: Chunk) -> None:
-    """Train through `layers` and `optimizers`, all models of one width and optimizer as one stack."""
-    optimizer = run.specs.optimizer
-    groups = sorted({(int(h), str(o)) for h, o in zip(run.specs.width, optimizer, strict=True)})
-    states = [_Group(run, np.flatnonzero((run.specs.width == h) & (optimizer == o)), o) for h, o in groups]
+    """Train through `layers` and `optimizers`, all models of one shape and optimizer as one stack."""
+    columns = (run.specs.width, run.specs.hidden_layers, run.specs.codes("optimizer"))
+    groups, which = np.unique(np.stack(columns), axis=1, return_inverse=True)
+    states = [_Group(run, np.flatnonzero(which == group)) for group in range(groups.shape[1])]
 
     def state() -> dict[str, Array]:
         return {name: kept for number, group in enumerate(states) for name, kept in group.state(number).items()}
@@ -64,30 +65,32 @@ def _train(run: Chunk) -> None:
         run.pause(epoch, state)
         if epoch in run.settings.snapshots or epoch == run.settings.epochs:
             for group in states:
-                run.networks.put(group.models, group.networks())
+                run.networks.put(group.models, group.stack)
             run.snapshot(epoch)
         for group in states:
             group.advance(epoch)
 
 
 class _Group:
-    """Models of one width and optimizer; rows of `theta` (m, P) are their parameters, as the stack has them."""
+    """Models of one shape and optimizer; rows of `theta` (m, P) are their parameters, as the stack has them."""
 
-    def __init__(self, run: Chunk, models: NDArray[np.int64], optimizer: str) -> None:
-        self.run, self.models, self.optimizer = run, models, optimizer
+    def __init__(self, run: Chunk, models: NDArray[np.int64]) -> None:
+        self.run, self.models = run, models
+        specs = run.specs[models]
+        self.optimizer = str(specs.optimizer[0])
         self.alive = np.arange(len(models))
-        self.width = int(run.specs.width[models[0]])
         self.parts: tuple[Array, ...] = prepared(run.data, ENGINE)
-        start = run.networks.take(models)
-        self.stack = start
-        self.theta: Array = start.parameters.reshape(len(models), -1)
+        self.stack = run.networks.take(models)
+        hidden_layers = int(specs.hidden_layers[0])
+        tensors = self.stack.stack(int(specs.width[0]), hidden_layers, units="training")  # views
+        self.weights, self.biases = tensors.weights, tensors.biases
+        self.theta: Array = self.stack.parameters.reshape(len(models), -1)
         self.moments = optimizers.init(*self.theta.shape)
         self.loss = LOSSES[run.settings.loss].rule
         self.factors = optimizers.rate_factors(run.settings.epochs)
-        mup = run.specs.parametrization[models] == "mup"
-        by_layer = optimizers.layer_factors(run.specs.optimizer[models], run.specs.width[models], mup)
-        sizes = [(run.data.n_inputs + 1) * self.width, self.width, 1]
-        self.scale = np.repeat(np.column_stack([by_layer, np.ones(len(models))]), sizes, axis=1)
+        by_kind = optimizers.layer_factors(specs.optimizer, specs.width, specs.parametrization == "mup")
+        sizes = [part[0].size for part in _in_order(self.weights, self.biases)]
+        self.scale = np.repeat(by_kind[:, optimizers.kinds(hidden_layers)], sizes, axis=1)
 
     def state(self, number: int) -> dict[str, Any]:
         """Return what changes in training, by name; `number` is the group's."""
@@ -101,17 +104,9 @@ class _Group:
         for i, values in enumerate(self.moments):
             values[...] = saved[f"group_{number}_moment_{i}"]
 
-    def weights(self, rows: NDArray[np.int64]) -> tuple[Array, Array, Array, Array]:
-        theta, d, h = self.theta[rows], self.run.data.n_inputs, self.width
-        return (
-            theta[:, : d * h].reshape(len(rows), d, h),
-            theta[:, d * h : (d + 1) * h],
-            theta[:, (d + 1) * h : (d + 2) * h],
-            theta[:, -1],
-        )
-
-    def networks(self) -> NetworkStack:
-        return self.stack
+    def living(self) -> tuple[list[Array], list[Array]]:
+        """Return copies of the weights and biases of the models that have not diverged."""
+        return [w[self.alive] for w in self.weights], [b[self.alive] for b in self.biases]
 
     @np.errstate(all="ignore")
     def advance(self, epoch: int) -> None:
@@ -119,19 +114,21 @@ class _Group:
         run, specs = self.run, self.run.specs
         column = np.flatnonzero(run.settings.record == epoch)
         if len(column) and len(self.alive):
+            weights, biases = self.living()
             for rows, x, y in zip((run.train, run.test, run.val), self.parts[::2], self.parts[1::2], strict=True):
                 if rows.shape[1]:
-                    error, _ = self.loss(layers.forward(x, *self.weights(self.alive)), y)
+                    error, _ = self.loss(layers.forward(x, weights, biases)[..., 0], y)
                     rows[self.models[self.alive], column[0]] = np.where(np.isnan(error), np.inf, error)
             self._stop(~np.isfinite(run.train[self.models[self.alive], column[0]]), epoch)
         if epoch == run.settings.epochs or not len(self.alive):
             return
         models = self.models[self.alive]
-        _, gradient = layers.backward(self.parts[0], self.parts[1], *self.weights(self.alive), loss=self.loss)
-        dw1, db1, dw2, db2 = gradient
-        db1 *= specs.hidden_bias[models, None]
-        db2 *= specs.output_bias[models]
-        g = np.concatenate([dw1.reshape(len(models), -1), db1, dw2, db2[:, None]], axis=1)
+        x, y, weights, biases = *self.parts[:2], *self.living()
+        _, (dweights, dbiases) = layers.backward(x, y, weights, biases, self.loss)
+        for db in dbiases[:-1]:
+            db *= specs.hidden_bias[models, None]
+        dbiases[-1][:] *= specs.output_bias[models, None]
+        g = np.concatenate([part.reshape(len(models), -1) for part in _in_order(dweights, dbiases)], axis=1)
         rate = specs.lr[models] * self.factors[specs.codes("schedule")[models], epoch]
         moments = optimizers.Moments(*(kept[self.alive] for kept in self.moments))
         theta, moments = optimizers.update(
@@ -157,3 +154,8 @@ class _Group:
             )
         self.run.diverged_at[self.models[self.alive[bad]]] = epoch
         self.alive = self.alive[~bad]
+
+
+def _in_order(weights: Sequence[Array], biases: Sequence[Array]) -> list[Array]:
+    """Return the parameters in their order in a buffer."""
+    return [part for pair in zip(weights, biases, strict=True) for part in pair]

@@ -20,6 +20,7 @@ class Spline(Compiled):
 
     name = "spline"
     most_inputs = 1
+    most_hidden_layers = 1
 
     def seconds(self, specs: Specs, data: Dataset) -> NDArray[np.float64]:
         """Return the time of one epoch of each model, (M,): of the segment form, or of the cell form."""

@@ -33,11 +33,8 @@ def sizes(width: ArrayLike, hidden_layers: ArrayLike, n_inputs: int, n_outputs: 
 
     As floats, exact below 2^53: no number in a hostile file overflows.
     """
-    width, hidden_layers = np.broadcast_arrays(np.asarray(width, dtype=np.float64), hidden_layers)
-    counts = np.empty(width.shape)
-    for depth in np.unique(hidden_layers).tolist():
-        own = hidden_layers == depth
-        counts[own] = sum(math.prod(shape) for shape in shapes(width[own], depth, n_inputs, n_outputs))
+    h, more = np.asarray(width, dtype=np.float64), np.asarray(hidden_layers, dtype=np.float64) - 1
+    counts: Array = (n_inputs + 1) * h + more * (h + 1) * h + n_outputs * (h + 1)
     return counts
 
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ensemble.data import Scale
 from ensemble.networks import exchange
-from ensemble.rules.layers import Matmul, Relu
+from ensemble.rules import layers
 
 __all__ = ["Network", "as_inputs", "fold"]
 
@@ -99,10 +99,7 @@ class Network:
         block = _ROWS * max(1, _PREDICT_BYTES // (8 * _ROWS * max(map(len, self._biases))))
         p = np.empty((len(x), len(self._biases[-1])))
         for first, last in itertools.pairwise([*range(0, max(len(x) - block, 0) + 1, block), len(x)]):
-            h = x[first:last]
-            for w, b in zip(self._weights[:-1], self._biases[:-1], strict=True):
-                h = Relu().forward(Matmul(w, b).forward(h))
-            p[first:last] = Matmul(self._weights[-1], self._biases[-1]).forward(h)
+            p[first:last] = layers.forward(x[first:last], self._weights, self._biases)
         p = p[:, 0] if p.shape[1] == 1 else p
         return p if self.scale is None else self.scale.restore(p)
 

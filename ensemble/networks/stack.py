@@ -1,4 +1,4 @@
-"""Stacks of many networks of mixed widths, in one flat buffer of parameters without padding.
+"""Stacks of many networks of mixed widths and depths, in one flat buffer of parameters without padding.
 
 Between `specs` and `training`: training starts from `initialize` and leaves a `NetworkStack` in its result.
 """
@@ -33,10 +33,10 @@ class Stack(NamedTuple):
 
 
 class NetworkStack(Sequence[Network]):
-    """M networks of mixed widths in one contiguous buffer of parameters.
+    """M networks of mixed widths and depths in one contiguous buffer of parameters.
 
-    The buffer holds the models sorted by width (stable), so that models of one width are side by side and no width
-    is padded; indexing follows the order of the specs.
+    The buffer holds the models sorted by hidden layers, then by width (stable), so that models of one shape are side
+    by side and nothing is padded; indexing follows the order of the specs.
 
     Parameters
     ----------
@@ -75,14 +75,13 @@ class NetworkStack(Sequence[Network]):
         self.n_inputs = n_inputs
         self.n_outputs = n_outputs
         self.scales = dict(scales or {})
-        self._hidden_layers = np.ones(len(specs), dtype=np.int64)
-        sizes = layout.sizes(specs.width, self._hidden_layers, n_inputs, n_outputs)
+        sizes = layout.sizes(specs.width, specs.hidden_layers, n_inputs, n_outputs)
         if parameters is not None and (parameters.shape != (sizes.sum(),) or parameters.dtype != np.float64):
             raise ValueError(
                 f"parameters have shape {parameters.shape} and dtype {parameters.dtype}, "
                 f"the specs need ({sizes.sum():.0f},) and float64"
             )
-        order = np.lexsort((specs.width, self._hidden_layers))
+        order = np.lexsort((specs.width, specs.hidden_layers))
         self.slots = np.empty(len(specs), dtype=np.int64)
         self.slots[order] = np.arange(len(specs))
         self.starts = np.zeros(len(specs) + 1, dtype=np.int64)
@@ -106,13 +105,20 @@ class NetworkStack(Sequence[Network]):
         return (self.network(i) for i in range(len(self)))
 
     def _repr_html_(self) -> str:
-        widths, counts = np.unique(self.specs.width, return_counts=True)
-        weights = counts * layout.sizes(widths, 1, self.n_inputs, self.n_outputs)
-        rows = [(int(w), int(c), int(n)) for w, c, n in zip(widths, counts, weights, strict=True)]
-        return html.table(repr(self)[1:-1], ("width", "networks", "weights"), rows)
+        rows = []
+        for width, hidden_layers in self.shapes():
+            count = int(((self.specs.width == width) & (self.specs.hidden_layers == hidden_layers)).sum())
+            weights = count * int(layout.sizes(width, hidden_layers, self.n_inputs, self.n_outputs))
+            rows.append((width, hidden_layers, count, weights))
+        return html.table(repr(self)[1:-1], ("width", "hidden layers", "networks", "weights"), rows)
 
     def __repr__(self) -> str:
         return f"<NetworkStack of {len(self):,} networks, {self.n_inputs} input{'s' * (self.n_inputs != 1)}>"
+
+    def shapes(self) -> list[tuple[int, int]]:
+        """Return the (width, hidden layers) that there are, in the order of the buffer."""
+        found = np.unique(self.specs.hidden_layers << 32 | self.specs.width)  # faster than unique rows
+        return [(code & 0xFFFFFFFF, code >> 32) for code in found.tolist()]
 
     def network(self, index: int, units: Units = "data") -> Network:
         """Return one network, which is what indexing does.
@@ -151,11 +157,10 @@ class NetworkStack(Sequence[Network]):
         ValueError
             No model has this shape, or `units` is unknown.
         """
-        models = np.flatnonzero((self.specs.width == width) & (self._hidden_layers == hidden_layers))
+        models = np.flatnonzero((self.specs.width == width) & (self.specs.hidden_layers == hidden_layers))
         if not len(models):
-            found = sorted(set(zip(self.specs.width.tolist(), self._hidden_layers.tolist(), strict=True)))
             wanted = f"width {width} and {hidden_layers} hidden layers"
-            raise ValueError(f"no model has {wanted}; there are (width, hidden layers) {found}")
+            raise ValueError(f"no model has {wanted}; there are (width, hidden layers) {self.shapes()}")
         first = self.slots[models[0]]
         flat = self.parameters[self.starts[first] : self.starts[first + len(models)]].reshape(len(models), -1)
         weights, biases = layout.split(flat, self._shapes(int(models[0])))
@@ -181,7 +186,7 @@ class NetworkStack(Sequence[Network]):
         return taken
 
     def put(self, index: NDArray[np.int64], other: NetworkStack) -> None:
-        """Write the networks of `other` over the models at `index`, which have the same widths in the same order."""
+        """Write the networks of `other` over the models at `index`, which have the same shapes in the same order."""
         self.parameters[self._places(index, other)] = other.parameters
 
     def predict(self, x: ArrayLike) -> Array:
@@ -234,7 +239,7 @@ class NetworkStack(Sequence[Network]):
         return files.read(path, cls)
 
     def _shapes(self, index: int) -> layout.Shapes:
-        width, hidden_layers = int(self.specs.width[index]), int(self._hidden_layers[index])
+        width, hidden_layers = int(self.specs.width[index]), int(self.specs.hidden_layers[index])
         return layout.shapes(width, hidden_layers, self.n_inputs, self.n_outputs)
 
     def _places(self, index: NDArray[np.int64], other: NetworkStack) -> NDArray[np.int64]:

@@ -1,10 +1,12 @@
-"""The rules: a two-layer ReLU network's layers with their gradients, written out in NumPy.
+"""The rules: the layers of a ReLU network of any depth with their gradients, written out in NumPy.
 
 They are the definition that every compiled kernel is tested against; `engine="numpy"` trains with them as they stand.
-All of them take one model, or a stack of models of one width as a leading axis M.
+All of them take one model, or a stack of models of one shape as a leading axis M.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from ensemble.rules.losses import Rule, mse
 __all__ = ["Matmul", "Relu", "backward", "forward", "mse"]
 
 Array = NDArray[np.float64]
+Arrays = tuple[Array, ...]
 
 
 class Matmul:
@@ -72,34 +75,43 @@ class Relu:
         return np.where(self.active, dy, 0.0)
 
 
-def forward(x: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Array:
-    """Return p = relu(x @ w1 + b1) @ w2 + b2, shape (N,) or (M, N); shapes as in `backward`."""
-    h = Relu().forward(Matmul(w1, b1).forward(x))
-    return Matmul(w2[..., None], b2[..., None]).forward(h)[..., 0]
+def forward(x: Array, weights: Sequence[Array], biases: Sequence[Array]) -> Array:
+    """Return p (N, O) or (M, N, O): every layer but the last is followed by a ReLU. Shapes are those of `backward`."""
+    h = x
+    for w, b in zip(weights[:-1], biases[:-1], strict=True):
+        h = Relu().forward(Matmul(w, b).forward(h))
+    return Matmul(weights[-1], biases[-1]).forward(h)
 
 
 def backward(
-    x: Array, y: Array, w1: Array, b1: Array, w2: Array, b2: Array, loss: Rule = mse
-) -> tuple[Array, tuple[Array, Array, Array, Array]]:
-    """Return the training loss and its gradient for all parameters.
+    x: Array, y: Array, weights: Sequence[Array], biases: Sequence[Array], loss: Rule = mse
+) -> tuple[Array, tuple[Arrays, Arrays]]:
+    """Return the training loss and its gradient for all parameters, of networks with one output.
 
     Parameters
     ----------
     x : (N, D), y : (N,)
         Training data.
-    w1 : (D, H) or (M, D, H), b1 : (H,) or (M, H), w2 : (H,) or (M, H), b2 : () or (M,)
-        Weights.
+    weights : L + 1 arrays
+        (D, H), (H, H), ..., (H, 1), all with a leading axis M for a stack of models.
+    biases : L + 1 arrays
+        (H,), ..., (1,), likewise.
     loss : callable, optional
         The rule of a row of `losses.LOSSES`.
 
     Returns
     -------
     value : () or (M,)
-    gradient : (dw1, db1, dw2, db2), shaped as the weights
+    gradient : (dweights, dbiases), shaped as the parameters
     """
-    hidden, relu, output = Matmul(w1, b1), Relu(), Matmul(w2[..., None], b2[..., None])
-    p = output.forward(relu.forward(hidden.forward(x)))  # (M, N, 1)
-    value, dp = loss(p[..., 0], y)
-    hidden.backward(relu.backward(output.backward(dp[..., None])))
-    assert hidden.dw is not None and hidden.db is not None and output.dw is not None and output.db is not None
-    return value, (hidden.dw, hidden.db, output.dw[..., 0], output.db[..., 0])
+    products = [Matmul(w, b) for w, b in zip(weights, biases, strict=True)]
+    relus = [Relu() for _ in products[1:]]
+    h = x
+    for product, relu in zip(products[:-1], relus, strict=True):
+        h = relu.forward(product.forward(h))
+    value, dp = loss(products[-1].forward(h)[..., 0], y)
+    dh = products[-1].backward(dp[..., None])
+    for product, relu in zip(products[-2::-1], relus[::-1], strict=True):
+        dh = product.backward(relu.backward(dh))
+    dweights, dbiases = (tuple(getattr(product, name) for product in products) for name in ("dw", "db"))
+    return value, (dweights, dbiases)

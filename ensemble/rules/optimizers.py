@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "EPSILON", "OPTIMIZERS", "SCHEDULES", "WEIGHT_LIMIT", "Moments", "Optimizer", "init", "layer_factors",
-    "rate_factors", "step_seconds", "update",
+    "EPSILON", "KINDS", "OPTIMIZERS", "SCHEDULES", "WEIGHT_LIMIT", "Moments", "Optimizer", "init", "kinds",
+    "layer_factors", "rate_factors", "step_seconds", "update",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
@@ -25,6 +25,9 @@ EPSILON = 1e-8  # adam's, added to the root of the second moment
 WEIGHT_LIMIT = 1e75
 
 SCHEDULES = ("constant", "cosine")
+
+# Of parameters; those of one kind have learning rates with one factor.
+KINDS = ("weights[0]", "hidden weights", "hidden biases", "output weights", "output bias")
 
 
 class Moments(NamedTuple):
@@ -42,7 +45,7 @@ class Optimizer(NamedTuple):
     direction: Callable[[Array, Moments, Array, Array], tuple[Array, Moments]]  # of (g, moments, momentum, beta2)
     is_linear: bool  # whether twice the gradient makes twice the direction: then layer factors multiply the gradient
     remembers: bool  # whether it uses `Moments`
-    hidden_power: int  # mu-P multiplies the hidden layer's learning rate with H to this power
+    hidden_power: int  # mu-P multiplies the rate of weights[0] and hidden biases with H to this power
     seconds: float  # of a step of a compiled engine, for each parameter, more than gd takes
 
 
@@ -98,31 +101,40 @@ def step_seconds(optimizer: NDArray[np.str_]) -> Array:
 
 
 def layer_factors(optimizer: NDArray[np.str_], width: NDArray[np.int64], mup: NDArray[np.bool_]) -> Array:
-    """Return what each layer's learning rate is multiplied with, shape (M, 2): hidden layer, output weights.
+    """Return what the learning rates of each kind of parameters are multiplied with, shape (M, 5), as `KINDS`.
 
-    The maximal-update parametrization (mu-P) of a two-layer network with D fixed inputs, H hidden units and a scalar
+    The maximal-update parametrization (mu-P) of a network with D fixed inputs, hidden layers of H units and a scalar
     output: after any number of steps every layer has moved the outputs by as much as it can without them growing with
     H, so that the best learning rate of a narrow network is that of a wide one.
 
     ==================  ================  ==========  ==========  ==========
-    layer               initial variance  gd          momentum    adam
+    parameters          initial variance  gd          momentum    adam
     ==================  ================  ==========  ==========  ==========
-    hidden, w1 and b1   as standard       H           H           1
-    output weights, w2  1/H of standard*  1 / H       1 / H       1 / H
-    output bias, b2     as standard       1           1           1
+    weights[0]          as standard       H           H           1
+    hidden weights      as standard*      1           1           1 / H
+    hidden biases       as standard       H           H           1
+    output weights      1/H of standard*  1 / H       1 / H       1 / H
+    output bias         as standard       1           1           1
     ==================  ================  ==========  ==========  ==========
 
-    (*) that is 1 / H^2 in all; "normal", whose standard variance does not fall with H, is divided by H^2 at once.
-    Weight decay takes the learning rate without a factor.
+    (*) that is 1 / H, and 1 / H^2 in all; "normal", whose standard variance does not fall with H, is divided by H for
+    hidden weights and by H^2 for output weights. Weight decay takes the learning rate without a factor.
 
-    Source: Yang et al. 2021, "Tensor Programs V", table 3 (input weights and biases; output weights).
+    Source: Yang et al. 2021, "Tensor Programs V", table 3 (input weights and biases; hidden weights; output weights).
     """
     h = width.astype(np.float64)
-    hidden = np.ones(len(h))
+    factors = np.ones((len(h), len(KINDS)))
     for name, rule in OPTIMIZERS.items():
-        some = mup & (optimizer == name)
-        hidden[some] = h[some] ** rule.hidden_power
-    return np.stack([hidden, np.where(mup, 1.0 / h, 1.0)], axis=1)
+        some, power = mup & (optimizer == name), rule.hidden_power
+        if some.any():
+            own = h[some]
+            factors[some, :4] = np.stack([own**power, own ** (power - 1), own**power, 1.0 / own], axis=1)
+    return factors
+
+
+def kinds(hidden_layers: int) -> list[int]:
+    """Return the place in `KINDS` of each parameter tensor of a network: weights[0], biases[0], weights[1], ..."""
+    return [0, 2, *[1, 2] * (hidden_layers - 1), 3, 4]
 
 
 def update(

@@ -149,7 +149,7 @@ class ReluEnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         data = Dataset(X[fit], y[fit], **held, standardize=True)
         record, snapshots = _checkpoints(epochs, _CHECKPOINTS), None
         if self.early_stopping:
-            model_bytes = int(weight_bytes(specs.width[0], data.n_inputs))
+            model_bytes = int(weight_bytes(specs.width[0], data.n_inputs, specs.hidden_layers[0]))
             many = min(_CHECKPOINTS, max(_FEWEST_CHECKPOINTS, _CHECKPOINT_BYTES // (n_models * model_bytes)))
             record = snapshots = _checkpoints(epochs, many)
         result = train(

@@ -47,6 +47,7 @@ class Column(NamedTuple):
 
 COLUMNS: dict[str, Column] = {
     "width": Column("integer", None, low=1, high=2**31 - 1),
+    "hidden_layers": Column("integer", 1, low=1, high=1000),
     "seed": Column("integer", 0, low=0, high=2**63 - 1),
     "lr": Column("real", 0.1, low=0, open_low=True),
     "optimizer": Column("choice", "gd"),
@@ -76,6 +77,7 @@ class Axes(TypedDict, total=False):
     """The columns as keywords of `grid` and `Specs`, for type checkers and editors."""
 
     width: Required[_Several[_Whole]]
+    hidden_layers: _Several[_Whole]
     seed: _Several[_Whole]
     lr: _Several[_Real]
     optimizer: _Several[Optimizer]

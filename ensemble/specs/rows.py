@@ -22,6 +22,7 @@ class Spec(NamedTuple):
     """One model's settings as plain values: what ``specs[0]`` gives. The meaning of each is told at `Specs`."""
 
     width: int
+    hidden_layers: int
     seed: int
     lr: float
     optimizer: str
@@ -55,8 +56,10 @@ class Specs:
 
     Attributes
     ----------
-    width, seed : (M,) int64
-        Number of hidden units H >= 1; seed of the initial weights >= 0.
+    width, hidden_layers : (M,) int64
+        Number of hidden units H >= 1 of every hidden layer; number of hidden layers L, 1 to 1,000.
+    seed : (M,) int64
+        Seed of the initial weights >= 0.
     lr : (M,) float64
         Learning rate > 0, a step's length per unit of gradient.
     optimizer : (M,) str
@@ -77,7 +80,8 @@ class Specs:
         "standard", or "mup": initial weights and learning rates that depend on the width such that the best learning
         rate does not (`optimizers.layer_factors` has the table).
     hidden_bias, output_bias : (M,) bool
-        Whether b1 and b2 are there (initialized and trained) or held at 0.
+        Whether the biases of the hidden layers, and of the output layer, are there (initialized and trained) or held
+        at 0.
     data : (M,) str
         Which of several named datasets the model learns.
     """
@@ -88,6 +92,7 @@ class Specs:
 
     if TYPE_CHECKING:  # a name that is not here is refused by type checkers and by `__getattr__`
         width: NDArray[np.int64]
+        hidden_layers: NDArray[np.int64]
         seed: NDArray[np.int64]
         lr: NDArray[np.float64]
         optimizer: NDArray[np.str_]

@@ -114,11 +114,12 @@ def make_plan(
         estimate = epoch_seconds(engine, specs[index], datasets[name])
         seconds[index] = estimate * settings.epochs + _INITIALIZE_SECONDS
     target = min(CHUNK_SECONDS, float(seconds.sum()) / CHUNKS_PER_RUN)
-    work_bytes = 4 * weight_bytes(specs.width, n_inputs)
+    own_bytes = weight_bytes(specs.width, n_inputs, specs.hidden_layers)
+    work_bytes = 4 * own_bytes
     for (name, engine), index in groups.items():
         samples = max(len(y) for _, y in datasets[name].parts().values())
-        work_bytes[index] += REGISTRY[engine].unit_bytes * samples * specs.width[index]
-        index = index[np.argsort(specs.width[index], kind="stable")]
+        work_bytes[index] += REGISTRY[engine].unit_bytes * samples * specs.width[index] * specs.hidden_layers[index]
+        index = index[np.lexsort((specs.width[index], specs.hidden_layers[index]))]
         for chunk in _cut(index, np.maximum(seconds[index] / target, work_bytes[index] / CHUNK_BYTES)):
             chunks.append(chunk)
             costs.append(float(seconds[chunk].sum()))
@@ -126,7 +127,7 @@ def make_plan(
     parts = {part for data in datasets.values() for part in data.parts()}
     stacks = settings.keep_networks + len(settings.snapshots)
     kept = specs.nbytes + result_bytes(specs, len(settings.record), n_inputs, len(parts), stacks)
-    given = 0 if initial is None else int(weight_bytes(specs.width, n_inputs).sum())
+    given = 0 if initial is None else int(own_bytes.sum())
     samples = max(data.n_train for data in datasets.values())
     per_epoch = 24 * settings.epochs  # both schedules' factors, and where the epoch is recorded
     work = (os.cpu_count() or 1) * (2 * largest + 64 * samples + per_epoch)
@@ -144,6 +145,7 @@ def make_plan(
 
 def _cut(index: NDArray[np.int64], shares: NDArray[np.float64]) -> Iterator[NDArray[np.int64]]:
     """Cut models into runs whose shares of a chunk sum to about one."""
+    shares = np.minimum(shares, 1e6)  # more than one chunk is more than one, and numbers stay exact
     ends = np.cumsum(shares)
     which = np.floor(ends - shares / 2).astype(np.int64)
     yield from np.split(index, np.flatnonzero(np.diff(which)) + 1)

@@ -104,10 +104,13 @@ def check_initial(initial: NetworkStack | None, specs: Specs, datasets: Datasets
     n_inputs = next(iter(datasets.values())).n_inputs
     if not isinstance(initial, NetworkStack):
         raise ValueError(f"initial is a {type(initial).__name__}; a NetworkStack is needed")
-    if len(initial) != len(specs) or initial.n_inputs != n_inputs or (initial.specs.width != specs.width).any():
+    columns = ("width", "hidden_layers")
+    given, asked = ([getattr(one, name).tolist() for name in columns] for one in (initial.specs, specs))
+    if initial.n_inputs != n_inputs or given != asked:
+        has, need = (f"widths {one[0][:4]}..., hidden layers {one[1][:4]}..." for one in (given, asked))
         raise ValueError(
-            f"initial holds {len(initial)} networks of {initial.n_inputs} inputs, widths {initial.specs.width[:4]}...; "
-            f"the specs need {len(specs)} of {n_inputs} inputs, widths {specs.width[:4]}..., in this order"
+            f"initial holds {len(initial)} networks of {initial.n_inputs} inputs, {has}; "
+            f"the specs need {len(specs)} of {n_inputs} inputs, {need}, in this order"
         )
     for there, here in sorted(set(zip(initial.specs.data.tolist(), specs.data.tolist(), strict=True))):
         found, needed = initial.scales.get(there), datasets[here].scale
@@ -118,8 +121,8 @@ def check_initial(initial: NetworkStack | None, specs: Specs, datasets: Datasets
                 "(`initialize` takes `scales`)"
             )
     for i in range(len(specs)):
-        hidden, output = initial.network(i, units="training").biases
-        if (not specs.hidden_bias[i] and hidden.any()) or (not specs.output_bias[i] and output.any()):
+        *hidden, output = initial.network(i, units="training").biases
+        if (not specs.hidden_bias[i] and any(b.any() for b in hidden)) or (not specs.output_bias[i] and output.any()):
             raise ValueError(f"initial network {i} has a bias that its spec switches off")
 
 
