@@ -404,29 +404,29 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     print(f"{machine()}, {time.strftime('%Y-%m-%d')}")
     data = ensemble.sample("reciprocal_sine", seed=0)
-    report: dict[str, object] = {"machine": machine(), "date": time.strftime("%Y-%m-%d")}
+    found: dict[str, object] = {"machine": machine(), "date": time.strftime("%Y-%m-%d")}
     if "peers" in arguments.only:
-        report["peers"] = [row._asdict() for row in against_peers(data, arguments.repeats)]
+        found["peers"] = [row._asdict() for row in against_peers(data, arguments.repeats)]
     if "sklearn" in arguments.only:
-        report["sklearn"] = [row._asdict() for row in against_scikit_learn(data, arguments.repeats)]
+        found["sklearn"] = [row._asdict() for row in against_scikit_learn(data, arguments.repeats)]
         if importlib.util.find_spec("sklearn"):
-            report["width curve"] = against_validation_curve(arguments.repeats)
+            found["width curve"] = against_validation_curve(arguments.repeats)
     if "itself" in arguments.only:
-        report["itself"] = against_itself(data, arguments.repeats)
+        found["itself"] = against_itself(data, arguments.repeats)
     if "dense" in arguments.only:
-        report["dense"] = [row._asdict() for row in dense_peers(arguments.repeats)]
+        found["dense"] = [row._asdict() for row in dense_peers(arguments.repeats)]
         if importlib.util.find_spec("threadpoolctl"):
-            report["dense rate"] = dense_rate(arguments.repeats)
+            found["dense rate"] = dense_rate(arguments.repeats)
     if "curves" in arguments.only:
-        report["curves"] = curves(data)
-        draw(report["curves"], arguments.out / "benchmark.png")
+        found["curves"] = curves(data)
+        draw(found["curves"], arguments.out / "benchmark.png")
     if "crossing" in arguments.only:
         crossing(data)
     if "store" in arguments.only:
-        report["store"] = stored(data, arguments.repeats)
+        found["store"] = stored(data, arguments.repeats)
     if "dask" in arguments.only:
-        report["dask"] = on_dask(data, arguments.repeats)
-    (arguments.out / "benchmark.json").write_text(json.dumps(report, indent=1) + "\n")
+        found["dask"] = on_dask(data, arguments.repeats)
+    (arguments.out / "benchmark.json").write_text(json.dumps(found, indent=1) + "\n")
     print(f"\nThe figures are in {arguments.out}")
 
 

@@ -195,16 +195,16 @@ def test_worth_in_words(tiny):
     assert against(tiny, both, lost).worth == "infx higher error [inf, inf]"
 
 
-def test_report_says_what_each_bias_is_worth(study):
-    report = study.outcome()
-    assert report.count("worth at width 640 (paired by seed, 95% interval, 6 seeds)") == len(TARGETS)
+def test_the_outcome_says_what_each_bias_is_worth(study):
+    outcome = study.outcome()
+    assert outcome.count("worth at width 640 (paired by seed, 95% interval, 6 seeds)") == len(TARGETS)
     for data in TARGETS:
         for each, bias in zip(study.differences(data), ("output bias", "hidden bias", "both biases"), strict=True):
-            assert f"    {bias}: {each.worth}" in report
+            assert f"    {bias}: {each.worth}" in outcome
         for curve in study.curves(data):
-            assert all(f"{median:.2e}" in report for median in curve.quartiles[1])
-    assert report.count("% of the variance is left") == 1  # the chirp
-    assert all(line == line.rstrip() for line in report.splitlines())
+            assert all(f"{median:.2e}" in outcome for median in curve.quartiles[1])
+    assert outcome.count("% of the variance is left") == 1  # the chirp
+    assert all(line == line.rstrip() for line in outcome.splitlines())
 
 
 def test_the_noise_variance_is_a_line_in_the_legend(study):

@@ -9,6 +9,7 @@ from stored import assert_sound, content, make_data
 
 import ensemble
 from ensemble import store
+from ensemble.analysis import dead_fraction
 from ensemble.engines import choose_engines
 from ensemble.networks import Network, NetworkStack, initialize, weight_bytes
 from ensemble.system import memory, streams
@@ -361,3 +362,16 @@ def test_a_deep_run_has_its_depths_in_tables_and_cubes():
     assert cube["train_loss"].sel(hidden_layers=2, width=3, epoch=2).item() == result.train_loss[2, -1]
     shown = result._repr_html_()
     assert "<th>hidden layers</th>" in shown and shown.count("<tr>") == 5
+
+
+def test_dead_units_are_counted_in_every_layer():
+    networks = initialize(ensemble.grid(width=4, hidden_layers=[2, 1], init="fan_in", seed=1))
+    data = ensemble.Dataset([-1.0, 0.0, 0.5, 1.0], [0.0, 1.0, 0.0, 1.0])
+    first, second = networks[0].biases[:2]
+    networks[0].weights[0][:], first[:] = 0.0, [1.0, 1.0, 1.0, -1.0]  # one dead
+    networks[0].weights[1][:], second[:] = 0.0, [-1.0, -1.0, 1.0, 0.0]  # three dead: 0 is not active
+    networks[1].weights[0][:], networks[1].biases[0][:] = [[1.0, -1.0, 0.0, 2.0]], [-1.0, 0.5, -1.0, -1.0]  # two dead
+    assert dead_fraction(networks, np.array([0, 1]), data).tolist() == [4 / 8, 2 / 4]
+    networks[0].weights[0][0, 0], first[0] = 1.0, 0.0
+    networks[0].weights[1][0, 0], networks[0].weights[1][0, 1], second[0], second[1] = -4.0, 4.0, 1.0, -1.0
+    assert dead_fraction(networks, np.array([0]), data).tolist() == [2 / 8]  # active at x <= 0, and at x = 0.5 and 1

@@ -180,16 +180,16 @@ def test_everything_is_written(small, tmp_path):
     assert [float(row[name]) for name in ("slope", "slope_low", "slope_high")] == check.slope[:, 2, 3].tolist()
 
 
-def test_the_report_has_rates_movement_and_slopes(small):
-    report = small.outcome()
+def test_the_outcome_has_rates_movement_and_slopes(small):
+    outcome = small.outcome()
     for curve in small.curves():
-        assert curve.label in report
+        assert curve.label in outcome
         for i in range(3):
-            assert f"{curve.quartiles[1, i]:.2e}" in report
-        assert f"2^{ridge_movement(curve):g}" in report
-    assert "* at the edge of its grid" in report  # with two rates, each is
+            assert f"{curve.quartiles[1, i]:.2e}" in outcome
+        assert f"2^{ridge_movement(curve):g}" in outcome
+    assert "* at the edge of its grid" in outcome  # with two rates, each is
     for check in small.checks.values():
-        assert "{:.2f} [{:.2f}, {:.2f}]".format(*check.slope[:, 2, 3]) in report
+        assert "{:.2f} [{:.2f}, {:.2f}]".format(*check.slope[:, 2, 3]) in outcome
 
 
 def test_own_data_and_several_datasets(tmp_path):

@@ -72,6 +72,6 @@ def test_pyright_passes_the_readme_and_refuses_wrong_names(program):
     )  # fmt: skip
     if not done.stdout.startswith("{"):
         pytest.skip("pyright cannot run here: it loads a part of itself from the network")
-    report = json.loads(done.stdout)["generalDiagnostics"]
-    found = {one["range"]["start"]["line"] + 1 for one in report if one["severity"] == "error"}
-    assert found == set(wrong), [one["message"] for one in report]
+    said = json.loads(done.stdout)["generalDiagnostics"]
+    found = {one["range"]["start"]["line"] + 1 for one in said if one["severity"] == "error"}
+    assert found == set(wrong), [one["message"] for one in said]

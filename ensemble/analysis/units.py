@@ -55,15 +55,20 @@ class Film:
 
 
 def dead_fraction(networks: NetworkStack, models: NDArray[np.int64], dataset: Dataset) -> Floats:
-    """Return the fraction of hidden units that are active on no training sample, one for each of `models` (...)."""
+    """Return the fraction of hidden units, of all layers, active on no training sample, for each of `models` (...)."""
     x = dataset.x_train if dataset.scale is None else dataset.scale.inputs(dataset.x_train)
-    if dataset.n_inputs == 1:  # active on one side of the kink: the outermost samples decide
-        x = np.array([x.min(axis=0), x.max(axis=0)])
+    # A unit of the first layer is active on one side of its kink: with one input, the outermost samples decide.
+    ends = np.array([x.min(axis=0), x.max(axis=0)]) if dataset.n_inputs == 1 else x
     found = np.empty(models.shape)
     with np.errstate(over="ignore", invalid="ignore"):  # the weights of a diverged model
         for place, model in np.ndenumerate(models):
             network = networks.network(int(model), units="training")
-            found[place] = 1.0 - np.mean((x @ network.weights[0] + network.biases[0] > 0).any(axis=0))
+            h, active = ends if len(network.weights) == 2 else x, []
+            for w, b in zip(network.weights[:-1], network.biases[:-1], strict=True):
+                z = h @ w + b
+                h = np.maximum(z, 0.0)
+                active.append((z > 0).any(axis=0))
+            found[place] = 1.0 - np.mean(active)
     return found
 
 
@@ -82,7 +87,7 @@ def mean_prediction_mse(curve: Curve, networks: NetworkStack, dataset: Dataset) 
 
 
 def films_of(models: NDArray[np.int64], result: Result, datasets: dict[str, Dataset], frames: int = 40) -> list[Film]:
-    """Return the films of a few one-input models of a study.
+    """Return the films of a few models of a study, with one input and one hidden layer.
 
     The models are trained once more, with snapshots: a model's result does not depend on the others, so these are the
     same networks to the last bit, and the study need not keep snapshots of thousands.

@@ -68,7 +68,8 @@ def train(
     snapshots : sequence of int, optional
         Epochs at which the networks are kept, in ``result.snapshots``.
     engine : {"auto", "numpy", "dense", "spline"}
-        "auto" takes, for each model, "spline" for one input and "dense" for more; "numpy" is the readable definition.
+        "auto" takes for each model the fastest that can train it: with one hidden layer "spline" for one input and
+        "dense" for more, with several "numpy", which is the readable definition.
     threads : int, optional
         Number of threads; default: one per core. Not together with `executor`.
     executor : concurrent.futures.Executor, optional
