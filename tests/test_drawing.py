@@ -10,6 +10,7 @@ from ensemble import plots
 from ensemble.plots import drawing
 from ensemble.studies import save
 
+pytestmark = pytest.mark.jit_heavy  # nothing here calls a kernel
 FORMATS = ("png", "svg", "pdf")
 
 

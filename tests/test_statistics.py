@@ -22,6 +22,7 @@ from ensemble.statistics import (
 from ensemble.statistics.resampling import quantiles, resample, widened
 from ensemble.system.streams import RESAMPLING, generator
 
+pytestmark = pytest.mark.jit_heavy  # nothing here calls a kernel
 INF = np.inf
 WIDTHS = np.array([4, 8, 16, 32, 64, 128, 256, 512])
 

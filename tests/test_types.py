@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.jit_heavy  # nothing here calls a kernel
 ROOT = Path(__file__).parents[1]
 README = re.search(r"## The library in ten lines\s+```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
 RIGHT = f"""{README}
