@@ -199,3 +199,146 @@ def add_active(typing: Any, g: Any, masks: Any, at: Any, c: Any, c_at: Any) -> A
         return value
 
     return g(g, masks, types.intp, c, types.intp), generate
+
+
+def _zero_plain(rows: Count) -> Tile:
+    return np.zeros((len(rows), LANES))
+
+
+@_or_plain(_zero_plain)
+def zero_tile(typing: Any, rows: Any) -> Any:
+    """Return a tile of len(rows) rows of zeros."""
+    tile = TileType(len(rows))
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return ir.Constant(ir.ArrayType(_VECTOR, tile.rows), None)
+
+    return tile(rows), generate
+
+
+def _write_rows_plain(a: Array, at: int, stride: int, tile: Tile) -> None:
+    for k, row in enumerate(tile):
+        a[at + k * stride : at + k * stride + LANES] = row
+
+
+@_or_plain(_write_rows_plain)
+def write_rows(typing: Any, a: Any, at: Any, stride: Any, tile: Any) -> Any:
+    """Copy the rows of a tile to a[at:], a[at + stride:], and so on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = arguments[1]
+        for k in range(tile.rows):
+            start = _address(context, builder, a, arguments[0], place, _VECTOR)
+            builder.store(builder.extract_value(arguments[3], k), start, align=8)
+            place = builder.add(place, arguments[2])
+        return context.get_dummy_value()
+
+    return types.none(a, types.intp, types.intp, tile), generate
+
+
+def _add_outer_plain(c: Tile, a: Array, at: int, stride: int, row: Tile) -> Tile:
+    return c + a[at : at + stride * (len(c) - 1) + 1 : stride, None] * row
+
+
+@_or_plain(_add_outer_plain)
+def add_outer(typing: Any, c: Any, a: Any, at: Any, stride: Any, row: Any) -> Any:
+    """Return c with a[at + k stride] times the one row added to row k: a step of a matrix product."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, place, right = arguments[0], arguments[2], builder.extract_value(arguments[4], 0)
+        for k in range(c.rows):
+            factor = builder.load(_address(context, builder, a, arguments[1], place, ir.DoubleType()))
+            product = builder.fmul(_broadcast(builder, factor), right, flags=_FUSED)
+            total = builder.fadd(builder.extract_value(value, k), product, flags=_FUSED)
+            value = builder.insert_value(value, total, k)
+            place = builder.add(place, arguments[3])
+        return value
+
+    return c(c, a, types.intp, types.intp, row), generate
+
+
+def _add_scaled_plain(c: Tile, factor: float, row: Tile) -> Tile:
+    return c + factor * row
+
+
+@_or_plain(_add_scaled_plain)
+def add_scaled(typing: Any, c: Any, factor: Any, row: Any) -> Any:
+    """Return c + factor row; one row each."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        start, right = builder.extract_value(arguments[0], 0), builder.extract_value(arguments[2], 0)
+        product = builder.fmul(_broadcast(builder, arguments[1]), right, flags=_FUSED)
+        return builder.insert_value(arguments[0], builder.fadd(start, product, flags=_FUSED), 0)
+
+    return c(c, types.float64, row), generate
+
+
+def _active_plain(a: Tile, u: float, b: Tile) -> int:
+    return int((a[0] * u + b[0] > 0.0) @ (1 << np.arange(LANES)))
+
+
+@_or_plain(_active_plain)
+def active(typing: Any, a: Any, u: Any, b: Any) -> Any:
+    """Return in which lanes a u + b > 0, one bit each; rounded as the same expression of single numbers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        slope, value = builder.extract_value(arguments[0], 0), builder.extract_value(arguments[2], 0)
+        z = builder.fadd(builder.fmul(slope, _broadcast(builder, arguments[1])), value)
+        return builder.bitcast(builder.fcmp_ordered(">", z, ir.Constant(_VECTOR, None)), _BITS)
+
+    return types.uint16(a, types.float64, b), generate
+
+
+def _keep_plain(tile: Tile, bits: int) -> Tile:
+    return np.where((int(bits) >> np.arange(LANES)) & 1 > 0, tile, 0.0)
+
+
+@_or_plain(_keep_plain)
+def keep(typing: Any, tile: Any, bits: Any) -> Any:
+    """Return a row with zeros in the lanes whose bit is not set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = builder.bitcast(arguments[1], ir.VectorType(ir.IntType(1), LANES))
+        row = builder.select(lanes, builder.extract_value(arguments[0], 0), ir.Constant(_VECTOR, None))
+        return builder.insert_value(arguments[0], row, 0)
+
+    return tile(tile, types.uint16), generate
+
+
+def _add_up_plain(tile: Tile) -> float:
+    row, half = tile[0], LANES // 2
+    while half:
+        row, half = row[:half] + row[half:], half // 2
+    return float(row[0])
+
+
+@_or_plain(_add_up_plain)
+def add_up(typing: Any, tile: Any) -> Any:
+    """Return the sum of a row's lanes, halves added to halves."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        row, half = builder.extract_value(arguments[0], 0), LANES // 2
+        while half:
+            numbers = ir.VectorType(ir.IntType(32), half)
+            low, high = (ir.Constant(numbers, list(range(first, first + half))) for first in (0, half))
+            none = ir.Constant(row.type, ir.Undefined)
+            row = builder.fadd(builder.shuffle_vector(row, none, low), builder.shuffle_vector(row, none, high))
+            half //= 2
+        return builder.extract_element(row, ir.Constant(ir.IntType(32), 0))
+
+    return types.float64(tile), generate
+
+
+def _first_lane_plain(bits: int) -> int:
+    return (int(bits) & -int(bits)).bit_length() - 1
+
+
+@_or_plain(_first_lane_plain)
+def first_lane(typing: Any, bits: Any) -> Any:
+    """Return the first lane whose bit is set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = builder.zext(builder.trunc(arguments[0], _BITS), ir.IntType(64))
+        return builder.cttz(wide, ir.Constant(ir.IntType(1), 0))
+
+    return types.intp(bits), generate

@@ -26,6 +26,7 @@ class Models(NamedTuple):
     """A chunk's networks and their optimizers' state, packed model after model."""
 
     width: NDArray[np.int64]  # (M,)
+    hidden_layers: NDArray[np.int64]  # (M,)
     starts: NDArray[np.int64]  # (M + 1,) first parameter of each model
     parameters: Array  # (sum P,): weights[0] (D, H), biases[0] (H,), weights[1] (H, 1), biases[1] (1,) side by side
     first: Array  # (sum P,): moments, as in optimizers.Moments
