@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba import types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.event import Listener, register
 from numba.core.registry import cpu_target
@@ -44,7 +45,11 @@ def jit(function: Kernel) -> Kernel:
 
 def inner(function: Kernel) -> Kernel:
     """Compile a function that only kernels call, as a part of them: without a door for Python, and not cached."""
-    result: Kernel = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)(function)
+    compiled = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)(function)
+    if compiled is not function:
+        template = compiled.get_call_template  # numba compiles once more for each literal argument: take its type alone
+        compiled.get_call_template = lambda args, kws: template(tuple(map(types.unliteral, args)), kws)
+    result: Kernel = compiled
     return result
 
 

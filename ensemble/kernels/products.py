@@ -16,9 +16,10 @@ ONE, EIGHT = (0,), (0,) * ROWS
 
 @inner
 def product(
-    c: Array, a: Array, a_at: int, a_row: int, a_term: int, b: Array, b_at: int, rows: int, terms: int, stride: int
-) -> None:
-    """Write C (rows, stride) = A B, C from c[0] on: element (r, i) of A is a[a_at + r a_row + i a_term].
+    c: Array, c_at: int, a: Array, a_at: int, a_row: int, a_term: int, b: Array, b_at: int, rows: int, terms: int,
+    stride: int,
+) -> None:  # fmt: skip
+    """Write C (rows, stride) = A B, C from c[c_at] on: element (r, i) of A is a[a_at + r a_row + i a_term].
 
     B (terms, stride) begins at b[b_at]; the rows of C are written by `ROWS`, up to the next multiple of it.
     """
@@ -28,7 +29,7 @@ def product(
             for i in range(terms):
                 row = read_tile(ONE, b, b_at + i * stride + column)
                 total = add_outer(total, a, a_at + r * a_row + i * a_term, a_row, row)
-            write_rows(c, r * stride + column, stride, total)
+            write_rows(c, c_at + r * stride + column, stride, total)
 
 
 @inner

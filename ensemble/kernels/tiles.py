@@ -342,3 +342,17 @@ def first_lane(typing: Any, bits: Any) -> Any:
         return builder.cttz(wide, ir.Constant(ir.IntType(1), 0))
 
     return types.intp(bits), generate
+
+
+def _count_lanes_plain(bits: int) -> int:
+    return int(bits).bit_count()
+
+
+@_or_plain(_count_lanes_plain)
+def count_lanes(typing: Any, bits: Any) -> Any:
+    """Return how many lanes have their bit set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.zext(builder.ctpop(builder.trunc(arguments[0], _BITS)), ir.IntType(64))
+
+    return types.intp(bits), generate
