@@ -59,7 +59,7 @@ from ensemble.kernels.updates import Array, History, Models, Rules, Span, step
 __all__ = ["prepare", "train"]
 
 # theta, g, moments: rows of S numbers: weights[0], biases[0], then for each deeper hidden layer weights[l] (H rows, and
-# rows of zeros up to a multiple of ROWS) and biases[l], then the output's weights; its bias is the last number.
+# rows of zeros up to a multiple of ROWS) and biases[l], then the output's weights, and its bias as the first number of the last row.
 
 
 def train(samples: Samples, models: Models, rules: Rules, history: History, span: Span) -> None:
@@ -81,12 +81,11 @@ def _work(layers: int, h: int, most: int) -> tuple[NDArray[np.generic], ...]:
     """Return working arrays for models of so many layers, units and events; their sizes are in `events`."""
     strips = -(-h // LANES)
     stride, rows = strips * LANES, -(-h // ROWS) * ROWS
-    size = (2 + (layers - 1) * (rows + 1) + 1) * stride + 1
+    size = (2 + (layers - 1) * (rows + 1) + 2) * stride
     integers = (np.zeros((most, 2), np.int64), np.zeros((layers, most), np.int64), np.zeros(layers, np.int64))
     ids, order, count = integers
-    theta = tuple(room(size) for _ in range(5))
     return (
-        *theta, ids, room(most, 8), order, np.zeros((layers, most), np.bool_), count,
+        room(3 * size), room(size), room(size), ids, room(most, 8), order, np.zeros((layers, most), np.bool_), count,
         room((layers - 1) * most * stride), room((layers - 1) * most * stride),
         np.zeros((layers - 1) * most * strips, np.uint16), room(most * stride), room(most * stride),
         room(stride * stride), room(stride), room(stride), np.zeros(3 * strips, np.uint16),
@@ -137,10 +136,9 @@ def forward(
 
 
 @inner
-def squared_error(u: Array, target: Array, bias: float, ids: Places, events: Array, order: Places, leave: int) -> float:
+def squared_error(u: Array, target: Array, bias: float, ids: Places, events: Array, order: Places, last: int, leave: int) -> float:
     """Return the mean squared error among the samples whose events these are; `bias` is that of the output."""
     slope, value, begin, total = events[0, SHARE], events[1, SHARE] + bias, 0, 0.0
-    last = order.shape[0] - 1
     for s in range(2, leave + 1):
         t = order[last, s] if s < leave else 0
         end = ids[t, PLACE] if s < leave else u.size
@@ -154,9 +152,9 @@ def squared_error(u: Array, target: Array, bias: float, ids: Places, events: Arr
 
 
 @inner
-def residual_sums(table: Array, bias: float, ids: Places, events: Array, order: Places, leave: int) -> float:
+def residual_sums(table: Array, bias: float, ids: Places, events: Array, order: Places, last: int, leave: int) -> float:
     """Write each event's sums of dL/dp and of u dL/dp over the samples at or after it; return the first of all."""
-    last, n = order.shape[0] - 1, table.shape[0] - 1
+    n = table.shape[0] - 1
     slope, value, done, total_r, total_ru = events[0, SHARE], events[1, SHARE] + bias, 0, 0.0, 0.0
     su, suu, st, stu = 0.0, 0.0, 0.0, 0.0
     for s in range(2, leave + 1):
@@ -188,8 +186,8 @@ def backward(
 ) -> None:  # fmt: skip
     """Write the gradient of all parameters but the output's bias, from the sums of `residual_sums`."""
     most = order.shape[1]
-    for i in range(g.size):
-        g[i] = 0.0
+    for at in range(0, g.size, LANES):
+        write_tile(g, at, zero_tile(ONE))
     for layer in range(layers - 1, 0, -1):
         came, leave = count[layer - 1], count[layer]
         q_at, weights = (layer - 1) * most * stride, (2 + layer * (rows + 1)) * stride
@@ -237,32 +235,31 @@ def backward(
 
 
 @inner
-def move(flat: Array, packed: Array, h: int, stride: int, rows: int, inward: bool) -> None:
+def move(flat: Array, packed: Array, packed_at: int, h: int, stride: int, rows: int, inward: bool) -> None:
     """Copy one model's parameters from where they are side by side into rows of S numbers, or back."""
-    at, row = 0, 0
+    at, row = 0, packed_at
     for i in range((flat.size - 1) // h):
         if i >= 2 and (i - 2) % (h + 1) == h:  # after the rows of a matrix come rows of zeros
-            row += rows - h
+            row += (rows - h) * stride
         for j in range(h):
             if inward:
-                packed[row * stride + j] = flat[at + j]
+                packed[row + j] = flat[at + j]
             else:
-                flat[at + j] = packed[row * stride + j]
+                flat[at + j] = packed[row + j]
         at += h
-        row += 1
+        row += stride
     if inward:
-        packed[row * stride] = flat[at]
+        packed[row] = flat[at]
     else:
-        flat[at] = packed[row * stride]
+        flat[at] = packed[row]
 
 
 @jit
 def train_models(
     samples: Samples, models: Models, rules: Rules, history: History, first_model: int, last_model: int,
-    resumed_epoch: int, first_epoch: int, last_epoch: int, all_theta: Array, all_g: Array, all_first: Array,
-    all_second: Array, all_scale: Array, ids: Places, events: Array, order: Places, dead: Flags, count: Places,
-    q: Array, kept: Array, on: Bits, dq: Array, dkept: Array, flipped: Array, a: Array, b: Array, bits: Bits,
-    found: Places, kinks: Places,
+    resumed_epoch: int, first_epoch: int, last_epoch: int, state: Array, all_g: Array, all_scale: Array, ids: Places,
+    events: Array, order: Places, dead: Flags, count: Places, q: Array, kept: Array, on: Bits, dq: Array, dkept: Array,
+    flipped: Array, a: Array, b: Array, bits: Bits, found: Places, kinks: Places,
 ) -> tuple[int, int]:  # fmt: skip
     """Train some models, the first of them from `resumed_epoch` on, in place.
 
@@ -270,6 +267,7 @@ def train_models(
     """
     train, test, val, guide, lowest, per_x, table, x_mean, y_mean, _ = samples
     parts, errors = (test, val, train), (history.test, history.val, history.train)
+    flat = (models.parameters, models.first, models.second)
     column = history.column
     k, k_part, by_k = kinks[0], kinks[1], kinks[2]
     for m in range(first_model, last_model):
@@ -277,51 +275,49 @@ def train_models(
             continue
         h, layers, begin, end = models.width[m], models.hidden_layers[m], models.starts[m], models.starts[m + 1]
         stride, rows = (h + LANES - 1) // LANES * LANES, (h + ROWS - 1) // ROWS * ROWS
-        size = (2 + (layers - 1) * (rows + 1) + 1) * stride + 1
-        theta, g, first, second, scale = all_theta[:size], all_g[:size], all_first[:size], all_second[:size], all_scale[:size]
+        size = (2 + (layers - 1) * (rows + 1) + 2) * stride  # the output's bias is the first number of the last row
+        output_bias = size - stride
+        leave = layers - 1
+        theta, first, second = state[:size], state[size : 2 * size], state[2 * size : 3 * size]
+        g, scale = all_g[:size], all_scale[:size]
+        for at in range(0, 3 * size, LANES):
+            write_tile(state, at, zero_tile(ONE))
+        for at in range(0, stride * stride, LANES):
+            write_tile(flipped, at, zero_tile(ONE))
+        kinds = 3 if models.first.size else 1
+        for i in range(kinds):
+            move(flat[i][begin:end], state, i * size, h, stride, rows, True)
         for i in range(size):
-            theta[i], first[i], second[i], scale[i] = 0.0, 0.0, 0.0, 1.0
-        move(models.parameters[begin:end], theta, h, stride, rows, True)
-        if models.first.size:
-            move(models.first[begin:end], first, h, stride, rows, True)
-            move(models.second[begin:end], second, h, stride, rows, True)
+            scale[i] = 1.0
         scaled = False
         powers, factors = models.powers[m], rules.factors[rules.schedule[m]]
         for i in range(h):
             k[i], by_k[i] = guess(guide, lowest, per_x, theta[i], theta[stride + i]), i
-        gap = h
-        for i in range(stride * stride):
-            flipped[i] = 0.0
-        stopped = -1
+        gap, stopped = h, -1
         for epoch in range(resumed_epoch if m == first_model else first_epoch, last_epoch + 1):
             at = column[epoch]
             recorded = at >= 0 and (epoch < last_epoch or epoch == column.size - 1)
             if epoch == last_epoch and not recorded:
                 break
-            for i in range(h):
-                k[i] = locate(train.x, theta[i], theta[stride + i], k[i])
-            bias = theta[size - 1] - y_mean
-            for p in range(3 if recorded else 1):
-                part = parts[(p + 2) % 3] if not recorded else parts[p]
-                n = part.x.size
-                if n == 0:
+            bias = theta[output_bias] - y_mean
+            for p in range(0 if recorded else 2, 3):  # the training part last: what follows goes on with its events
+                part = parts[p]
+                k_now = k if p == 2 else k_part
+                if part.x.size == 0:
                     continue
-                is_train = p == 2 or not recorded
-                if not is_train:
-                    for i in range(h):
-                        k_part[i] = locate(part.x, theta[i], theta[stride + i], np.int64(part.place[k[i]]))
-                k_now = k if is_train else k_part
+                for i in range(h):
+                    near = k[i] if p == 2 else np.int64(part.place[k[i]])
+                    k_now[i] = locate(part.x, theta[i], theta[stride + i], near)
                 sort_units(h, k_now, by_k, gap)
                 gap = 1
                 if not forward(
-                    part.x, part.u, guide if is_train else guide[:0], lowest - x_mean, per_x, x_mean, k_now, by_k, h,
-                    layers, theta, stride, rows, ids, events, order[:layers], dead, count, q, kept, on, a, b, bits,
-                    found,
+                    part.x, part.u, guide if p == 2 else guide[:0], lowest - x_mean, per_x, x_mean, k_now, by_k, h,
+                    layers, theta, stride, rows, ids, events, order, dead, count, q, kept, on, a, b, bits, found,
                 ):  # fmt: skip
                     stopped = epoch
                     break
                 if recorded:
-                    error = squared_error(part.u, part.t, bias, ids, events, order[:layers], count[layers - 1])
+                    error = squared_error(part.u, part.t, bias, ids, events, order, leave, count[leave])
                     errors[p][m, at] = error if error <= np.inf else np.inf
             if stopped >= 0:
                 break
@@ -333,17 +329,17 @@ def train_models(
                 break
             if epoch == last_epoch:
                 break
-            db = residual_sums(table, bias, ids, events, order[:layers], count[layers - 1])
+            db = residual_sums(table, bias, ids, events, order, leave, count[leave])
             backward(
-                train.x[0], x_mean, h, layers, theta, g, stride, rows, ids, events, order[:layers], count, q, kept, on,
-                dq, dkept, flipped, a, b,
+                train.x[0], x_mean, h, layers, theta, g, stride, rows, ids, events, order, count, q, kept, on, dq,
+                dkept, flipped, a, b,
             )  # fmt: skip
-            g[size - 1] = db if rules.output_bias[m] else 0.0
+            g[output_bias] = db if rules.output_bias[m] else 0.0
             if not rules.hidden_bias[m]:
                 for layer in range(layers):
                     row = (1 + layer * (rows + 1)) * stride
-                    for j in range(row, row + h):
-                        g[j] = 0.0
+                    for at in range(row, row + stride, LANES):
+                        write_tile(g, at, zero_tile(ONE))
             rate = rules.lr[m] * factors[epoch]
             if not step(
                 rules.optimizer[m], rate, rules.weight_decay[m], rules.momentum[m], rules.beta2[m], powers, theta, g,
@@ -351,10 +347,8 @@ def train_models(
             ):  # fmt: skip
                 history.diverged_at[m] = epoch + 1
                 break
-        move(models.parameters[begin:end], theta, h, stride, rows, False)
-        if models.first.size:
-            move(models.first[begin:end], first, h, stride, rows, False)
-            move(models.second[begin:end], second, h, stride, rows, False)
+        for i in range(kinds):
+            move(flat[i][begin:end], state, i * size, h, stride, rows, False)
         if stopped >= 0:
             return m, stopped
     return last_model, first_epoch
