@@ -20,7 +20,7 @@ from ensemble.training import planning, running, shards
 from ensemble.training.request import make_settings
 
 EPOCHS = 12
-ENGINES = [("spline", 1), ("dense", 1), ("numpy", 1), ("dense", 3), ("numpy", 3)]
+ENGINES = [("spline", 1), ("pieces", 1), ("dense", 1), ("numpy", 1), ("dense", 3), ("numpy", 3)]
 every_engine = pytest.mark.parametrize(("engine", "d"), ENGINES)
 
 # Interpreted kernels warn where compiled ones just go on to infinity.
@@ -57,12 +57,17 @@ def of_mixed_depths():
     return ensemble.Specs(**specs.columns() | {"hidden_layers": 1 + np.arange(len(specs)) % 3})
 
 
+def specs_of(engine):
+    """What an engine is given: of mixed depths where it trains more than one hidden layer."""
+    return of_mixed_depths() if engine == "pieces" else mixed_specs()
+
+
 _alone = {}
 
 
 def alone(engine, d, specs=None):
     """What each of the models, those of `mixed_specs`, says when it is trained by itself on one thread."""
-    specs = mixed_specs() if specs is None else specs
+    specs = specs_of(engine) if specs is None else specs
     key = (engine, d, specs.digest)
     if key not in _alone:
         _alone[key] = [bits(train(specs[[i]], engine, d, threads=1), 0) for i in range(len(specs))]
@@ -297,7 +302,7 @@ def pools(tmp_path_factory):
 
 
 def check(way, engine, d, tmp_path, monkeypatch, pools=None, specs=None):
-    specs = mixed_specs() if specs is None else specs
+    specs = specs_of(engine) if specs is None else specs
     found = way(Task(engine, d, tmp_path, monkeypatch, pools, specs))
     assert (found if isinstance(found, list) else all_bits(found)) == alone(engine, d, specs)
 

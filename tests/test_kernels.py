@@ -35,6 +35,7 @@ def one_step(kernel, samples, w1, b1, w2, b2):
     first[:] = 0.0
     models = updates.Models(
         np.array([h]),
+        np.array([1]),
         np.array([0, p]),
         _theta(w1, b1, w2, b2),
         first,
@@ -52,7 +53,7 @@ def one_step(kernel, samples, w1, b1, w2, b2):
         flag,
         flag,
         np.ones((2, 1)),
-        np.ones((1, 2)),
+        np.ones((1, 5)),
     )
     history = updates.History(
         np.array([0, 1]), np.full((1, 2), np.inf), np.full((1, 2), np.inf), np.full((1, 2), np.inf), np.full(1, -1)

@@ -58,6 +58,7 @@ class Compiled(Engine):
         n_moments = networks.parameters.size if (specs.codes("optimizer") != updates.GD).any() else 0
         models = updates.Models(
             np.array(specs.width[order]),
+            np.array(specs.hidden_layers[order]),
             networks.starts,
             networks.parameters,
             np.zeros(n_moments),
@@ -76,7 +77,7 @@ class Compiled(Engine):
             by_width.hidden_bias,
             by_width.output_bias,
             optimizers.rate_factors(settings.epochs),
-            factors[:, [0, 3]],
+            factors,
         )
         writeable: list[Any] = [np.array(values, order="C") for values in rules]  # read-only is another type to numba
         column = np.full(settings.epochs + 1, -1, dtype=np.int64)

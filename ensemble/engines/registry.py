@@ -6,14 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.data import Dataset
-from ensemble.engines import dense, reference, spline
+from ensemble.engines import dense, pieces, reference, spline
 from ensemble.engines.base import Engine
 from ensemble.specs import Specs
 
 __all__ = ["ENGINES", "REGISTRY", "check_engine", "choose_engines", "epoch_seconds"]
 
 # Each is faster than those before it, where it fits: "auto" takes the last that fits a model, and never times anything.
-REGISTRY: dict[str, Engine] = {engine.name: engine for engine in (reference.ENGINE, dense.ENGINE, spline.ENGINE)}
+REGISTRY: dict[str, Engine] = {
+    engine.name: engine for engine in (reference.ENGINE, dense.ENGINE, pieces.ENGINE, spline.ENGINE)
+}
 ENGINES = ("auto", *REGISTRY)
 
 

@@ -255,7 +255,7 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
         if models.first.size:
             pack(models.first[begin:end], n_inputs, h, first)
             pack(models.second[begin:end], n_inputs, h, second)
-        hidden_factor, output_factor = rules.layer_factors[m, 0], rules.layer_factors[m, 1]
+        hidden_factor, output_factor = rules.layer_factors[m, 0], rules.layer_factors[m, 3]
         scaled = hidden_factor != 1.0 or output_factor != 1.0
         for i in range(size - 1):  # in a strip, w2 is first
             scale[i] = output_factor if i % ((d + 2) * LANES) < LANES else hidden_factor

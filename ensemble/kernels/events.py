@@ -47,7 +47,7 @@ Flags = NDArray[np.bool_]
 # dq, dkept       (T, S) flat: dL/dq, dL/dkept of one layer
 # a, b (S,)       slopes of the lines where a walk is, and values at u = 0
 # bits            (3, strips) flat: which units are on, at the first sample up to the next event, at the last one
-# found (2, H)    units that switch between two events, and where
+# found (2, 2 H)  units that switch where the lines change, then those between two events, and where
 PLACE, UNIT = 0, 1
 ALPHA, BETA = 0, 1
 TURN = 2  # +1 where the unit's line is added, -1 where it is taken away
@@ -169,7 +169,12 @@ def walk(
                 turn = -1.0 if bits[strip] & bit else 1.0
                 n_on += -1 if bits[strip] & bit else 1
                 bits[strip] ^= bit
-                ids[new, PLACE], ids[new, UNIT], order[layer, slot], dead[layer, slot] = found[1, i], unit, new, n_on == 0
+                ids[new, PLACE], ids[new, UNIT], order[layer, slot], dead[layer, slot] = (
+                    found[1, i],
+                    unit,
+                    new,
+                    n_on == 0,
+                )
                 events[new, ALPHA], events[new, BETA], events[new, TURN] = turn * a[unit], turn * b[unit], turn
                 new += 1
                 slot += 1
@@ -217,7 +222,11 @@ def walk_back(
             for strip in range(strips):
                 column = strip * LANES
                 row = t * stride + column
-                slopes, values, change = read_tile(ONE, a, column), read_tile(ONE, b, column), read_tile(ONE, q, q_at + row)
+                slopes, values, change = (
+                    read_tile(ONE, a, column),
+                    read_tile(ONE, b, column),
+                    read_tile(ONE, q, q_at + row),
+                )
                 along_a, along_b = add_product(along_a, change, slopes), add_product(along_b, change, values)
                 total = keep(read_tile(ONE, dkept, row), on[on_at + t * strips + strip])
                 write_tile(dq, row, add_scaled(add_scaled(total, events[t, ALPHA], slopes), events[t, BETA], values))

@@ -16,7 +16,7 @@ It is a new event, with (alpha, beta) = +-(A_j, B_j) and q_t = row j of the next
 with q_t masked by which units are on, times the next weights. So a layer costs one product of (T, H) by (H, H) for its
 T events, and the second layer none; N appears in the searches alone.
 
-Backward is the same program in reverse: with the sums S of dL/dp (and of x dL/dp) over the samples at or after an event,
+Backward is the same program in reverse: with the sums of dL/dp, and of x dL/dp, over the samples at or after an event,
 which come from running sums made once per dataset, each event's dL/dq_t, dL/dalpha_t and dL/dbeta_t follow, walking
 along the events from the last to the first. Two products per layer: dL/dW = q^T dq and dL/dq = dq W^T.
 
@@ -31,6 +31,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.kernels import spline
 from ensemble.kernels.events import (
     ALPHA,
     BETA,
@@ -59,15 +60,19 @@ from ensemble.kernels.updates import Array, History, Models, Rules, Span, step
 __all__ = ["prepare", "train"]
 
 # theta, g, moments: rows of S numbers: weights[0], biases[0], then for each deeper hidden layer weights[l] (H rows, and
-# rows of zeros up to a multiple of ROWS) and biases[l], then the output's weights, and its bias as the first number of the last row.
+# rows of zeros up to a multiple of ROWS) and biases[l], then the output's weights, and its bias as the first number of
+# the last row.
 
 
 def train(samples: Samples, models: Models, rules: Rules, history: History, span: Span) -> None:
     """Train some models through some epochs, in place."""
-    some = slice(span.first_model, span.last_model)
+    deep = span.first_model + int((models.hidden_layers[span.first_model : span.last_model] == 1).sum())
+    if deep > span.first_model:  # models lie by depth; one hidden layer needs no walk
+        spline.train(samples, models, rules, history, span._replace(last_model=deep))
+    some = slice(deep, span.last_model)
     h, layers = int(models.width[some].max(initial=1)), int(models.hidden_layers[some].max(initial=2))
-    n_events = 2 + 2 * h * (layers + 1)  # about as many units switch at once as there are in a layer
-    model, epoch = span.first_model, span.first_epoch
+    n_events = 2 + 2 * h * (layers + 1)  # about as many units switch as there are
+    model, epoch = deep, span.first_epoch
     while model < span.last_model:
         work = _work(layers, h, -(-n_events // ROWS) * ROWS)
         with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
@@ -89,7 +94,7 @@ def _work(layers: int, h: int, most: int) -> tuple[NDArray[np.generic], ...]:
         room((layers - 1) * most * stride), room((layers - 1) * most * stride),
         np.zeros((layers - 1) * most * strips, np.uint16), room(most * stride), room(most * stride),
         room(stride * stride), room(stride), room(stride), np.zeros(3 * strips, np.uint16),
-        np.zeros((2, h), np.int64), np.zeros((3, h), np.int64),
+        np.zeros((2, 2 * h), np.int64), np.zeros((3, h), np.int64),
     )  # fmt: skip
 
 
@@ -102,9 +107,7 @@ def forward(
     """Write the events of all layers of a model among some samples; False where there is too little room."""
     most = order.shape[1]
     bias_at = (2 + rows) * stride
-    first_lines(
-        x[0], x.size, k, by_k, x_mean, h, theta, stride, bias_at, ids, events, order, dead, count, q
-    )
+    first_lines(x[0], x.size, k, by_k, x_mean, h, theta, stride, bias_at, ids, events, order, dead, count, q)
     for layer in range(1, layers):
         if not walk(
             u, guide, lowest, per_x, layer, h, theta, stride, bias_at, ids, events, order, dead, count, q, kept, on,
@@ -136,7 +139,9 @@ def forward(
 
 
 @inner
-def squared_error(u: Array, target: Array, bias: float, ids: Places, events: Array, order: Places, last: int, leave: int) -> float:
+def squared_error(
+    u: Array, target: Array, bias: float, ids: Places, events: Array, order: Places, last: int, leave: int
+) -> float:
     """Return the mean squared error among the samples whose events these are; `bias` is that of the output."""
     slope, value, begin, total = events[0, SHARE], events[1, SHARE] + bias, 0, 0.0
     for s in range(2, leave + 1):
@@ -287,9 +292,24 @@ def train_models(
         kinds = 3 if models.first.size else 1
         for i in range(kinds):
             move(flat[i][begin:end], state, i * size, h, stride, rows, True)
-        for i in range(size):
-            scale[i] = 1.0
+        factors_of = rules.layer_factors[m]
         scaled = False
+        for row in range(size // stride):
+            kind = (row - 2) % (rows + 1)  # of a hidden matrix, or of what stands where one would
+            kind = (
+                0
+                if row == 0
+                else 4
+                if row * stride == output_bias
+                else 3
+                if (row + 1) * stride == output_bias
+                else 2
+                if row == 1 or kind == rows
+                else 1
+            )
+            scaled = scaled or factors_of[kind] != 1.0
+            for at in range(row * stride, (row + 1) * stride):
+                scale[at] = factors_of[kind]
         powers, factors = models.powers[m], rules.factors[rules.schedule[m]]
         for i in range(h):
             k[i], by_k[i] = guess(guide, lowest, per_x, theta[i], theta[stride + i]), i

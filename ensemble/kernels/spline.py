@@ -125,7 +125,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
         optimizer, lr, decay = rules.optimizer[m], rules.lr[m], rules.weight_decay[m]
         momentum, beta2 = rules.momentum[m], rules.beta2[m]
         hidden_bias, output_bias = rules.hidden_bias[m], rules.output_bias[m]
-        hidden_factor, output_factor = rules.layer_factors[m, 0], rules.layer_factors[m, 1]
+        hidden_factor, output_factor = rules.layer_factors[m, 0], rules.layer_factors[m, 3]
         scaled = hidden_factor != 1.0 or output_factor != 1.0
         for i in range(3 * h + 1):
             scale[i] = hidden_factor if i < 2 * h else output_factor if i < 3 * h else 1.0

@@ -46,7 +46,7 @@ class Rules(NamedTuple):
     hidden_bias: NDArray[np.bool_]
     output_bias: NDArray[np.bool_]
     factors: Array  # (2, epochs) of each schedule at each step
-    layer_factors: Array  # (M, 2) of the learning rates of w1 and b1, and of w2
+    layer_factors: Array  # (M, 5) of the learning rates of each kind of parameters, optimizers.KINDS
 
 
 class History(NamedTuple):

@@ -24,7 +24,7 @@ __all__ = ["Datasets", "Engine", "Loss", "check_initial", "make_settings", "n_th
 Datasets = Mapping[str, Dataset]
 
 # For type checkers, who cannot read a table; `engines.ENGINES` and `rules.losses.LOSSES` hold the same names.
-Engine = Literal["auto", "numpy", "dense", "spline"]
+Engine = Literal["auto", "numpy", "dense", "pieces", "spline"]
 Loss = Literal["mse"]
 
 _MOST_EPOCHS = 10**9
