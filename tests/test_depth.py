@@ -286,17 +286,17 @@ def test_a_deep_model_that_diverges_touches_no_other():
 # ---- which engine ----
 
 
-@pytest.mark.parametrize(("d", "shallow"), [(1, "spline"), (2, "dense")])
-def test_auto_takes_for_each_model_an_engine_that_holds_its_depth(d, shallow):
+@pytest.mark.parametrize(("d", "shallow", "deep"), [(1, "spline", "pieces"), (2, "dense", "numpy")])
+def test_auto_takes_for_each_model_an_engine_that_holds_its_depth(d, shallow, deep):
     specs = deep_specs()
-    expected = np.where(specs.hidden_layers == 1, shallow, "numpy")
+    expected = np.where(specs.hidden_layers == 1, shallow, deep)
     assert choose_engines("auto", specs, d).tolist() == expected.tolist()
     planned = ensemble.plan(specs, make_data(d), epochs=3)
-    assert planned.engines == {"data": {"numpy": 12, shallow: 6}}
+    assert planned.engines == {"data": {deep: 12, shallow: 6}}
     for chunk in planned.chunks:
         assert len(set(expected[chunk])) == 1
     result = ensemble.train(specs, make_data(d), epochs=3, progress=False)
-    for engine in ("numpy", shallow):
+    for engine in (deep, shallow):
         own = expected == engine
         assert content(ensemble.train(specs[own], make_data(d), epochs=3, engine=engine)) == content(result[own])
 
@@ -304,7 +304,7 @@ def test_auto_takes_for_each_model_an_engine_that_holds_its_depth(d, shallow):
 @pytest.mark.parametrize("engine", ["spline", "dense"])
 def test_an_engine_for_one_hidden_layer_names_the_model_that_is_deeper(engine):
     specs = ensemble.grid(hidden_layers=[1, 3], width=4)
-    message = rf"engine '{engine}' is for one hidden layer, but specs\[1\] has 3; use 'numpy' or 'auto'"
+    message = rf"engine '{engine}' is for one hidden layer, but specs\[1\] has 3; use 'pieces' or 'auto'"
     for function in (ensemble.plan, ensemble.train):
         with pytest.raises(ValueError, match=message):
             function(specs, make_data(), epochs=1, engine=engine)

@@ -339,26 +339,24 @@ def test_no_two_models_of_the_list_say_the_same():
 # ---- what else is asked for changes nothing ----
 
 
-ENDS = slice(8)  # of the bits of a model: errors of three parts, when it diverged, its network of four arrays
-
-
-def ends(found):
-    return [one[ENDS] for one in found]
+def ends(found, specs):
+    """Leave out the snapshots: after three parts' errors and the epoch of divergence comes the network itself."""
+    return [one[: 4 + 2 * (layers + 1)] for one, layers in zip(found, specs.hidden_layers, strict=True)]
 
 
 @every_engine
 @pytest.mark.parametrize("snapshots", [None, [0, 1, 5, EPOCHS - 1, EPOCHS]])
 def test_snapshots_do_not_change_the_outcome(snapshots, engine, d):
-    result = train(mixed_specs(), engine, d, snapshots=snapshots)
-    assert ends(all_bits(result)) == ends(alone(engine, d))
+    result = train(specs_of(engine), engine, d, snapshots=snapshots)
+    assert ends(all_bits(result), specs_of(engine)) == ends(alone(engine, d), specs_of(engine))
     for network, last in zip(result.networks, result.snapshots.get(EPOCHS, result.networks), strict=True):
-        assert [a.tobytes() for a in naive.four(last)] == [a.tobytes() for a in naive.four(network)]
+        assert [a.tobytes() for a in naive.parameters(last)] == [a.tobytes() for a in naive.parameters(network)]
 
 
 @every_engine
 def test_what_is_recorded_does_not_change_the_outcome(engine, d):
-    full = train(mixed_specs(), engine, d, record=range(EPOCHS + 1))
-    few = train(mixed_specs(), engine, d, record=[5])
+    full = train(specs_of(engine), engine, d, record=range(EPOCHS + 1))
+    few = train(specs_of(engine), engine, d, record=[5])
     assert few.epochs.tolist() == [0, 5, EPOCHS]
     for part in ("train_loss", "test_loss", "val_loss"):
         np.testing.assert_array_equal(getattr(few, part), getattr(full, part)[:, few.epochs])
@@ -369,7 +367,7 @@ def test_what_is_recorded_does_not_change_the_outcome(engine, d):
 @every_engine
 def test_test_and_validation_data_do_not_change_the_weights(engine, d):
     data = make_data(d)
-    result = train(mixed_specs(), engine, d, data=ensemble.Dataset(data.x_train, data.y_train))
+    result = train(specs_of(engine), engine, d, data=ensemble.Dataset(data.x_train, data.y_train))
     assert result.parts == ("train",)
     assert [one[2:] for one in all_bits(result)] == [one[4:] for one in alone(engine, d)]
 
@@ -399,12 +397,12 @@ def test_spans_cover_every_model_and_epoch_once_and_in_order(epochs, snapshots, 
 @overflow_allowed
 @every_engine
 def test_one_diverging_model_touches_no_other(engine, d):
-    specs = mixed_specs()
+    specs = specs_of(engine)
     wild = ensemble.grid(width=4, lr=1e10, seed=5)
     for at in (0, len(specs) // 2, len(specs)):
         result = ensemble.train(specs[:at] + wild + specs[at:], make_data(d), epochs=EPOCHS, engine=engine)
         assert result.status.tolist() == ["ok"] * at + ["diverged"] + ["ok"] * (len(specs) - at)
-        assert [bits(result, i) for i in range(len(result)) if i != at] == ends(alone(engine, d))
+        assert [bits(result, i) for i in range(len(result)) if i != at] == ends(alone(engine, d), specs)
         epoch = result.diverged_at[at]
         assert 1 <= epoch <= EPOCHS
         assert (np.delete(result.diverged_at, at) == -1).all()
@@ -457,12 +455,12 @@ def test_weights_that_are_not_finite_or_near_it(engine, d, weight, epoch):
 @overflow_allowed
 @every_engine
 def test_a_diverged_model_stays_so_through_later_calls(engine, d, monkeypatch):
-    specs = mixed_specs()[:4] + ensemble.grid(width=3, lr=1e10) + mixed_specs()[4:]
+    specs = specs_of(engine)[:4] + ensemble.grid(width=3, lr=1e10) + specs_of(engine)[4:]
     whole = ensemble.train(specs, make_data(d), epochs=EPOCHS, engine=engine)
     monkeypatch.setattr(compiled, "CALL_SECONDS", 0.0)
     cut = ensemble.train(specs, make_data(d), epochs=EPOCHS, engine=engine, snapshots=[1, 8])
     assert cut.status[4] == "diverged"
-    assert ends(all_bits(cut)) == ends(all_bits(whole))
+    assert ends(all_bits(cut), cut.specs) == ends(all_bits(whole), whole.specs)
     np.testing.assert_array_equal(
         cut.snapshots[8][4].weights[0], cut.networks[4].weights[0]
     )  # as it was when it was stopped

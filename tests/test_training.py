@@ -199,7 +199,7 @@ def test_which_engine_is_chosen():
         assert choose_engines(engine, some_specs(), n_inputs).tolist() == [chosen] * 8
     for engine, d in ENGINES:
         assert ensemble.plan(some_specs(), make_data(d), epochs=1, engine=engine).engines == {"data": {engine: 8}}
-    with pytest.raises(ValueError, match="engine 'torch' is unknown; allowed are auto, numpy, dense, spline"):
+    with pytest.raises(ValueError, match="engine 'torch' is unknown; allowed are auto, numpy, dense, pieces, spline"):
         choose_engines("torch", some_specs(), 1)
 
 
@@ -217,21 +217,21 @@ def picky(monkeypatch):
 def test_each_model_has_the_engine_that_fits_it(picky, tmp_path):
     specs, data = ensemble.grid(width=[2, 5, 3], seed=range(4), data=["a", "b"]), {"a": make_data(), "b": make_data()}
     narrow = specs.width <= 3
-    assert choose_engines("auto", specs, 1).tolist() == np.where(narrow, "spline", "dense").tolist()
+    assert choose_engines("auto", specs, 1).tolist() == np.where(narrow, "spline", "pieces").tolist()
     planned = ensemble.plan(specs, data, epochs=6)
-    assert planned.engines == {"a": {"dense": 4, "spline": 8}, "b": {"dense": 4, "spline": 8}}
-    assert "(dense and spline engines)" in str(planned)
+    assert planned.engines == {"a": {"pieces": 4, "spline": 8}, "b": {"pieces": 4, "spline": 8}}
+    assert "(pieces and spline engines)" in str(planned)
     for chunk in planned.chunks:
         assert len(set(specs.data[chunk])) == len(set(narrow[chunk])) == 1
     mixed = ensemble.train(specs, data, epochs=6, store=tmp_path)
-    for engine, own in (("spline", narrow), ("dense", ~narrow)):
+    for engine, own in (("spline", narrow), ("pieces", ~narrow)):
         assert content(ensemble.train(specs[own], data, epochs=6, engine=engine)) == content(mixed[own])
         assert ensemble.train(specs[own], data, epochs=6, engine=engine, store=tmp_path).trained == 0
     assert ensemble.train(specs[narrow], data, epochs=6, engine="dense", store=tmp_path).trained == narrow.sum()
 
 
 def test_an_engine_that_cannot_train_one_model_says_which(picky):
-    with pytest.raises(ValueError, match=r"'spline' is for width 3, but specs\[1\] has 5; use 'dense' or 'auto'"):
+    with pytest.raises(ValueError, match=r"'spline' is for width 3, but specs\[1\] has 5; use 'pieces' or 'auto'"):
         ensemble.train(ensemble.grid(width=[3, 5]), make_data(), epochs=1, engine="spline")
 
 
@@ -424,7 +424,7 @@ BAD = [
     ({"record": [True]}, "every epoch of record must be.*not True"),
     ({"snapshots": [6]}, "every epoch of snapshots must be a whole number, from 0 to 5, not 6"),
     ({"snapshots": ["a"]}, "every epoch of snapshots must be.*not 'a'"),
-    ({"engine": "torch"}, "engine 'torch' is unknown; allowed are auto, numpy, dense, spline"),
+    ({"engine": "torch"}, "engine 'torch' is unknown; allowed are auto, numpy, dense, pieces, spline"),
     ({"engine": None}, "engine None is unknown"),
     ({"loss": "mae"}, "loss 'mae' is unknown; allowed are mse"),
     ({"keep_networks": "no"}, "keep_networks must be True or False, not 'no'"),

@@ -10,24 +10,13 @@ from numpy.typing import NDArray
 
 from ensemble.kernels.jit import inner
 from ensemble.kernels.kinks import Guide, Places, guess, locate
-from ensemble.kernels.tiles import (
-    LANES,
-    active,
-    add_product,
-    add_scaled,
-    add_up,
-    count_lanes,
-    first_lane,
-    keep,
-    read_tile,
-    write_tile,
-    zero_tile,
-)
+from ensemble.kernels.lanes import active, add_up, count_lanes, first_lane, keep
+from ensemble.kernels.tiles import LANES, add_product, add_scaled, read_tile, write_tile, zero_tile
 from ensemble.kernels.updates import Array
 
 __all__ = [
     "ALPHA", "BETA", "D_ALPHA", "D_BETA", "ONE", "PLACE", "SHARE", "SUM_R", "SUM_RU", "TURN", "UNIT", "Bits", "Flags",
-    "first_lines", "walk", "walk_back",
+    "first_lines", "residual_sums", "squared_error", "walk", "walk_back",
 ]  # fmt: skip
 
 ONE = (0,)
@@ -238,3 +227,48 @@ def walk_back(
         write_tile(dq, column, add_scaled(keep(read_tile(ONE, dkept, column), is_on), 1.0, slopes))
         row = stride + column
         write_tile(dq, row, add_scaled(keep(read_tile(ONE, dkept, row), is_on), 1.0, values))
+
+
+@inner
+def squared_error(
+    u: Array, target: Array, bias: float, ids: Places, events: Array, order: Places, last: int, leave: int
+) -> float:
+    """Return the mean squared error among the samples whose events these are; `bias` is that of the output."""
+    slope, value, begin, total = events[0, SHARE], events[1, SHARE] + bias, 0, 0.0
+    for s in range(2, leave + 1):
+        t = order[last, s] if s < leave else 0
+        end = ids[t, PLACE] if s < leave else u.size
+        for i in range(begin, end):
+            r = slope * u[i] + (value - target[i])
+            total += r * r
+        begin = end
+        slope += events[t, ALPHA] * events[t, SHARE]
+        value += events[t, BETA] * events[t, SHARE]
+    return total / u.size
+
+
+@inner
+def residual_sums(table: Array, bias: float, ids: Places, events: Array, order: Places, last: int, leave: int) -> float:
+    """Write each event's sums of dL/dp and of u dL/dp over the samples at or after it; return the first of all."""
+    n = table.shape[0] - 1
+    slope, value, done, total_r, total_ru = events[0, SHARE], events[1, SHARE] + bias, 0, 0.0, 0.0
+    su, suu, st, stu = 0.0, 0.0, 0.0, 0.0
+    for s in range(2, leave + 1):
+        t = order[last, s] if s < leave else 0
+        at = ids[t, PLACE] if s < leave else n
+        if at > done:
+            tu, tuu, tt, ttu = table[at, 2], table[at, 3], table[at, 4], table[at, 5]
+            du = tu - su
+            total_r += slope * du + (value * (at - done) - (tt - st))
+            total_ru += slope * (tuu - suu) + (value * du - (ttu - stu))
+            done, su, suu, st, stu = at, tu, tuu, tt, ttu
+        events[t, SUM_R], events[t, SUM_RU] = total_r, total_ru
+        slope += events[t, ALPHA] * events[t, SHARE]
+        value += events[t, BETA] * events[t, SHARE]
+    c = 2.0 / n
+    for t in range(leave):
+        before_r, before_ru = (0.0, 0.0) if t < 2 else (events[t, SUM_R], events[t, SUM_RU])
+        sum_r, sum_ru = c * (total_r - before_r), c * (total_ru - before_ru)
+        events[t, SUM_R], events[t, SUM_RU] = sum_r, sum_ru
+        events[t, D_ALPHA], events[t, D_BETA] = events[t, SHARE] * sum_ru, events[t, SHARE] * sum_r
+    return float(c * total_r)

@@ -28,8 +28,9 @@ the next layer's lines are its biases exactly, so that what is 0 in the dense ru
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numpy.typing import NDArray
 
 from ensemble.kernels import spline
 from ensemble.kernels.events import (
@@ -38,7 +39,6 @@ from ensemble.kernels.events import (
     D_ALPHA,
     D_BETA,
     ONE,
-    PLACE,
     SHARE,
     SUM_R,
     SUM_RU,
@@ -47,14 +47,17 @@ from ensemble.kernels.events import (
     Bits,
     Flags,
     first_lines,
+    residual_sums,
+    squared_error,
     walk,
     walk_back,
 )
 from ensemble.kernels.jit import inlined, inner, jit
 from ensemble.kernels.kinks import Guide, Places, guess, locate, sort_units
+from ensemble.kernels.lanes import add_up
 from ensemble.kernels.products import ROWS, product, transpose
 from ensemble.kernels.samples import Samples, prepare, room
-from ensemble.kernels.tiles import LANES, add_product, add_scaled, add_up, read_tile, write_tile, zero_tile
+from ensemble.kernels.tiles import LANES, add_product, add_scaled, read_tile, write_tile, zero_tile
 from ensemble.kernels.updates import Array, History, Models, Rules, Span, step
 
 __all__ = ["prepare", "train"]
@@ -82,7 +85,7 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
         n_events *= 2  # where a model stopped for want of room
 
 
-def _work(layers: int, h: int, most: int) -> tuple[NDArray[np.generic], ...]:
+def _work(layers: int, h: int, most: int) -> tuple[Any, ...]:
     """Return working arrays for models of so many layers, units and events; their sizes are in `events`."""
     strips = -(-h // LANES)
     stride, rows = strips * LANES, -(-h // ROWS) * ROWS
@@ -136,51 +139,6 @@ def forward(
             for t in range(came, leave):
                 events[t, SHARE] = theta[weights + ids[t, UNIT]]
     return True
-
-
-@inner
-def squared_error(
-    u: Array, target: Array, bias: float, ids: Places, events: Array, order: Places, last: int, leave: int
-) -> float:
-    """Return the mean squared error among the samples whose events these are; `bias` is that of the output."""
-    slope, value, begin, total = events[0, SHARE], events[1, SHARE] + bias, 0, 0.0
-    for s in range(2, leave + 1):
-        t = order[last, s] if s < leave else 0
-        end = ids[t, PLACE] if s < leave else u.size
-        for i in range(begin, end):
-            r = slope * u[i] + (value - target[i])
-            total += r * r
-        begin = end
-        slope += events[t, ALPHA] * events[t, SHARE]
-        value += events[t, BETA] * events[t, SHARE]
-    return total / u.size
-
-
-@inner
-def residual_sums(table: Array, bias: float, ids: Places, events: Array, order: Places, last: int, leave: int) -> float:
-    """Write each event's sums of dL/dp and of u dL/dp over the samples at or after it; return the first of all."""
-    n = table.shape[0] - 1
-    slope, value, done, total_r, total_ru = events[0, SHARE], events[1, SHARE] + bias, 0, 0.0, 0.0
-    su, suu, st, stu = 0.0, 0.0, 0.0, 0.0
-    for s in range(2, leave + 1):
-        t = order[last, s] if s < leave else 0
-        at = ids[t, PLACE] if s < leave else n
-        if at > done:
-            tu, tuu, tt, ttu = table[at, 2], table[at, 3], table[at, 4], table[at, 5]
-            du = tu - su
-            total_r += slope * du + (value * (at - done) - (tt - st))
-            total_ru += slope * (tuu - suu) + (value * du - (ttu - stu))
-            done, su, suu, st, stu = at, tu, tuu, tt, ttu
-        events[t, SUM_R], events[t, SUM_RU] = total_r, total_ru
-        slope += events[t, ALPHA] * events[t, SHARE]
-        value += events[t, BETA] * events[t, SHARE]
-    c = 2.0 / n
-    for t in range(leave):
-        before_r, before_ru = (0.0, 0.0) if t < 2 else (events[t, SUM_R], events[t, SUM_RU])
-        sum_r, sum_ru = c * (total_r - before_r), c * (total_ru - before_ru)
-        events[t, SUM_R], events[t, SUM_RU] = sum_r, sum_ru
-        events[t, D_ALPHA], events[t, D_BETA] = events[t, SHARE] * sum_ru, events[t, SHARE] * sum_r
-    return c * total_r
 
 
 @inlined
@@ -326,7 +284,7 @@ def train_models(
                 if part.x.size == 0:
                     continue
                 for i in range(h):
-                    near = k[i] if p == 2 else np.int64(part.place[k[i]])
+                    near = int(k[i] if p == 2 else np.int64(part.place[k[i]]))
                     k_now[i] = locate(part.x, theta[i], theta[stride + i], near)
                 sort_units(h, k_now, by_k, gap)
                 gap = 1

@@ -48,18 +48,18 @@ class TileType(types.Type):  # type: ignore[misc]
         super().__init__(name=f"Tile({rows})")
 
 
-_VECTOR = ir.VectorType(ir.DoubleType(), LANES)
-_BITS = ir.IntType(LANES)
-_FUSED = ("contract",)  # a * b + c in one instruction where the machine has it
+VECTOR = ir.VectorType(ir.DoubleType(), LANES)
+BITS = ir.IntType(LANES)
+FUSED = ("contract",)  # a * b + c in one instruction where the machine has it
 
 
 @register_model(TileType)
 class _TileModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, kind: TileType) -> None:
-        super().__init__(manager, kind, ir.ArrayType(_VECTOR, kind.rows))
+        super().__init__(manager, kind, ir.ArrayType(VECTOR, kind.rows))
 
 
-def _or_plain(plain: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+def or_plain(plain: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
     """Choose the plain function where nothing is compiled, and else the compiled one."""
 
     def choose(define: Callable[..., Any]) -> Any:
@@ -68,30 +68,30 @@ def _or_plain(plain: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
     return choose
 
 
-def _address(context: Any, builder: Any, kind: Any, array: Any, at: Any, target: Any) -> Any:
+def address(context: Any, builder: Any, kind: Any, array: Any, at: Any, target: Any) -> Any:
     """Return a pointer to element `at` of a flat array."""
     data = context.make_array(kind)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [at]), target.as_pointer())
 
 
-def _broadcast(builder: Any, value: Any) -> Any:
-    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+def broadcast(builder: Any, value: Any) -> Any:
+    one = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
-    return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), zeros)
+    return builder.shuffle_vector(one, ir.Constant(VECTOR, ir.Undefined), zeros)
 
 
 def _read_plain(rows: Count, a: Array, at: int) -> Tile:
     return a[at : at + len(rows) * LANES].reshape(-1, LANES).copy()
 
 
-@_or_plain(_read_plain)
+@or_plain(_read_plain)
 def read_tile(typing: Any, rows: Any, a: Any, at: Any) -> Any:
     """Return a tile of len(rows) rows, copied from a[at:]."""
     tile = TileType(len(rows))
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        start = _address(context, builder, a, arguments[1], arguments[2], _VECTOR)
-        value = ir.Constant(ir.ArrayType(_VECTOR, tile.rows), ir.Undefined)
+        start = address(context, builder, a, arguments[1], arguments[2], VECTOR)
+        value = ir.Constant(ir.ArrayType(VECTOR, tile.rows), ir.Undefined)
         for k in range(tile.rows):
             row = builder.load(builder.gep(start, [ir.Constant(ir.IntType(64), k)]), align=8)
             value = builder.insert_value(value, row, k)
@@ -104,12 +104,12 @@ def _write_plain(a: Array, at: int, tile: Tile) -> None:
     a[at : at + tile.size] = tile.ravel()
 
 
-@_or_plain(_write_plain)
+@or_plain(_write_plain)
 def write_tile(typing: Any, a: Any, at: Any, tile: Any) -> Any:
     """Copy a tile to a[at:]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        start = _address(context, builder, a, arguments[0], arguments[1], _VECTOR)
+        start = address(context, builder, a, arguments[0], arguments[1], VECTOR)
         for k in range(tile.rows):
             row = builder.extract_value(arguments[2], k)
             builder.store(row, builder.gep(start, [ir.Constant(ir.IntType(64), k)]), align=8)
@@ -124,17 +124,17 @@ def _add_inputs_plain(z: Tile, x: Array, at: int, w: Tile) -> Tile:
     return z
 
 
-@_or_plain(_add_inputs_plain)
+@or_plain(_add_inputs_plain)
 def add_inputs(typing: Any, z: Any, x: Any, at: Any, w: Any) -> Any:
     """Return z + sum over k of x[at + k] w[k], one row; added up in the order of k."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         total = builder.extract_value(arguments[0], 0)
-        start = _address(context, builder, x, arguments[1], arguments[2], ir.DoubleType())
+        start = address(context, builder, x, arguments[1], arguments[2], ir.DoubleType())
         for k in range(w.rows):
             factor = builder.load(builder.gep(start, [ir.Constant(ir.IntType(64), k)]))
-            product = builder.fmul(_broadcast(builder, factor), builder.extract_value(arguments[3], k), flags=_FUSED)
-            total = builder.fadd(total, product, flags=_FUSED)
+            product = builder.fmul(broadcast(builder, factor), builder.extract_value(arguments[3], k), flags=FUSED)
+            total = builder.fadd(total, product, flags=FUSED)
         return builder.insert_value(arguments[0], total, 0)
 
     return z(z, x, types.intp, w), generate
@@ -144,13 +144,13 @@ def _add_product_plain(c: Tile, a: Tile, b: Tile) -> Tile:
     return c + a * b
 
 
-@_or_plain(_add_product_plain)
+@or_plain(_add_product_plain)
 def add_product(typing: Any, c: Any, a: Any, b: Any) -> Any:
     """Return c + a b, element by element; one row each."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         start, left, right = (builder.extract_value(argument, 0) for argument in arguments)
-        total = builder.fadd(start, builder.fmul(left, right, flags=_FUSED), flags=_FUSED)
+        total = builder.fadd(start, builder.fmul(left, right, flags=FUSED), flags=FUSED)
         return builder.insert_value(arguments[0], total, 0)
 
     return c(c, a, b), generate
@@ -162,16 +162,16 @@ def _dot_active_plain(p: Tile, z: Tile, v: Tile, masks: Masks, at: int) -> Tile:
     return np.where(active, p + z * v, p)
 
 
-@_or_plain(_dot_active_plain)
+@or_plain(_dot_active_plain)
 def dot_active(typing: Any, p: Any, z: Any, v: Any, masks: Any, at: Any) -> Any:
     """Return p + relu(z) v, one row, and write to masks[at] in which lanes z > 0."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         before, pre, weight = (builder.extract_value(argument, 0) for argument in arguments[:3])
-        active = builder.fcmp_ordered(">", pre, ir.Constant(_VECTOR, None))
-        place = _address(context, builder, masks, arguments[3], arguments[4], _BITS)
-        builder.store(builder.bitcast(active, _BITS), place)
-        after = builder.fadd(before, builder.fmul(pre, weight, flags=_FUSED), flags=_FUSED)
+        active = builder.fcmp_ordered(">", pre, ir.Constant(VECTOR, None))
+        place = address(context, builder, masks, arguments[3], arguments[4], BITS)
+        builder.store(builder.bitcast(active, BITS), place)
+        after = builder.fadd(before, builder.fmul(pre, weight, flags=FUSED), flags=FUSED)
         return builder.insert_value(arguments[0], builder.select(active, after, before), 0)
 
     return p(p, z, v, masks, types.intp), generate
@@ -182,19 +182,19 @@ def _add_active_plain(g: Tile, masks: Masks, at: int, c: Array, c_at: int) -> Ti
     return np.where(active, g + c[c_at : c_at + len(g), None], g)
 
 
-@_or_plain(_add_active_plain)
+@or_plain(_add_active_plain)
 def add_active(typing: Any, g: Any, masks: Any, at: Any, c: Any, c_at: Any) -> Any:
     """Return g with c[c_at + k] added to row k, in the lanes set in masks[at]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = _address(context, builder, masks, arguments[1], arguments[2], _BITS)
+        place = address(context, builder, masks, arguments[1], arguments[2], BITS)
         active = builder.bitcast(builder.load(place), ir.VectorType(ir.IntType(1), LANES))
-        start = _address(context, builder, c, arguments[3], arguments[4], ir.DoubleType())
+        start = address(context, builder, c, arguments[3], arguments[4], ir.DoubleType())
         value = arguments[0]
         for k in range(g.rows):
             term = builder.load(builder.gep(start, [ir.Constant(ir.IntType(64), k)]))
             before = builder.extract_value(value, k)
-            after = builder.fadd(before, _broadcast(builder, term))
+            after = builder.fadd(before, broadcast(builder, term))
             value = builder.insert_value(value, builder.select(active, after, before), k)
         return value
 
@@ -205,13 +205,13 @@ def _zero_plain(rows: Count) -> Tile:
     return np.zeros((len(rows), LANES))
 
 
-@_or_plain(_zero_plain)
+@or_plain(_zero_plain)
 def zero_tile(typing: Any, rows: Any) -> Any:
     """Return a tile of len(rows) rows of zeros."""
     tile = TileType(len(rows))
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return ir.Constant(ir.ArrayType(_VECTOR, tile.rows), None)
+        return ir.Constant(ir.ArrayType(VECTOR, tile.rows), None)
 
     return tile(rows), generate
 
@@ -221,14 +221,14 @@ def _write_rows_plain(a: Array, at: int, stride: int, tile: Tile) -> None:
         a[at + k * stride : at + k * stride + LANES] = row
 
 
-@_or_plain(_write_rows_plain)
+@or_plain(_write_rows_plain)
 def write_rows(typing: Any, a: Any, at: Any, stride: Any, tile: Any) -> Any:
     """Copy the rows of a tile to a[at:], a[at + stride:], and so on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = arguments[1]
         for k in range(tile.rows):
-            start = _address(context, builder, a, arguments[0], place, _VECTOR)
+            start = address(context, builder, a, arguments[0], place, VECTOR)
             builder.store(builder.extract_value(arguments[3], k), start, align=8)
             place = builder.add(place, arguments[2])
         return context.get_dummy_value()
@@ -240,16 +240,16 @@ def _add_outer_plain(c: Tile, a: Array, at: int, stride: int, row: Tile) -> Tile
     return c + a[at : at + stride * (len(c) - 1) + 1 : stride, None] * row
 
 
-@_or_plain(_add_outer_plain)
+@or_plain(_add_outer_plain)
 def add_outer(typing: Any, c: Any, a: Any, at: Any, stride: Any, row: Any) -> Any:
     """Return c with a[at + k stride] times the one row added to row k: a step of a matrix product."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value, place, right = arguments[0], arguments[2], builder.extract_value(arguments[4], 0)
         for k in range(c.rows):
-            factor = builder.load(_address(context, builder, a, arguments[1], place, ir.DoubleType()))
-            product = builder.fmul(_broadcast(builder, factor), right, flags=_FUSED)
-            total = builder.fadd(builder.extract_value(value, k), product, flags=_FUSED)
+            factor = builder.load(address(context, builder, a, arguments[1], place, ir.DoubleType()))
+            product = builder.fmul(broadcast(builder, factor), right, flags=FUSED)
+            total = builder.fadd(builder.extract_value(value, k), product, flags=FUSED)
             value = builder.insert_value(value, total, k)
             place = builder.add(place, arguments[3])
         return value
@@ -261,98 +261,13 @@ def _add_scaled_plain(c: Tile, factor: float, row: Tile) -> Tile:
     return c + factor * row
 
 
-@_or_plain(_add_scaled_plain)
+@or_plain(_add_scaled_plain)
 def add_scaled(typing: Any, c: Any, factor: Any, row: Any) -> Any:
     """Return c + factor row; one row each."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         start, right = builder.extract_value(arguments[0], 0), builder.extract_value(arguments[2], 0)
-        product = builder.fmul(_broadcast(builder, arguments[1]), right, flags=_FUSED)
-        return builder.insert_value(arguments[0], builder.fadd(start, product, flags=_FUSED), 0)
+        product = builder.fmul(broadcast(builder, arguments[1]), right, flags=FUSED)
+        return builder.insert_value(arguments[0], builder.fadd(start, product, flags=FUSED), 0)
 
     return c(c, types.float64, row), generate
-
-
-def _active_plain(a: Tile, u: float, b: Tile) -> int:
-    return int((a[0] * u + b[0] > 0.0) @ (1 << np.arange(LANES)))
-
-
-@_or_plain(_active_plain)
-def active(typing: Any, a: Any, u: Any, b: Any) -> Any:
-    """Return in which lanes a u + b > 0, one bit each; rounded as the same expression of single numbers."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        slope, value = builder.extract_value(arguments[0], 0), builder.extract_value(arguments[2], 0)
-        z = builder.fadd(builder.fmul(slope, _broadcast(builder, arguments[1])), value)
-        return builder.bitcast(builder.fcmp_ordered(">", z, ir.Constant(_VECTOR, None)), _BITS)
-
-    return types.uint16(a, types.float64, b), generate
-
-
-def _keep_plain(tile: Tile, bits: int) -> Tile:
-    return np.where((int(bits) >> np.arange(LANES)) & 1 > 0, tile, 0.0)
-
-
-@_or_plain(_keep_plain)
-def keep(typing: Any, tile: Any, bits: Any) -> Any:
-    """Return a row with zeros in the lanes whose bit is not set."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        lanes = builder.bitcast(arguments[1], ir.VectorType(ir.IntType(1), LANES))
-        row = builder.select(lanes, builder.extract_value(arguments[0], 0), ir.Constant(_VECTOR, None))
-        return builder.insert_value(arguments[0], row, 0)
-
-    return tile(tile, types.uint16), generate
-
-
-def _add_up_plain(tile: Tile) -> float:
-    row, half = tile[0], LANES // 2
-    while half:
-        row, half = row[:half] + row[half:], half // 2
-    return float(row[0])
-
-
-@_or_plain(_add_up_plain)
-def add_up(typing: Any, tile: Any) -> Any:
-    """Return the sum of a row's lanes, halves added to halves."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        row, half = builder.extract_value(arguments[0], 0), LANES // 2
-        while half:
-            numbers = ir.VectorType(ir.IntType(32), half)
-            low, high = (ir.Constant(numbers, list(range(first, first + half))) for first in (0, half))
-            none = ir.Constant(row.type, ir.Undefined)
-            row = builder.fadd(builder.shuffle_vector(row, none, low), builder.shuffle_vector(row, none, high))
-            half //= 2
-        return builder.extract_element(row, ir.Constant(ir.IntType(32), 0))
-
-    return types.float64(tile), generate
-
-
-def _first_lane_plain(bits: int) -> int:
-    return (int(bits) & -int(bits)).bit_length() - 1
-
-
-@_or_plain(_first_lane_plain)
-def first_lane(typing: Any, bits: Any) -> Any:
-    """Return the first lane whose bit is set."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        wide = builder.zext(builder.trunc(arguments[0], _BITS), ir.IntType(64))
-        return builder.cttz(wide, ir.Constant(ir.IntType(1), 0))
-
-    return types.intp(bits), generate
-
-
-def _count_lanes_plain(bits: int) -> int:
-    return int(bits).bit_count()
-
-
-@_or_plain(_count_lanes_plain)
-def count_lanes(typing: Any, bits: Any) -> Any:
-    """Return how many lanes have their bit set."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.zext(builder.ctpop(builder.trunc(arguments[0], _BITS)), ir.IntType(64))
-
-    return types.intp(bits), generate

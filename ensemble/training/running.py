@@ -67,10 +67,10 @@ def train(
         Epochs at which errors are kept; 0 and `epochs` always are. Default: about 50, geometric.
     snapshots : sequence of int, optional
         Epochs at which the networks are kept, in ``result.snapshots``.
-        engine : {"auto", "numpy", "dense", "spline"}
-        "auto" takes for each model the fastest that can train it: with one hidden layer "spline" for one input and
-        "dense" for more, with several "numpy", which is the readable definition.
-        threads : int, optional
+    engine : {"auto", "numpy", "dense", "pieces", "spline"}
+        "auto" takes for each model the fastest that can train it: for one input "spline" with one hidden layer and
+        "pieces" with several, "dense" for more inputs; "numpy" is the readable definition.
+    threads : int, optional
         Number of threads; default: one per core. Not together with `executor`.
     executor : concurrent.futures.Executor, optional
         Where to run the chunks instead: any pool of processes, or a cluster by `distributed.executor`. It stays open.

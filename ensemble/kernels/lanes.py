@@ -1,0 +1,101 @@
+"""Which lanes of a row are on, as bits, and sums over lanes: what walks along straight lines need beside `tiles`.
+
+Bits are those of one 16-bit number, lane 0 the lowest; nothing here is checked, as in `tiles`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.core.cgutils import ir
+
+from ensemble.kernels.tiles import BITS, LANES, VECTOR, Tile, broadcast, or_plain
+
+__all__ = ["active", "add_up", "count_lanes", "first_lane", "keep"]
+
+
+def _active_plain(a: Tile, u: float, b: Tile) -> int:
+    return int((a[0] * u + b[0] > 0.0) @ (1 << np.arange(LANES)))
+
+
+@or_plain(_active_plain)
+def active(typing: Any, a: Any, u: Any, b: Any) -> Any:
+    """Return in which lanes a u + b > 0, one bit each; rounded as the same expression of single numbers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        slope, value = builder.extract_value(arguments[0], 0), builder.extract_value(arguments[2], 0)
+        z = builder.fadd(builder.fmul(slope, broadcast(builder, arguments[1])), value)
+        return builder.bitcast(builder.fcmp_ordered(">", z, ir.Constant(VECTOR, None)), BITS)
+
+    return types.uint16(a, types.float64, b), generate
+
+
+def _keep_plain(tile: Tile, bits: int) -> Tile:
+    return np.where((int(bits) >> np.arange(LANES)) & 1 > 0, tile, 0.0)
+
+
+@or_plain(_keep_plain)
+def keep(typing: Any, tile: Any, bits: Any) -> Any:
+    """Return a row with zeros in the lanes whose bit is not set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = builder.bitcast(arguments[1], ir.VectorType(ir.IntType(1), LANES))
+        row = builder.select(lanes, builder.extract_value(arguments[0], 0), ir.Constant(VECTOR, None))
+        return builder.insert_value(arguments[0], row, 0)
+
+    return tile(tile, types.uint16), generate
+
+
+def _add_up_plain(tile: Tile) -> float:
+    row, half = tile[0], LANES // 2
+    while half:
+        row, half = row[:half] + row[half:], half // 2
+    return float(row[0])
+
+
+@or_plain(_add_up_plain)
+def add_up(typing: Any, tile: Any) -> Any:
+    """Return the sum of a row's lanes, halves added to halves."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        row, half = builder.extract_value(arguments[0], 0), LANES // 2
+        while half:
+            numbers = ir.VectorType(ir.IntType(32), half)
+            low, high = (ir.Constant(numbers, list(range(first, first + half))) for first in (0, half))
+            none = ir.Constant(row.type, ir.Undefined)
+            row = builder.fadd(builder.shuffle_vector(row, none, low), builder.shuffle_vector(row, none, high))
+            half //= 2
+        return builder.extract_element(row, ir.Constant(ir.IntType(32), 0))
+
+    return types.float64(tile), generate
+
+
+def _first_lane_plain(bits: int) -> int:
+    return (int(bits) & -int(bits)).bit_length() - 1
+
+
+@or_plain(_first_lane_plain)
+def first_lane(typing: Any, bits: Any) -> Any:
+    """Return the first lane whose bit is set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = builder.zext(builder.trunc(arguments[0], BITS), ir.IntType(64))
+        return builder.cttz(wide, ir.Constant(ir.IntType(1), 0))
+
+    return types.intp(bits), generate
+
+
+def _count_lanes_plain(bits: int) -> int:
+    return int(bits).bit_count()
+
+
+@or_plain(_count_lanes_plain)
+def count_lanes(typing: Any, bits: Any) -> Any:
+    """Return how many lanes have their bit set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.zext(builder.ctpop(builder.trunc(arguments[0], BITS)), ir.IntType(64))
+
+    return types.intp(bits), generate
