@@ -169,7 +169,7 @@ def test_a_learning_curve_that_diverges_ends():
     quartiles = np.array([[1.0, 1.0, np.inf], [1.0, 2.0, np.inf], [1.0, np.inf, np.inf]])
     display = LearningCurveDisplay([LearningCurve(8, 0.5, np.array([0, 1, 2]), quartiles, 4, 4)]).plot()
     np.testing.assert_array_equal(display.lines_[0].get_ydata(), [1, 2, np.nan])
-    assert labels(display) == ["width 8, lr $2^{-1}$ (4 of 4 diverged)"]
+    assert labels(display) == ["width 8, lr 2⁻¹ (4 of 4 diverged)"]
     plots.render(display.figure_, "png")
 
 
@@ -192,7 +192,7 @@ def test_the_map_leaves_diverged_cells_grey():
     np.testing.assert_array_equal(display.mesh_.get_array().mask, [[False, True], [False, True], [True, True]])
     np.testing.assert_array_equal(display.ridge_.get_ydata(), [0.5, np.nan])
     assert "grey: diverged" in display.ax_.get_title()
-    assert [text.get_text() for text in display.ax_.get_yticklabels()] == ["$2^{-2}$", "$2^{-1}$", "$2^{0}$"]
+    assert [text.get_text() for text in display.ax_.get_yticklabels()] == ["2⁻²", "2⁻¹", "2⁰"]
 
 
 def test_maps_can_share_their_colours_and_one_bar():

@@ -13,7 +13,8 @@ from ensemble.plots.drawing import Drawing
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.limits import LimitDisplay
 from ensemble.plots.rates import LearningRateMapDisplay
-from ensemble.plots.style import STYLE, check_format, render, show
+from ensemble.plots.rendering import check_format, render, show
+from ensemble.plots.style import STYLE
 from ensemble.plots.units import DeadUnitDisplay, KinkFilmDisplay
 
 __all__ = [

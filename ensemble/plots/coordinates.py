@@ -47,7 +47,7 @@ class CoordinateCheckDisplay:
         first = self.checks[0]
         with style.drawing(ax) as (self.ax_, self.figure_):
             style.log_width_axis(self.ax_, first.width)
-            self.ax_.set_yscale("log")
+            style.log_axis(self.ax_)
             self.lines_: list[list[Line2D]] = []
             self.bands_: list[PolyCollection] = []
             for place, check in enumerate(self.checks):

@@ -74,7 +74,7 @@ class WidthCurveDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
         with style.drawing(ax) as (self.ax_, self.figure_):
             style.log_width_axis(self.ax_, np.concatenate([curve.width for curve in self.curves]))
-            self.ax_.set_yscale("log")
+            style.log_axis(self.ax_)
             self.ax_.set_ylabel(f"test MSE ({self.y_name}²)")
             self.lines_: list[Line2D] = []
             self.bands_: list[PolyCollection] = []
@@ -183,7 +183,7 @@ class LearningCurveDisplay:
     def plot(self, ax: Axes | None = None) -> LearningCurveDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
         with style.drawing(ax) as (self.ax_, self.figure_):
-            self.ax_.set_yscale("log")
+            style.log_axis(self.ax_)
             self.lines_: list[Line2D] = []
             self.bands_: list[PolyCollection] = []
             ceiling = style.ceiling_of(*(curve.quartiles for curve in self.curves))

@@ -45,7 +45,7 @@ class PairedDifferenceDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
         with style.drawing(ax) as (self.ax_, self.figure_):
             style.log_width_axis(self.ax_, self.differences[0].arm.width)
-            self.ax_.set_yscale("log")
+            style.log_axis(self.ax_)
             self.lines_: list[Line2D] = []
             self.bars_: list[LineCollection] = []
             self.marks_: list[Line2D] = []

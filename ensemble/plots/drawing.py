@@ -18,7 +18,7 @@ from types import TracebackType
 import matplotlib
 from matplotlib.figure import Figure
 
-from ensemble.plots.style import render
+from ensemble.plots.rendering import render
 
 __all__ = ["Drawing", "serve"]
 

@@ -54,7 +54,7 @@ class LimitDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
         with style.drawing(ax) as (self.ax_, self.figure_):
             style.log_width_axis(self.ax_, self.bounds.width)
-            self.ax_.set_yscale("log")
+            style.log_axis(self.ax_)
             self.ax_.set_ylabel(f"training MSE ({self.y_name}²)")
             band = ""
             ceiling = style.ceiling_of(*(curve.of("train_loss") for curve in self.curves))

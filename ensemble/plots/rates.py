@@ -75,7 +75,10 @@ class LearningRateMapDisplay:
             if colorbar and errors.count():
                 # An arrow on the bar says that errors beyond the last colour share it.
                 extend = "max" if self.limits is not None and errors.max() > self.limits[1] else "neither"
-                self.colorbar_ = self.figure_.colorbar(self.mesh_, ax=self.ax_, pad=0.02, extend=extend)
+                self.colorbar_ = self.figure_.colorbar(
+                    self.mesh_, ax=self.ax_, pad=0.02, extend=extend, format=style.LogLabels()
+                )
+                self.colorbar_.minorformatter = style.LogLabels()
                 self.colorbar_.set_label(f"validation MSE ({self.y_name}²), median of {len(curve.seeds)} seeds")
                 self.colorbar_.outline.set_visible(False)
             grey = "; grey: diverged" if errors.count() < errors.size else ""

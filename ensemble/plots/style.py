@@ -1,10 +1,10 @@
-"""What all plots share: colours, type, axes, sheets of panels, and a figure as the content of a file."""
+"""What all plots share: colours, type, axes, and sheets of panels."""
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -12,13 +12,17 @@ import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
+from matplotlib.ticker import (
+    FixedLocator,
+    LogFormatterSciNotation,
+    LogLocator,
+    NullFormatter,
+    NullLocator,
+    StrMethodFormatter,
+)
 from numpy.typing import NDArray
 
 from ensemble.analysis import Curve
@@ -29,8 +33,6 @@ from ensemble.statistics import Errorbar, few_note, quartiles
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 1, 1, 1, 1, 1)), (0, (3, 3)))
-_CANVASES: dict[str, Any] = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}
-FORMATS = tuple(_CANVASES)
 DECADES = 10  # of an error axis, at most
 DATA_COLOUR, NOTE_COLOUR = "0.55", "0.25"
 
@@ -46,69 +48,6 @@ STYLE: dict[Any, Any] = {
 def look(place: int) -> tuple[str, str]:
     """Return the colour and the marker of the curve in a place."""
     return COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-
-
-def check_format(name: str) -> None:
-    """Raise a ValueError where `name` is no format that figures are written in."""
-    if name not in FORMATS:
-        raise ValueError(f"format {name!r} is unknown; allowed are {', '.join(FORMATS)}")
-
-
-def render(figure: Figure, suffix: str, configuration: str = "") -> bytes:
-    """Return a figure as the content of a file; the same figure gives the same bytes.
-
-    Parameters
-    ----------
-    figure : Figure
-    suffix : str
-        "png", "svg" or "pdf".
-    configuration : str
-        Hash of what the figure shows, kept in the file's metadata: as "Configuration" in PNG, "Identifier" in SVG and
-        "Keywords" in PDF.
-
-    Raises
-    ------
-    ValueError
-        `suffix` is none of "png", "svg" and "pdf".
-    """
-    check_format(suffix)
-    # A date would make two runs differ.
-    stamp: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[suffix]
-    if configuration:
-        stamp |= {{"png": "Configuration", "svg": "Identifier", "pdf": "Keywords"}[suffix]: configuration}
-    content = io.BytesIO()
-    dpi = figure.dpi
-    try:
-        figure.dpi = STYLE["savefig.dpi"]
-        with matplotlib.rc_context(STYLE):
-            _lay_out(figure)
-            # `figure.savefig` would draw everything twice, the first time for the layout alone.
-            getattr(_CANVASES[suffix](figure), f"print_{suffix}")(content, metadata=stamp)
-    finally:
-        figure.dpi = dpi
-    return content.getvalue()
-
-
-def _lay_out(figure: Figure) -> None:
-    """Place everything, once for all formats: a second time would move it by a hair."""
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        FigureCanvasAgg(figure)
-        engine.execute(figure)
-        figure.set_layout_engine("none")
-
-
-def show(figures: Mapping[str, Figure]) -> None:
-    """Open a window per figure, named as in `figures`, and wait until they are closed."""
-    from matplotlib import pyplot
-
-    for name, figure in figures.items():
-        # The figures have no window: each takes over that of an empty one.
-        window = pyplot.figure(num=name, figsize=tuple(figure.get_size_inches()))
-        window.canvas.figure = figure
-        figure.set_label(name)
-        figure.set_canvas(window.canvas)
-    pyplot.show()
 
 
 class Display(Protocol):
@@ -218,6 +157,28 @@ def log_width_axis(ax: Axes, widths: NDArray[np.int64]) -> None:
     ax.set_xlabel("width (hidden units)")
 
 
+class LogLabels(LogFormatterSciNotation):
+    """Labels of a logarithmic axis as plain text, such as 10⁻³: formulas take a fifth of the time of drawing."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Return the label of a tick."""
+        text = (
+            super()
+            .__call__(x, pos)
+            .removeprefix(r"$\mathdefault{")
+            .removesuffix("}$")
+            .replace(r"\times", "\N{MULTIPLICATION SIGN}")
+        )
+        return re.sub(r"\^\{(.*)\}", lambda power: _raised(power[1]), text)
+
+
+def log_axis(ax: Axes) -> None:
+    """Make the y axis a logarithmic one."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(LogLabels())
+    ax.yaxis.set_minor_formatter(LogLabels())
+
+
 def tidy_log_axis(ax: Axes) -> None:
     """Leave out the minor ticks of a logarithmic y axis of some decades: nobody reads them, and they cost most time."""
     low, high = ax.get_ylim()
@@ -298,7 +259,12 @@ def legend_title(n_seeds: int, band: str = "") -> str:
 def rate_text(lr: float) -> str:
     """Return a learning rate as a power of two where it is one (to half a step), else as a short number."""
     power = round(2 * math.log2(lr)) / 2
-    return f"$2^{{{power:g}}}$" if math.isclose(lr, 2.0**power, rel_tol=1e-12) else f"{lr:.3g}"
+    return f"2{_raised(f'{power:g}')}" if math.isclose(lr, 2.0**power, rel_tol=1e-12) else f"{lr:.3g}"
+
+
+def _raised(number: str) -> str:
+    """Return a number as superscript, the point as a raised dot."""
+    return number.translate(str.maketrans("-.0123456789", "⁻·⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def ceiling_of(*errors: NDArray[np.float64]) -> float:

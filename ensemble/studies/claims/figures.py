@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from ensemble.plots.style import COLOURS, MARKERS, NOTE_COLOUR, sheet
+from ensemble.plots.style import COLOURS, MARKERS, NOTE_COLOUR, log_axis, sheet
 from ensemble.studies.claims.study import REPORTED, REPORTED_WIDTHS, ClaimsStudy
 
 
@@ -23,7 +23,7 @@ def figures(study: ClaimsStudy) -> dict[str, Figure]:
         ax.plot(epochs, np.median(study.history[:, 1:], axis=0), color=COLOURS[0], marker="o", label="median of ours")
         ax.plot(list(REPORTED), list(REPORTED.values()), linestyle="", marker="X", markersize=8, color=COLOURS[1],
                 label="the report (one seed)")  # fmt: skip
-        ax.set_yscale("log")
+        log_axis(ax)
         ax.set_xlabel("epoch (full-batch steps)")
         ax.set_ylabel("training MSE (y²)")
         ax.set_title("gd, width 640, learning rate 0.1")
