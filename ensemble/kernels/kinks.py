@@ -14,6 +14,11 @@ from ensemble.kernels.updates import Array
 Places = NDArray[np.int64]
 Guide = NDArray[np.uint32]
 
+# A key is a unit's k and, below it, its number, which decides between equal k: so the order of the units, and with it
+# every rounding, is a function of the weights alone and not of the path to them.
+UNIT_BITS = 32
+UNIT_MASK = 2**UNIT_BITS - 1
+
 
 @inner
 def is_left(x: float, w: float, b: float) -> bool:
@@ -64,23 +69,36 @@ def locate(x: Array, w: float, b: float, k: int) -> int:
 
 
 @inner
-def sort_units(h: int, k: Places, order: Places, gap: int) -> None:
-    """Sort h units by (k, unit), from an order in which hardly any is further than `gap` places off.
+def update_keys(h: int, k: Places, keys: Places) -> bool:
+    """Write h units' new k into their sorted keys and return whether they are sorted again.
+
+    One pass of a bubble sort without a branch, which nearly always is enough: kinks move by a sample or two a step, and
+    few pass another one.
+    """
+    held = (k[keys[0] & UNIT_MASK] << UNIT_BITS) | (keys[0] & UNIT_MASK)
+    last, unsorted = 0, 0
+    for s in range(1, h):
+        unit = keys[s] & UNIT_MASK
+        key = (k[unit] << UNIT_BITS) | unit
+        smaller = min(key, held)
+        held = max(key, held)
+        unsorted += smaller < last
+        keys[s - 1] = last = smaller
+    keys[h - 1] = held
+    return unsorted == 0
+
+
+@inner
+def sort_keys(h: int, keys: Places, gap: int) -> None:
+    """Sort h keys, of which hardly any is further than `gap` places off.
 
     With a gap of 1 an insertion sort, as the order barely changes from step to step; with a larger one a Shell sort.
-    The unit's number decides between equal positions, so that the order, and with it every rounding, is a function of
-    the weights alone and not of the path to them.
     """
     while gap > 0:
         for s in range(gap, h):
-            unit, other, at = order[s], order[s - gap], s
-            key = k[unit] * h + unit
-            while k[other] * h + other > key:  # no other branch: equal positions would be mispredicted
-                order[at] = other
+            key, at = keys[s], s
+            while at >= gap and keys[at - gap] > key:
+                keys[at] = keys[at - gap]
                 at -= gap
-                if at < gap:
-                    break
-                other = order[at - gap]
-            if at != s:
-                order[at] = unit
+            keys[at] = key
         gap = (gap + 1) // 3  # ends with 1

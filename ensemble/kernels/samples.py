@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from ensemble.kernels.updates import Array
 
 _MOST_BUCKETS = 2**16  # of the guide: a quarter of a MB, so that it stays in cache
-_ONE_LINE = 2**16  # samples: beyond the cache, a row of the table is padded to one cache line of 8 numbers
 
 
 class Part(NamedTuple):
@@ -34,7 +33,7 @@ class Samples(NamedTuple):
     guide: NDArray[np.uint32]  # (G + 1,) number of training samples up to each of G + 1 equally spaced x
     lowest: float  # x of the first bucket
     per_x: float  # buckets per unit of x
-    table: Array  # (N + 1, 6 or 8) x[k-1], x[k], sums over the training samples before k of u, u^2, t, t u
+    table: Array  # (N + 1, 8), a cache line each: x[k-1], x[k], k, sums over samples before k of u, u^2, t, t u, 0
     x_mean: float
     y_mean: float
     segment_width: int  # up to this width the segment form is the faster one
@@ -75,10 +74,11 @@ def prepare(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Array, y_va
     buckets = min(len(x), _MOST_BUCKETS) if spread > 0.0 and len(x) / spread < np.inf else 1
     edges = lowest + spread * (np.arange(buckets + 1) / buckets)
     guide = np.searchsorted(ordered, edges, side="right").astype(np.uint32)
-    table = room(len(x) + 1, 8 if len(x) > _ONE_LINE else 6)
+    table = room(len(x) + 1, 8)
     table[:, 0] = np.concatenate([[-np.inf], ordered])
     table[:, 1] = np.concatenate([ordered, [np.inf]])
-    for column, terms in enumerate((train.u, train.u**2, train.t, train.t * train.u), 2):
+    table[:, 2] = np.arange(len(x) + 1)
+    for column, terms in enumerate((train.u, train.u**2, train.t, train.t * train.u), 3):
         table[:, column] = running_sums(terms)
     per_x = buckets / spread if buckets > 1 else 0.0
     return Samples(train, test, val, guide, lowest, per_x, table, *means, segment_width(len(x)))

@@ -26,9 +26,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ensemble.kernels.jit import inner, jit
-from ensemble.kernels.kinks import Places, guess, is_left, locate, sort_units
+from ensemble.kernels.kinks import UNIT_BITS, UNIT_MASK, Places, guess, is_left, locate, sort_keys, update_keys
 from ensemble.kernels.samples import Part, Samples, prepare, room
-from ensemble.kernels.updates import Array, History, Models, Rules, Span, step
+from ensemble.kernels.updates import GD, WEIGHT_LIMIT, Array, History, Models, Rules, Span, step
 
 __all__ = ["prepare", "train"]
 
@@ -41,8 +41,8 @@ class Work(NamedTuple):
     k: Places  # (H,) switch positions among the training samples
     low: Array  # (H,) x[k-1], and
     high: Array  # (H,) x[k]: between them a kink moves without a new search
-    order: Places  # (H,) the units by (k, unit)
-    moved: Places  # (H,) whether a unit's kink left its place; then the list of those that did
+    moved: Places  # (H,) whether a unit's kink is elsewhere, then the list of those units
+    keys: Places  # (H,) k and unit in one number each, ascending: the units in the order of their kinks
     slope: Array  # (H,) what a unit adds to A at k, and
     intercept: Array  # (H,) to B
     before_r: Array  # (H,) what it adds to A left of all samples; then the sum of r before k
@@ -57,10 +57,10 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
     """Train some models through some epochs, in place."""
     h = int(models.width[span.first_model : span.last_model].max(initial=0))
     n = max(part.x.size for part in samples[:3]) + 1
-    k, order, moved = (np.empty(h, np.int64) for _ in range(3))
+    k, moved, keys = (np.empty(h, np.int64) for _ in range(3))
     low, high, slope, intercept, before_r, before_ru = (room(h) for _ in range(6))
     g, scale, jumps, sums = room(3 * h + 1), room(3 * h + 1), room(n, 2), room(n, 2)
-    work = Work(k, low, high, order, moved, slope, intercept, before_r, before_ru, g, scale, jumps, sums)
+    work = Work(k, low, high, moved, keys, slope, intercept, before_r, before_ru, g, scale, jumps, sums)
     with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
         train_models(samples, models, rules, history, span, work)
 
@@ -109,11 +109,11 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
     """
     train, test, val, guide, lowest, per_x, table, x_mean, y_mean, segment_width = samples
     x, u, t, _ = train
-    k, low, high, order, moved, slope, intercept, before_r, before_ru = work[:9]
+    k, low, high, moved, keys, slope, intercept, before_r, before_ru = work[:9]
     g, scale, jumps, sums = work[9:]
     column, parts, errors = history.column, (train, test, val), (history.train, history.test, history.val)
     n = x.size
-    c, leftmost = 2.0 / n, table[1, 0]
+    c, leftmost = 2.0 / n, x[0]
     for m in range(span.first_model, span.last_model):
         if history.diverged_at[m] >= 0:
             continue
@@ -129,73 +129,78 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
         scaled = hidden_factor != 1.0 or output_factor != 1.0
         for i in range(3 * h + 1):
             scale[i] = hidden_factor if i < 2 * h else output_factor if i < 3 * h else 1.0
+        bias_factor = hidden_factor if hidden_bias else 0.0
         for j in range(h):
             k[j] = locate(x, w[j], b[j], guess(guide, lowest, per_x, w[j], b[j]))
-            low[j], high[j], order[j] = table[k[j], 0], table[k[j], 1], j
+            low[j], high[j], keys[j] = table[k[j], 0], table[k[j], 1], (k[j] << UNIT_BITS) | j
+        segments = hidden_bias and h <= segment_width
+        if segments:
+            sort_keys(h, keys, h)
         # Where falling and rising units without b switch.
         at_zero = (
             locate(x, -1.0, 0.0, guess(guide, lowest, per_x, -1.0, 0.0)),
             locate(x, 1.0, 0.0, guess(guide, lowest, per_x, 1.0, 0.0)),
         )
-        segments = h <= segment_width
-        gap = h  # nothing is sorted yet
         for epoch in range(span.first_epoch, span.last_epoch + 1):
-            at = column[epoch]
-            recorded = at >= 0 and (epoch < span.last_epoch or epoch == column.size - 1)
-            if epoch == span.last_epoch and not recorded:
-                break
-
+            # What each unit adds, and whether its kink left its place: most that do move by one.
             count = 0
-            for j in range(h):  # which kinks left their place, without a branch
-                falls = w[j] < 0.0
-                is_moved = ((w[j] * high[j] + b[j] > 0.0) == falls) | ((w[j] * low[j] + b[j] > 0.0) != falls)
-                moved[j] = is_moved
-                count += is_moved
-            if count:
-                count = 0
-                for j in range(h):  # list them first: a branch per unit would be mispredicted at every one that moved
-                    is_moved = moved[j]
-                    moved[count] = j
-                    count += is_moved
-                for i in range(count):
-                    j = moved[i]
-                    if n > MANY:  # samples lie so close that a kink moves past many in a step
-                        k[j] = guess(guide, lowest, per_x, w[j], b[j])
-                    else:  # nine moves in ten are by one
-                        near = k[j] + (1 if is_left(high[j], w[j], b[j]) else -1)
-                        k[j] = 0 if near < 0 else n if near > n else near
-                missed = 0
-                for i in range(count):  # no branch waits for the table: its rows may be far, and come side by side
-                    j = moved[i]
-                    low[j], high[j] = table[k[j], 0], table[k[j], 1]
-                    moved[missed] = j
-                    missed += (not is_left(low[j], w[j], b[j])) | is_left(high[j], w[j], b[j])
-                for i in range(missed):
-                    j = moved[i]
-                    k[j] = locate(x, w[j], b[j], k[j])
-                    low[j], high[j] = table[k[j], 0], table[k[j], 1]
-
-            if recorded:
-                for i in range(3):
-                    if parts[i].x.size and (i == 0 or history.train[m, at] < np.inf):
-                        error = evaluate(parts[i], k, x_mean, y_mean, h, theta, jumps)
-                        # A NaN becomes +inf: a diverged error is infinitely bad, not unknown.
-                        errors[i][m, at] = error if error <= np.inf else np.inf
-                if not history.train[m, at] < np.inf:
-                    history.diverged_at[m] = epoch
-                    break
-                if epoch == span.last_epoch:
-                    break
-
             for j in range(h):
                 wj, bj, vj = w[j], b[j], v[j]
                 falls = wj < 0.0
+                right = ((wj * high[j] + bj > 0.0) == falls) & (k[j] < n)  # for w = 0 all is left of the kink
+                left = (wj * low[j] + bj > 0.0) != falls
+                k[j] += int(right) - int(left)
+                count += int(right) + int(left)
                 starts_on = falls & (wj * leftmost + bj > 0.0)
                 rise, height = vj * wj, vj * (bj + wj * x_mean)
                 left_rise, left_height = rise if starts_on else 0.0, height if starts_on else 0.0
                 before_r[j], before_ru[j] = left_rise, left_height
                 slope[j] = -left_rise if falls else rise
                 intercept[j] = -left_height if falls else height
+            if count:
+                for j in range(h):  # rows of the table may be far: they are fetched side by side
+                    place = np.uint64(k[j])
+                    low[j], high[j] = table[place, 0], table[place, 1]
+                count = 0
+                for j in range(h):
+                    is_moved = ((w[j] * high[j] + b[j] > 0.0) == (w[j] < 0.0)) & (k[j] < n)
+                    is_moved |= (w[j] * low[j] + b[j] > 0.0) != (w[j] < 0.0)
+                    moved[j] = is_moved
+                    count += is_moved
+                if count:
+                    count = 0
+                    for j in range(h):  # list them: a branch per unit would be mispredicted at every one that moved
+                        is_moved = moved[j]
+                        moved[count] = j
+                        count += is_moved
+                    if n > MANY:  # samples lie so close that a kink moves past many in a step
+                        for i in range(count):
+                            j = moved[i]
+                            k[j] = guess(guide, lowest, per_x, w[j], b[j])
+                        for i in range(count):
+                            j = moved[i]
+                            low[j], high[j] = table[k[j], 0], table[k[j], 1]
+                    for i in range(count):
+                        j = moved[i]
+                        if is_left(high[j], w[j], b[j]) or not is_left(low[j], w[j], b[j]):
+                            k[j] = locate(x, w[j], b[j], k[j])
+                            low[j], high[j] = table[k[j], 0], table[k[j], 1]
+                if segments and not update_keys(h, k, keys):
+                    sort_keys(h, keys, 1)
+
+            column_now = column[epoch]
+            if column_now >= 0 and (epoch < span.last_epoch or epoch == column.size - 1):
+                for i in range(3):
+                    if parts[i].x.size and (i == 0 or history.train[m, column_now] < np.inf):
+                        error = evaluate(parts[i], k, x_mean, y_mean, h, theta, jumps)
+                        # A NaN becomes +inf: a diverged error is infinitely bad, not unknown.
+                        errors[i][m, column_now] = error if error <= np.inf else np.inf
+                if not history.train[m, column_now] < np.inf:
+                    history.diverged_at[m] = epoch
+                    break
+            if epoch == span.last_epoch:
+                break
+
             a0, a1, a2, a3, b0, b1, b2, b3 = 0.0, 0.0, 0.0, 0.0, theta[3 * h] - y_mean, 0.0, 0.0, 0.0
             for j in range(0, h - 3, 4):  # in four parts: one would wait for each addition in turn
                 a0 += before_r[j]
@@ -211,59 +216,27 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                 b0 += before_ru[j]
             slope_now, value_now = (a0 + a1) + (a2 + a3), (b0 + b1) + (b2 + b3)
             sum_r, sum_ru = 0.0, 0.0
-            if not hidden_bias:
-                a0, a1, a2, a3 = 0.0, 0.0, 0.0, 0.0  # slope right of 0
-                for j in range(0, h - 3, 4):
-                    a0 += 0.0 if w[j] < 0.0 else slope[j]
-                    a1 += 0.0 if w[j + 1] < 0.0 else slope[j + 1]
-                    a2 += 0.0 if w[j + 2] < 0.0 else slope[j + 2]
-                    a3 += 0.0 if w[j + 3] < 0.0 else slope[j + 3]
-                for j in range(h - h % 4, h):
-                    a0 += 0.0 if w[j] < 0.0 else slope[j]
-                r_falling, ru_falling, r_rising, ru_rising = 0.0, 0.0, 0.0, 0.0
-                done, su, suu, st, stu = 0, 0.0, 0.0, 0.0, 0.0
-                for s in range(3):
-                    at = at_zero[s] if s < 2 else n
-                    tu, tuu, tt, ttu = table[at, 2], table[at, 3], table[at, 4], table[at, 5]
-                    du = tu - su
-                    sum_r += slope_now * du + (value_now * (at - done) - (tt - st))
-                    sum_ru += slope_now * (tuu - suu) + (value_now * du - (ttu - stu))
-                    done, su, suu, st, stu = at, tu, tuu, tt, ttu
-                    if s == 0:
-                        r_falling, ru_falling = sum_r, sum_ru
-                        slope_now, value_now = 0.0, theta[3 * h] - y_mean
-                    elif s == 1:
-                        r_rising, ru_rising = sum_r, sum_ru
-                        slope_now = (a0 + a1) + (a2 + a3)
-                        value_now += slope_now * x_mean
-                for j in range(h):  # a unit of weight 0 is on nowhere
-                    before_r[j] = r_falling if w[j] < 0.0 else r_rising if w[j] > 0.0 else sum_r
-                    before_ru[j] = ru_falling if w[j] < 0.0 else ru_rising if w[j] > 0.0 else sum_ru
-            elif segments:
-                if count > 0 or gap > 1:
-                    sort_units(h, k, order, gap)
-                    gap = 1
-                done, su, suu, st, stu = 0, 0.0, 0.0, 0.0, 0.0
+            if segments:
+                sn, su, suu, st, stu = 0.0, 0.0, 0.0, 0.0, 0.0
                 for s in range(h):
-                    j = order[s]
-                    at = k[j]
-                    tu, tuu, tt, ttu = table[at, 2], table[at, 3], table[at, 4], table[at, 5]
+                    at, j = keys[s] >> UNIT_BITS, keys[s] & UNIT_MASK
+                    tn, tu, tuu, tt, ttu = table[at, 2], table[at, 3], table[at, 4], table[at, 5], table[at, 6]
                     du = tu - su
-                    sum_r += slope_now * du + (value_now * (at - done) - (tt - st))
+                    sum_r += slope_now * du + (value_now * (tn - sn) - (tt - st))
                     sum_ru += slope_now * (tuu - suu) + (value_now * du - (ttu - stu))
-                    done, su, suu, st, stu = at, tu, tuu, tt, ttu
+                    sn, su, suu, st, stu = tn, tu, tuu, tt, ttu
                     before_r[j] = sum_r
                     before_ru[j] = sum_ru
                     slope_now += slope[j]
                     value_now += intercept[j]
-                du = table[n, 2] - su
-                sum_r += slope_now * du + (value_now * (n - done) - (table[n, 4] - st))
-                sum_ru += slope_now * (table[n, 3] - suu) + (value_now * du - (table[n, 5] - stu))
-            else:
+                du = table[n, 3] - su
+                sum_r += slope_now * du + (value_now * (n - sn) - (table[n, 5] - st))
+                sum_ru += slope_now * (table[n, 4] - suu) + (value_now * du - (table[n, 6] - stu))
+            elif hidden_bias:
                 for j in range(h):
-                    at = k[j]  # pairs are read, then written: the compiler moves them as one
-                    jump_a, jump_b = jumps[at, 0] + slope[j], jumps[at, 1] + intercept[j]
-                    jumps[at, 0], jumps[at, 1] = jump_a, jump_b
+                    place = np.uint64(k[j])  # pairs are read, then written: the compiler moves them as one
+                    jump_a, jump_b = jumps[place, 0] + slope[j], jumps[place, 1] + intercept[j]
+                    jumps[place, 0], jumps[place, 1] = jump_a, jump_b
                 for i in range(n):
                     slope_now += jumps[i, 0]
                     value_now += jumps[i, 1]
@@ -276,18 +249,66 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                 jumps[n, 0], jumps[n, 1] = 0.0, 0.0
                 sums[n, 0], sums[n, 1] = sum_r, sum_ru
                 for j in range(h):
-                    before_r[j], before_ru[j] = sums[k[j], 0], sums[k[j], 1]
+                    place = np.uint64(k[j])
+                    before_r[j], before_ru[j] = sums[place, 0], sums[place, 1]
+            else:
+                a0, a1, a2, a3 = 0.0, 0.0, 0.0, 0.0  # slope right of 0
+                for j in range(0, h - 3, 4):
+                    a0 += 0.0 if w[j] < 0.0 else slope[j]
+                    a1 += 0.0 if w[j + 1] < 0.0 else slope[j + 1]
+                    a2 += 0.0 if w[j + 2] < 0.0 else slope[j + 2]
+                    a3 += 0.0 if w[j + 3] < 0.0 else slope[j + 3]
+                for j in range(h - h % 4, h):
+                    a0 += 0.0 if w[j] < 0.0 else slope[j]
+                r_falling, ru_falling, r_rising, ru_rising = 0.0, 0.0, 0.0, 0.0
+                sn, su, suu, st, stu = 0.0, 0.0, 0.0, 0.0, 0.0
+                for s in range(3):
+                    at = at_zero[s] if s < 2 else n
+                    tn, tu, tuu, tt, ttu = table[at, 2], table[at, 3], table[at, 4], table[at, 5], table[at, 6]
+                    du = tu - su
+                    sum_r += slope_now * du + (value_now * (tn - sn) - (tt - st))
+                    sum_ru += slope_now * (tuu - suu) + (value_now * du - (ttu - stu))
+                    sn, su, suu, st, stu = tn, tu, tuu, tt, ttu
+                    if s == 0:
+                        r_falling, ru_falling = sum_r, sum_ru
+                        slope_now, value_now = 0.0, theta[3 * h] - y_mean
+                    elif s == 1:
+                        r_rising, ru_rising = sum_r, sum_ru
+                        slope_now = (a0 + a1) + (a2 + a3)
+                        value_now += slope_now * x_mean
+                for j in range(h):  # a unit of weight 0 is on nowhere
+                    before_r[j] = r_falling if w[j] < 0.0 else r_rising if w[j] > 0.0 else sum_r
+                    before_ru[j] = ru_falling if w[j] < 0.0 else ru_rising if w[j] > 0.0 else sum_ru
 
-            for j in range(h):
-                wj, bj, vj = w[j], b[j], v[j]
-                falls = wj < 0.0
-                r0 = c * (before_r[j] if falls else sum_r - before_r[j])
-                r1 = c * (before_ru[j] if falls else sum_ru - before_ru[j]) + x_mean * r0
-                g[j] = vj * r1
-                g[h + j] = vj * r0 if hidden_bias else 0.0
-                g[2 * h + j] = wj * r1 + bj * r0
-            g[3 * h] = c * sum_r if output_bias else 0.0
             rate = lr * factors[epoch]
-            if not step(optimizer, rate, decay, momentum, beta2, powers, theta, g, first, second, scaled, scale):
+            db2 = c * sum_r if output_bias else 0.0
+            if optimizer == GD:  # without a detour through g
+                new = theta[3 * h] - rate * (db2 + decay * theta[3 * h])
+                theta[3 * h] = new
+                outside = int(not abs(new) <= WEIGHT_LIMIT)
+                for j in range(h):
+                    wj, bj, vj = w[j], b[j], v[j]
+                    falls = wj < 0.0
+                    r0 = c * (before_r[j] if falls else sum_r - before_r[j])
+                    r1 = c * (before_ru[j] if falls else sum_ru - before_ru[j]) + x_mean * r0
+                    new_w = wj - rate * (hidden_factor * (vj * r1) + decay * wj)
+                    new_b = bj - rate * (bias_factor * (vj * r0) + decay * bj)
+                    new_v = vj - rate * (output_factor * (wj * r1 + bj * r0) + decay * vj)
+                    w[j], b[j], v[j] = new_w, new_b, new_v
+                    outside += int(not abs(new_w) <= WEIGHT_LIMIT) + int(not abs(new_b) <= WEIGHT_LIMIT)
+                    outside += int(not abs(new_v) <= WEIGHT_LIMIT)
+                inside = outside == 0
+            else:
+                for j in range(h):
+                    wj, bj, vj = w[j], b[j], v[j]
+                    falls = wj < 0.0
+                    r0 = c * (before_r[j] if falls else sum_r - before_r[j])
+                    r1 = c * (before_ru[j] if falls else sum_ru - before_ru[j]) + x_mean * r0
+                    g[j] = vj * r1
+                    g[h + j] = vj * r0 if hidden_bias else 0.0
+                    g[2 * h + j] = wj * r1 + bj * r0
+                g[3 * h] = db2
+                inside = step(optimizer, rate, decay, momentum, beta2, powers, theta, g, first, second, scaled, scale)
+            if not inside:
                 history.diverged_at[m] = epoch + 1
                 break
