@@ -83,7 +83,7 @@ def door(function):
     return numba.njit(lambda *arguments: function(*arguments))
 
 
-locate, SORT, UPDATE = door(kinks.locate), door(kinks.sort_keys), door(kinks.update_keys)
+locate, SORT = door(kinks.locate), door(kinks.sort_units)
 
 
 KERNELS = [("cells", 1), ("segments", 1), ("dense", 1), ("dense", 2), ("dense", 5)]
@@ -301,37 +301,24 @@ def test_the_originals_figures():
 # ---- the order of the units, running sums, and what a dead unit must not touch ----
 
 
-def sorted_keys(k):
-    return np.sort((k.astype(np.int64) << kinks.UNIT_BITS) | np.arange(len(k)))
-
-
 @given(k=st.lists(st.integers(0, 5), min_size=1, max_size=40), seed=st.integers(0, 40))
 def test_units_are_sorted_by_place_and_number(k, seed):
     k = np.array(k)
-    keys = sorted_keys(k)
     for gap in (1, len(k)):
-        shuffled = np.random.default_rng(seed).permutation(keys)
-        SORT(len(k), shuffled, gap)
-        assert shuffled.tolist() == keys.tolist()
-    assert (keys & kinks.UNIT_MASK).tolist() == np.lexsort((np.arange(len(k)), k)).tolist()
+        keys = np.random.default_rng(seed).permutation(len(k))  # of other places, in any order
+        SORT(len(k), k, keys, gap)
+        assert (keys & kinks.UNIT_MASK).tolist() == np.lexsort((np.arange(len(k)), k)).tolist()
+        assert (keys >> kinks.UNIT_BITS).tolist() == sorted(k)
 
 
 @given(moves=st.lists(st.tuples(st.integers(0, 9), st.integers(-2, 2)), min_size=1, max_size=40))
-def test_keys_take_new_places_and_say_whether_they_are_sorted(moves):
+def test_units_that_moved_a_little_are_sorted_again(moves):
     before, step = np.array(moves).T
     after = np.maximum(before + step, 0)
-    keys = sorted_keys(before)
-    is_sorted = UPDATE(len(after), after, keys)
-    assert is_sorted == (keys.tolist() == sorted_keys(after).tolist())
-    assert sorted(keys) == sorted_keys(after).tolist()
-
-
-def test_a_unit_that_passed_many_others_needs_no_search():
-    keys = sorted_keys(np.arange(9))
-    assert UPDATE(9, np.array([20, 1, 2, 3, 4, 5, 6, 7, 8]), keys)  # to the right: past all of them
-    assert (keys & kinks.UNIT_MASK).tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 0]
-    keys = sorted_keys(np.arange(9))
-    assert not UPDATE(9, np.array([5, 6, 7, 8, 9, 10, 11, 12, 0]), keys)  # to the left: past one
+    keys = np.arange(len(before))
+    SORT(len(before), before, keys, len(before))
+    SORT(len(after), after, keys, 1)
+    assert (keys & kinks.UNIT_MASK).tolist() == np.lexsort((np.arange(len(after)), after)).tolist()
 
 
 def test_running_sums_are_rounded_about_once():

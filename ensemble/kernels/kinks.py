@@ -36,12 +36,10 @@ def guess(guide: Guide, lowest: float, per_x: float, w: float, b: float) -> int:
     buckets = guide.size - 1
     place = (-b / w - lowest) * per_x
     if not place > 0.0:  # left of all samples, or all x equal, or no kink
-        return int(guide[0])
-    if place >= buckets:
-        return int(guide[buckets])
-    bucket = int(place)
-    below = float(guide[bucket])
-    return int(below + (place - bucket) * (float(guide[bucket + 1]) - below))
+        place = 0.0
+    bucket = int(place) if place < buckets else buckets - 1
+    share = place - bucket if place < buckets else 1.0
+    return int(guide[bucket] + share * (guide[bucket + 1] - guide[bucket]))
 
 
 @inner
@@ -52,12 +50,12 @@ def locate(x: Array, w: float, b: float, k: int) -> int:
     reach = 1
     while high < n and is_left(x[high], w, b):
         low = high
-        high = min(high + reach, n)
+        high = high + reach if high + reach < n else n
         reach *= 2
     reach = 1
     while low >= 0 and not is_left(x[low], w, b):
         high = low
-        low = max(low - reach, -1)
+        low = low - reach if low - reach > -1 else -1
         reach *= 2
     while high - low > 1:
         middle = (low + high) // 2
@@ -69,31 +67,24 @@ def locate(x: Array, w: float, b: float, k: int) -> int:
 
 
 @inner
-def update_keys(h: int, k: Places, keys: Places) -> bool:
-    """Write h units' new k into their sorted keys and return whether they are sorted again.
+def sort_units(h: int, k: Places, keys: Places, gap: int) -> None:
+    """Write h units' new k into their keys, and sort those; hardly any is further than `gap` places off.
 
-    One pass of a bubble sort without a branch, which nearly always is enough: kinks move by a sample or two a step, and
-    few pass another one.
+    One pass of a bubble sort without a branch nearly always is enough: kinks move by a sample or two a step, and few
+    pass another one. What is left takes an insertion sort, and with a larger gap a Shell sort.
     """
-    held = (k[keys[0] & UNIT_MASK] << UNIT_BITS) | (keys[0] & UNIT_MASK)
-    last, unsorted = 0, 0
+    held, last, unsorted = keys[0], 0, 0
+    held = (k[held & UNIT_MASK] << UNIT_BITS) | (held & UNIT_MASK)
     for s in range(1, h):
         unit = keys[s] & UNIT_MASK
         key = (k[unit] << UNIT_BITS) | unit
-        smaller = min(key, held)
-        held = max(key, held)
+        smaller = key if key < held else held
+        held = held if key < held else key
         unsorted += smaller < last
         keys[s - 1] = last = smaller
     keys[h - 1] = held
-    return unsorted == 0
-
-
-@inner
-def sort_keys(h: int, keys: Places, gap: int) -> None:
-    """Sort h keys, of which hardly any is further than `gap` places off.
-
-    With a gap of 1 an insertion sort, as the order barely changes from step to step; with a larger one a Shell sort.
-    """
+    if unsorted == 0:
+        return
     while gap > 0:
         for s in range(gap, h):
             key, at = keys[s], s

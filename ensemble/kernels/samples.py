@@ -33,6 +33,8 @@ class Samples(NamedTuple):
     guide: NDArray[np.uint32]  # (G + 1,) number of training samples up to each of G + 1 equally spaced x
     lowest: float  # x of the first bucket
     per_x: float  # buckets per unit of x
+    negative: int  # training samples with x < 0, where falling units without b switch, and
+    not_positive: int  # with x <= 0, where rising ones do
     table: Array  # (N + 1, 8), a cache line each: x[k-1], x[k], k, sums over samples before k of u, u^2, t, t u, 0
     x_mean: float
     y_mean: float
@@ -81,7 +83,9 @@ def prepare(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Array, y_va
     for column, terms in enumerate((train.u, train.u**2, train.t, train.t * train.u), 3):
         table[:, column] = running_sums(terms)
     per_x = buckets / spread if buckets > 1 else 0.0
-    return Samples(train, test, val, guide, lowest, per_x, table, *means, segment_width(len(x)))
+    negative, not_positive = (int(np.searchsorted(ordered, 0.0, side=side)) for side in ("left", "right"))
+    at_zero = negative, not_positive
+    return Samples(train, test, val, guide, lowest, per_x, *at_zero, table, *means, segment_width(len(x)))
 
 
 def segment_width(n: int) -> int:

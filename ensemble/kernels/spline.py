@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ensemble.kernels.jit import inner, jit
-from ensemble.kernels.kinks import UNIT_BITS, UNIT_MASK, Places, guess, is_left, locate, sort_keys, update_keys
+from ensemble.kernels.kinks import UNIT_BITS, UNIT_MASK, Places, guess, is_left, locate, sort_units
 from ensemble.kernels.samples import Part, Samples, prepare, room
 from ensemble.kernels.updates import GD, WEIGHT_LIMIT, Array, History, Models, Rules, Span, step
 
@@ -57,8 +57,8 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
     """Train some models through some epochs, in place."""
     h = int(models.width[span.first_model : span.last_model].max(initial=0))
     n = max(part.x.size for part in samples[:3]) + 1
-    k, moved, keys = (np.empty(h, np.int64) for _ in range(3))
-    low, high, slope, intercept, before_r, before_ru = (room(h) for _ in range(6))
+    k, moved, keys = (np.empty(h + 1, np.int64) for _ in range(3))
+    low, high, slope, intercept, before_r, before_ru = (room(h + 2) for _ in range(6))
     g, scale, jumps, sums = room(3 * h + 1), room(3 * h + 1), room(n, 2), room(n, 2)
     work = Work(k, low, high, moved, keys, slope, intercept, before_r, before_ru, g, scale, jumps, sums)
     with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
@@ -100,6 +100,20 @@ def evaluate(part: Part, k_train: Places, x_mean: float, y_mean: float, h: int, 
     return total / n
 
 
+@inner
+def total(terms: Array, h: int) -> float:
+    """Return the sum of h terms, in four parts: one would wait for each addition in turn."""
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    for j in range(0, h - 3, 4):
+        a += terms[j]
+        b += terms[j + 1]
+        c += terms[j + 2]
+        d += terms[j + 3]
+    for j in range(h - h % 4, h):
+        a += terms[j]
+    return (a + b) + (c + d)
+
+
 @jit
 def train_models(samples: Samples, models: Models, rules: Rules, history: History, span: Span, work: Work) -> None:
     """Train some models through some epochs, in place.
@@ -107,7 +121,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
     One function for the whole step: each level of calls would be compiled once more by the level above it, and arrays
     in tuples or slices cost five times the step itself at width 16.
     """
-    train, test, val, guide, lowest, per_x, table, x_mean, y_mean, segment_width = samples
+    train, test, val, guide, lowest, per_x, negative, not_positive, table, x_mean, y_mean, segment_width = samples
     x, u, t, _ = train
     k, low, high, moved, keys, slope, intercept, before_r, before_ru = work[:9]
     g, scale, jumps, sums = work[9:]
@@ -130,17 +144,9 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
         for i in range(3 * h + 1):
             scale[i] = hidden_factor if i < 2 * h else output_factor if i < 3 * h else 1.0
         bias_factor = hidden_factor if hidden_bias else 0.0
-        for j in range(h):
-            k[j] = locate(x, w[j], b[j], guess(guide, lowest, per_x, w[j], b[j]))
-            low[j], high[j], keys[j] = table[k[j], 0], table[k[j], 1], (k[j] << UNIT_BITS) | j
-        segments = hidden_bias and h <= segment_width
-        if segments:
-            sort_keys(h, keys, h)
-        # Where falling and rising units without b switch.
-        at_zero = (
-            locate(x, -1.0, 0.0, guess(guide, lowest, per_x, -1.0, 0.0)),
-            locate(x, 1.0, 0.0, guess(guide, lowest, per_x, 1.0, 0.0)),
-        )
+        for j in range(h):  # any place: the first step searches all, as none is between its samples
+            k[j], low[j], high[j], keys[j] = 1 if w[j] < 0.0 else 0, np.nan, np.nan, j
+        segments, gap = hidden_bias and h <= segment_width, h
         for epoch in range(span.first_epoch, span.last_epoch + 1):
             # What each unit adds, and whether its kink left its place: most that do move by one.
             count = 0
@@ -149,8 +155,8 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                 falls = wj < 0.0
                 right = ((wj * high[j] + bj > 0.0) == falls) & (k[j] < n)  # for w = 0 all is left of the kink
                 left = (wj * low[j] + bj > 0.0) != falls
-                k[j] += int(right) - int(left)
-                count += int(right) + int(left)
+                k[j] = k[j] + right - left
+                count = count + right + left
                 starts_on = falls & (wj * leftmost + bj > 0.0)
                 rise, height = vj * wj, vj * (bj + wj * x_mean)
                 left_rise, left_height = rise if starts_on else 0.0, height if starts_on else 0.0
@@ -173,7 +179,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                         is_moved = moved[j]
                         moved[count] = j
                         count += is_moved
-                    if n > MANY:  # samples lie so close that a kink moves past many in a step
+                    if n > MANY or epoch == span.first_epoch:  # in memory, a kink moves past many samples in a step
                         for i in range(count):
                             j = moved[i]
                             k[j] = guess(guide, lowest, per_x, w[j], b[j])
@@ -185,8 +191,9 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                         if is_left(high[j], w[j], b[j]) or not is_left(low[j], w[j], b[j]):
                             k[j] = locate(x, w[j], b[j], k[j])
                             low[j], high[j] = table[k[j], 0], table[k[j], 1]
-                if segments and not update_keys(h, k, keys):
-                    sort_keys(h, keys, 1)
+                if segments:
+                    sort_units(h, k, keys, gap)
+                    gap = 1
 
             column_now = column[epoch]
             if column_now >= 0 and (epoch < span.last_epoch or epoch == column.size - 1):
@@ -201,24 +208,18 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
             if epoch == span.last_epoch:
                 break
 
-            a0, a1, a2, a3, b0, b1, b2, b3 = 0.0, 0.0, 0.0, 0.0, theta[3 * h] - y_mean, 0.0, 0.0, 0.0
-            for j in range(0, h - 3, 4):  # in four parts: one would wait for each addition in turn
-                a0 += before_r[j]
-                a1 += before_r[j + 1]
-                a2 += before_r[j + 2]
-                a3 += before_r[j + 3]
-                b0 += before_ru[j]
-                b1 += before_ru[j + 1]
-                b2 += before_ru[j + 2]
-                b3 += before_ru[j + 3]
-            for j in range(h - h % 4, h):
-                a0 += before_r[j]
-                b0 += before_ru[j]
-            slope_now, value_now = (a0 + a1) + (a2 + a3), (b0 + b1) + (b2 + b3)
+            slope_now, value_now = total(before_r, h), total(before_ru, h) + (theta[3 * h] - y_mean)
             sum_r, sum_ru = 0.0, 0.0
-            if segments:
+            kinks = h
+            if not hidden_bias:  # all at 0: as if there were two units, one falling and one rising
+                kinks = 2
+                slope[h], intercept[h] = -slope_now, theta[3 * h] - y_mean - value_now
+                slope[h + 1] = total(slope, h) + slope_now
+                intercept[h + 1] = slope[h + 1] * x_mean
+                keys[0], keys[1] = (negative << UNIT_BITS) | h, (not_positive << UNIT_BITS) | (h + 1)
+            if segments or not hidden_bias:
                 sn, su, suu, st, stu = 0.0, 0.0, 0.0, 0.0, 0.0
-                for s in range(h):
+                for s in range(kinks):
                     at, j = keys[s] >> UNIT_BITS, keys[s] & UNIT_MASK
                     tn, tu, tuu, tt, ttu = table[at, 2], table[at, 3], table[at, 4], table[at, 5], table[at, 6]
                     du = tu - su
@@ -232,7 +233,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                 du = table[n, 3] - su
                 sum_r += slope_now * du + (value_now * (n - sn) - (table[n, 5] - st))
                 sum_ru += slope_now * (table[n, 4] - suu) + (value_now * du - (table[n, 6] - stu))
-            elif hidden_bias:
+            else:
                 for j in range(h):
                     place = np.uint64(k[j])  # pairs are read, then written: the compiler moves them as one
                     jump_a, jump_b = jumps[place, 0] + slope[j], jumps[place, 1] + intercept[j]
@@ -251,41 +252,17 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                 for j in range(h):
                     place = np.uint64(k[j])
                     before_r[j], before_ru[j] = sums[place, 0], sums[place, 1]
-            else:
-                a0, a1, a2, a3 = 0.0, 0.0, 0.0, 0.0  # slope right of 0
-                for j in range(0, h - 3, 4):
-                    a0 += 0.0 if w[j] < 0.0 else slope[j]
-                    a1 += 0.0 if w[j + 1] < 0.0 else slope[j + 1]
-                    a2 += 0.0 if w[j + 2] < 0.0 else slope[j + 2]
-                    a3 += 0.0 if w[j + 3] < 0.0 else slope[j + 3]
-                for j in range(h - h % 4, h):
-                    a0 += 0.0 if w[j] < 0.0 else slope[j]
-                r_falling, ru_falling, r_rising, ru_rising = 0.0, 0.0, 0.0, 0.0
-                sn, su, suu, st, stu = 0.0, 0.0, 0.0, 0.0, 0.0
-                for s in range(3):
-                    at = at_zero[s] if s < 2 else n
-                    tn, tu, tuu, tt, ttu = table[at, 2], table[at, 3], table[at, 4], table[at, 5], table[at, 6]
-                    du = tu - su
-                    sum_r += slope_now * du + (value_now * (tn - sn) - (tt - st))
-                    sum_ru += slope_now * (tuu - suu) + (value_now * du - (ttu - stu))
-                    sn, su, suu, st, stu = tn, tu, tuu, tt, ttu
-                    if s == 0:
-                        r_falling, ru_falling = sum_r, sum_ru
-                        slope_now, value_now = 0.0, theta[3 * h] - y_mean
-                    elif s == 1:
-                        r_rising, ru_rising = sum_r, sum_ru
-                        slope_now = (a0 + a1) + (a2 + a3)
-                        value_now += slope_now * x_mean
+            if not hidden_bias:
                 for j in range(h):  # a unit of weight 0 is on nowhere
-                    before_r[j] = r_falling if w[j] < 0.0 else r_rising if w[j] > 0.0 else sum_r
-                    before_ru[j] = ru_falling if w[j] < 0.0 else ru_rising if w[j] > 0.0 else sum_ru
+                    before_r[j] = before_r[h] if w[j] < 0.0 else before_r[h + 1] if w[j] > 0.0 else sum_r
+                    before_ru[j] = before_ru[h] if w[j] < 0.0 else before_ru[h + 1] if w[j] > 0.0 else sum_ru
 
             rate = lr * factors[epoch]
             db2 = c * sum_r if output_bias else 0.0
             if optimizer == GD:  # without a detour through g
                 new = theta[3 * h] - rate * (db2 + decay * theta[3 * h])
                 theta[3 * h] = new
-                outside = int(not abs(new) <= WEIGHT_LIMIT)
+                outside = 0 if abs(new) <= WEIGHT_LIMIT else 1
                 for j in range(h):
                     wj, bj, vj = w[j], b[j], v[j]
                     falls = wj < 0.0
@@ -295,8 +272,8 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                     new_b = bj - rate * (bias_factor * (vj * r0) + decay * bj)
                     new_v = vj - rate * (output_factor * (wj * r1 + bj * r0) + decay * vj)
                     w[j], b[j], v[j] = new_w, new_b, new_v
-                    outside += int(not abs(new_w) <= WEIGHT_LIMIT) + int(not abs(new_b) <= WEIGHT_LIMIT)
-                    outside += int(not abs(new_v) <= WEIGHT_LIMIT)
+                    within = (abs(new_w) <= WEIGHT_LIMIT) & (abs(new_b) <= WEIGHT_LIMIT) & (abs(new_v) <= WEIGHT_LIMIT)
+                    outside += not within  # a NaN compares false
                 inside = outside == 0
             else:
                 for j in range(h):
