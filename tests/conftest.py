@@ -7,11 +7,14 @@ from hypothesis import settings
 
 import ensemble
 from ensemble.studies import bias_ablation, fit_target, width_study
+from ensemble.training import planning
 
 JIT_DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in a script's background; children would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+planning.LEAST_CHUNK_SECONDS = 0.0  # the runs of tests are short, and yet cut into chunks
 
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("fixed")

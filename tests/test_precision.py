@@ -8,6 +8,8 @@ import pytest
 from test_kernels import RUN
 from test_layers import two_layers
 
+from ensemble.kernels import samples
+
 X = {
     "uniform": lambda rng, n: rng.uniform(-3, 3, n),
     "equally spaced": lambda rng, n: np.linspace(-3, 3, n),
@@ -53,7 +55,8 @@ def test_ten_million_samples(kind):
 @pytest.mark.parametrize("n", [7, 8, 9, 100, 421])
 def test_both_forms_at_the_crossing(n):
     """Widths around the one where the engine changes over: both forms, and what the engine takes, are the rules'."""
-    for h in (max(1, n // 4 - 1), max(1, n // 4), n // 4 + 1):
+    crossing = samples.segment_width(n)
+    for h in (max(1, crossing - 1), max(1, crossing), crossing + 1):
         x, y, weights = problem("uniform", n, h, 0.0, seed=n + h)
         assert largest_error(x, y, weights, ["cells", "segments", "chosen"]) < 1e-12, h
 

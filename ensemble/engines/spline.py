@@ -26,7 +26,7 @@ class Spline(Compiled):
         """Return the time of one epoch of each model, (M,): of the segment form, or of the cell form."""
         n = data.n_train
         h: NDArray[Any] = specs.width
-        return np.where(h <= n // 4, 3e-8 + 11e-9 * h, 1.2e-9 * n + 6e-9 * h) + 3 * h * step_seconds(specs.optimizer)
+        return np.where(h <= 3 * n // 8, 2e-8 + 8e-9 * h, 1.2e-9 * n + 5e-9 * h) + 3 * h * step_seconds(specs.optimizer)
 
 
 ENGINE = Spline()

@@ -94,4 +94,4 @@ def segment_width(n: int) -> int:
     By size alone, so that bits never depend on the load; `scripts/benchmark.py --only crossing` shows where the two
     forms cross.
     """
-    return n // 4
+    return 3 * n // 8

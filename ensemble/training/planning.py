@@ -23,11 +23,12 @@ from ensemble.training.request import Datasets, Engine, Loss, check_initial, mak
 __all__ = ["Plan", "make_plan", "plan"]
 
 # Chunks of about a second amortize every per-chunk cost and still let the bar move and Ctrl-C lose little; a run
-# shorter than that is cut finer, so that every thread has several.
+# shorter than that is cut finer, so that every thread has several, down to where a chunk's own millisecond would show.
 CHUNK_SECONDS = 1.0
 CHUNKS_PER_RUN = 32
+LEAST_CHUNK_SECONDS = 0.01
 CHUNK_BYTES = 64 * 2**20
-_INITIALIZE_SECONDS = 2e-5  # a model's seeding
+_INITIALIZE_SECONDS = 6e-6  # a model's seeding
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,7 +114,7 @@ def make_plan(
     for (name, engine), index in groups.items():
         estimate = epoch_seconds(engine, specs[index], datasets[name])
         seconds[index] = estimate * settings.epochs + _INITIALIZE_SECONDS
-    target = min(CHUNK_SECONDS, float(seconds.sum()) / CHUNKS_PER_RUN)
+    target = min(CHUNK_SECONDS, max(float(seconds.sum()) / CHUNKS_PER_RUN, LEAST_CHUNK_SECONDS))
     own_bytes = weight_bytes(specs.width, n_inputs, specs.hidden_layers)
     work_bytes = 4 * own_bytes
     for (name, engine), index in groups.items():
