@@ -49,7 +49,7 @@ def kill_train(folder=None, log=None):
         time.sleep(0.02)  # a chunk takes longer than its writing, as in runs worth keeping
         return run_chunk(specs, *rest)
 
-    training.run_chunk, planning.CHUNKS_PER_RUN = logged, KILL_CHUNKS
+    training.run_chunk, planning.CHUNKS_PER_RUN, planning.LEAST_CHUNK_SECONDS = logged, KILL_CHUNKS, 0.0
     return train(kill_specs(), make_data(), epochs=KILL_EPOCHS, snapshots=[50], store=folder, threads=2)
 
 

@@ -5,6 +5,7 @@ Made by `prepare` once per dataset and shared by all chunks of models.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -50,12 +51,14 @@ def running_sums(terms: Array) -> Array:
     return np.concatenate([[0.0], totals + np.cumsum(lost)])
 
 
-def room(*shape: int) -> Array:
-    """Return zeros that begin with a cache line: a vector across two costs twice its time."""
-    size = int(np.prod(shape))
-    buffer = np.zeros(size + 7)
-    aligned = -(buffer.ctypes.data // 8) % 8  # numbers up to the next cache line
-    return buffer[aligned : aligned + size].reshape(shape)
+def room(count: int, *shape: int) -> list[Array]:
+    """Return some arrays of zeros that each begin with a cache line: a vector across two costs twice its time."""
+    size = math.prod(shape)
+    apart = size + -size % 8
+    buffer = np.zeros(count * apart + 7)
+    first = -(buffer.ctypes.data // 8) % 8  # numbers up to the next cache line
+    starts = range(first, first + count * apart, apart)
+    return [buffer[start : start + size].reshape(shape) for start in starts]
 
 
 def _part(x: Array, y: Array, x_mean: float, y_mean: float, x_train: Array) -> Part:
@@ -76,7 +79,7 @@ def prepare(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Array, y_va
     buckets = min(len(x), _MOST_BUCKETS) if spread > 0.0 and len(x) / spread < np.inf else 1
     edges = lowest + spread * (np.arange(buckets + 1) / buckets)
     guide = np.searchsorted(ordered, edges, side="right").astype(np.uint32)
-    table = room(len(x) + 1, 8)
+    (table,) = room(1, len(x) + 1, 8)
     table[:, 0] = np.concatenate([[-np.inf], ordered])
     table[:, 1] = np.concatenate([ordered, [np.inf]])
     table[:, 2] = np.arange(len(x) + 1)

@@ -56,10 +56,11 @@ class Work(NamedTuple):
 def train(samples: Samples, models: Models, rules: Rules, history: History, span: Span) -> None:
     """Train some models through some epochs, in place."""
     h = int(models.width[span.first_model : span.last_model].max(initial=0))
-    n = max(part.x.size for part in samples[:3]) + 1
-    k, moved, keys = (np.empty(h + 1, np.int64) for _ in range(3))
-    low, high, slope, intercept, before_r, before_ru = (room(h + 2) for _ in range(6))
-    g, scale, jumps, sums = room(3 * h + 1), room(3 * h + 1), room(n, 2), room(n, 2)
+    n = max(part.x.size for part in samples[:3])
+    k, moved, keys = np.empty((3, h + 1), np.int64)
+    low, high, slope, intercept, before_r, before_ru = room(6, h + 2)  # two for all kinks that are at 0
+    g, scale = room(2, 3 * h + 1)
+    jumps, sums = room(2, n + 1, 2)
     work = Work(k, low, high, moved, keys, slope, intercept, before_r, before_ru, g, scale, jumps, sums)
     with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
         train_models(samples, models, rules, history, span, work)
