@@ -36,7 +36,8 @@ class Samples(NamedTuple):
     per_x: float  # buckets per unit of x
     negative: int  # training samples with x < 0, where falling units without b switch, and
     not_positive: int  # with x <= 0, where rising ones do
-    table: Array  # (N + 1, 8), a cache line each: x[k-1], x[k], k, sums over samples before k of u, u^2, t, t u, 0
+    edges: Array  # (N + 2,) training x between -inf and +inf: x[k-1] and x[k] at k and k + 1
+    table: Array  # (N + 1, 4) sums over the training samples before k of u, u^2, t, t u; a row in one cache line
     x_mean: float
     y_mean: float
     segment_width: int  # up to this width the segment form is the faster one
@@ -77,18 +78,17 @@ def prepare(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Array, y_va
     )
     lowest, spread = float(ordered[0]), float(ordered[-1] - ordered[0])
     buckets = min(len(x), _MOST_BUCKETS) if spread > 0.0 and len(x) / spread < np.inf else 1
-    edges = lowest + spread * (np.arange(buckets + 1) / buckets)
-    guide = np.searchsorted(ordered, edges, side="right").astype(np.uint32)
-    (table,) = room(1, len(x) + 1, 8)
-    table[:, 0] = np.concatenate([[-np.inf], ordered])
-    table[:, 1] = np.concatenate([ordered, [np.inf]])
-    table[:, 2] = np.arange(len(x) + 1)
-    for column, terms in enumerate((train.u, train.u**2, train.t, train.t * train.u), 3):
+    bounds = lowest + spread * (np.arange(buckets + 1) / buckets)
+    guide = np.searchsorted(ordered, bounds, side="right").astype(np.uint32)
+    edges = np.concatenate([[-np.inf], ordered, [np.inf]])
+    train = train._replace(x=edges[1:-1])  # the same samples once in memory, so once in the cache
+    (table,) = room(1, len(x) + 1, 4)
+    for column, terms in enumerate((train.u, train.u**2, train.t, train.t * train.u)):
         table[:, column] = running_sums(terms)
     per_x = buckets / spread if buckets > 1 else 0.0
     negative, not_positive = (int(np.searchsorted(ordered, 0.0, side=side)) for side in ("left", "right"))
     at_zero = negative, not_positive
-    return Samples(train, test, val, guide, lowest, per_x, *at_zero, table, *means, segment_width(len(x)))
+    return Samples(train, test, val, guide, lowest, per_x, *at_zero, edges, table, *means, segment_width(len(x)))
 
 
 def segment_width(n: int) -> int:

@@ -122,7 +122,9 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
     One function for the whole step: each level of calls would be compiled once more by the level above it, and arrays
     in tuples or slices cost five times the step itself at width 16.
     """
-    train, test, val, guide, lowest, per_x, negative, not_positive, table, x_mean, y_mean, segment_width = samples
+    train, test, val, guide, lowest, per_x, negative, not_positive, edges, table, x_mean, y_mean, segment_width = (
+        samples
+    )
     x, u, t, _ = train
     k, low, high, moved, keys, slope, intercept, before_r, before_ru = work[:9]
     g, scale, jumps, sums = work[9:]
@@ -165,9 +167,13 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                 slope[j] = -left_rise if falls else rise
                 intercept[j] = -left_height if falls else height
             if count:
-                for j in range(h):  # rows of the table may be far: they are fetched side by side
+                if n > MANY or epoch == span.first_epoch:
+                    for j in range(h):  # among many samples a kink moves past many in a step
+                        if is_left(high[j], w[j], b[j]) or not is_left(low[j], w[j], b[j]):
+                            k[j] = guess(guide, lowest, per_x, w[j], b[j])
+                for j in range(h):  # which may be far: they are fetched side by side, as no branch waits for them
                     place = np.uint64(k[j])
-                    low[j], high[j] = table[place, 0], table[place, 1]
+                    low[j], high[j] = edges[place], edges[place + np.uint64(1)]
                 count = 0
                 for j in range(h):
                     is_moved = ((w[j] * high[j] + b[j] > 0.0) == (w[j] < 0.0)) & (k[j] < n)
@@ -180,18 +186,10 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                         is_moved = moved[j]
                         moved[count] = j
                         count += is_moved
-                    if n > MANY or epoch == span.first_epoch:  # in memory, a kink moves past many samples in a step
-                        for i in range(count):
-                            j = moved[i]
-                            k[j] = guess(guide, lowest, per_x, w[j], b[j])
-                        for i in range(count):
-                            j = moved[i]
-                            low[j], high[j] = table[k[j], 0], table[k[j], 1]
                     for i in range(count):
                         j = moved[i]
-                        if is_left(high[j], w[j], b[j]) or not is_left(low[j], w[j], b[j]):
-                            k[j] = locate(x, w[j], b[j], k[j])
-                            low[j], high[j] = table[k[j], 0], table[k[j], 1]
+                        k[j] = locate(x, w[j], b[j], k[j])
+                        low[j], high[j] = edges[k[j]], edges[k[j] + 1]
                 if segments:
                     sort_units(h, k, keys, gap)
                     gap = 1
@@ -219,21 +217,21 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                 intercept[h + 1] = slope[h + 1] * x_mean
                 keys[0], keys[1] = (negative << UNIT_BITS) | h, (not_positive << UNIT_BITS) | (h + 1)
             if segments or not hidden_bias:
-                sn, su, suu, st, stu = 0.0, 0.0, 0.0, 0.0, 0.0
+                done, su, suu, st, stu = 0, 0.0, 0.0, 0.0, 0.0
                 for s in range(kinks):
                     at, j = keys[s] >> UNIT_BITS, keys[s] & UNIT_MASK
-                    tn, tu, tuu, tt, ttu = table[at, 2], table[at, 3], table[at, 4], table[at, 5], table[at, 6]
+                    tu, tuu, tt, ttu = table[at, 0], table[at, 1], table[at, 2], table[at, 3]
                     du = tu - su
-                    sum_r += slope_now * du + (value_now * (tn - sn) - (tt - st))
+                    sum_r += slope_now * du + (value_now * (at - done) - (tt - st))
                     sum_ru += slope_now * (tuu - suu) + (value_now * du - (ttu - stu))
-                    sn, su, suu, st, stu = tn, tu, tuu, tt, ttu
+                    done, su, suu, st, stu = at, tu, tuu, tt, ttu
                     before_r[j] = sum_r
                     before_ru[j] = sum_ru
                     slope_now += slope[j]
                     value_now += intercept[j]
-                du = table[n, 3] - su
-                sum_r += slope_now * du + (value_now * (n - sn) - (table[n, 5] - st))
-                sum_ru += slope_now * (table[n, 4] - suu) + (value_now * du - (table[n, 6] - stu))
+                du = table[n, 0] - su
+                sum_r += slope_now * du + (value_now * (n - done) - (table[n, 2] - st))
+                sum_ru += slope_now * (table[n, 1] - suu) + (value_now * du - (table[n, 3] - stu))
             else:
                 for j in range(h):
                     place = np.uint64(k[j])  # pairs are read, then written: the compiler moves them as one
