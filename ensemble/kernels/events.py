@@ -257,7 +257,7 @@ def residual_sums(table: Array, bias: float, ids: Places, events: Array, order: 
         t = order[last, s] if s < leave else 0
         at = ids[t, PLACE] if s < leave else n
         if at > done:
-            tu, tuu, tt, ttu = table[at, 2], table[at, 3], table[at, 4], table[at, 5]
+            tu, tuu, tt, ttu = table[at, 0], table[at, 1], table[at, 2], table[at, 3]
             du = tu - su
             total_r += slope * du + (value * (at - done) - (tt - st))
             total_ru += slope * (tuu - suu) + (value * du - (ttu - stu))

@@ -228,8 +228,9 @@ def train_models(
 
     Return the model and the epoch at which there was too little room for its events; `last_model` at the end.
     """
-    train, test, val, guide, lowest, per_x, table, x_mean, y_mean, _ = samples
-    parts, errors = (test, val, train), (history.test, history.val, history.train)
+    guide, lowest, per_x, table = samples.guide, samples.lowest, samples.per_x, samples.table
+    x_mean, y_mean, leftmost = samples.x_mean, samples.y_mean, samples.train.x[0]
+    parts, errors = (samples.test, samples.val, samples.train), (history.test, history.val, history.train)
     flat = (models.parameters, models.first, models.second)
     column = history.column
     k, k_part, by_k = kinks[0], kinks[1], kinks[2]
@@ -309,7 +310,7 @@ def train_models(
                 break
             db = residual_sums(table, bias, ids, events, order, leave, count[leave])
             backward(
-                train.x[0], x_mean, h, layers, theta, g, stride, rows, ids, events, order, count, q, kept, on, dq,
+                leftmost, x_mean, h, layers, theta, g, stride, rows, ids, events, order, count, q, kept, on, dq,
                 dkept, flipped, a, b,
             )  # fmt: skip
             g[output_bias] = db if rules.output_bias[m] else 0.0

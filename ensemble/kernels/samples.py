@@ -52,7 +52,7 @@ def running_sums(terms: Array) -> Array:
     return np.concatenate([[0.0], totals + np.cumsum(lost)])
 
 
-def room(count: int, *shape: int) -> list[Array]:
+def rooms(count: int, *shape: int) -> list[Array]:
     """Return some arrays of zeros that each begin with a cache line: a vector across two costs twice its time."""
     size = math.prod(shape)
     apart = size + -size % 8
@@ -60,6 +60,11 @@ def room(count: int, *shape: int) -> list[Array]:
     first = -(buffer.ctypes.data // 8) % 8  # numbers up to the next cache line
     starts = range(first, first + count * apart, apart)
     return [buffer[start : start + size].reshape(shape) for start in starts]
+
+
+def room(*shape: int) -> Array:
+    """Return one such array."""
+    return rooms(1, *shape)[0]
 
 
 def _part(x: Array, y: Array, x_mean: float, y_mean: float, x_train: Array) -> Part:
@@ -82,7 +87,7 @@ def prepare(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Array, y_va
     guide = np.searchsorted(ordered, bounds, side="right").astype(np.uint32)
     edges = np.concatenate([[-np.inf], ordered, [np.inf]])
     train = train._replace(x=edges[1:-1])  # the same samples once in memory, so once in the cache
-    (table,) = room(1, len(x) + 1, 4)
+    table = room(len(x) + 1, 4)
     for column, terms in enumerate((train.u, train.u**2, train.t, train.t * train.u)):
         table[:, column] = running_sums(terms)
     per_x = buckets / spread if buckets > 1 else 0.0

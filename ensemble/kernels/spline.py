@@ -26,8 +26,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ensemble.kernels.jit import inner, jit
-from ensemble.kernels.kinks import UNIT_BITS, UNIT_MASK, Places, guess, is_left, locate, sort_units
-from ensemble.kernels.samples import Part, Samples, prepare, room
+from ensemble.kernels.kinks import UNIT_BITS, UNIT_MASK, Places, guess, is_left, locate, sort_keys
+from ensemble.kernels.samples import Part, Samples, prepare, rooms
 from ensemble.kernels.updates import GD, WEIGHT_LIMIT, Array, History, Models, Rules, Span, step
 
 __all__ = ["prepare", "train"]
@@ -58,9 +58,9 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
     h = int(models.width[span.first_model : span.last_model].max(initial=0))
     n = max(part.x.size for part in samples[:3])
     k, moved, keys = np.empty((3, h + 1), np.int64)
-    low, high, slope, intercept, before_r, before_ru = room(6, h + 2)  # two for all kinks that are at 0
-    g, scale = room(2, 3 * h + 1)
-    jumps, sums = room(2, n + 1, 2)
+    low, high, slope, intercept, before_r, before_ru = rooms(6, h + 2)  # two for all kinks that are at 0
+    g, scale = rooms(2, 3 * h + 1)
+    jumps, sums = rooms(2, n + 1, 2)
     work = Work(k, low, high, moved, keys, slope, intercept, before_r, before_ru, g, scale, jumps, sums)
     with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
         train_models(samples, models, rules, history, span, work)
@@ -191,7 +191,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                         k[j] = locate(x, w[j], b[j], k[j])
                         low[j], high[j] = edges[k[j]], edges[k[j] + 1]
                 if segments:
-                    sort_units(h, k, keys, gap)
+                    sort_keys(h, k, keys, gap)
                     gap = 1
 
             column_now = column[epoch]
