@@ -50,11 +50,14 @@ COLUMNS: dict[str, Column] = {
     "hidden_layers": Column("integer", 1, low=1, high=1000),
     "seed": Column("integer", 0, low=0, high=2**63 - 1),
     "lr": Column("real", 0.1, low=0, open_low=True),
+    "hidden_lr_factor": Column("real", 1.0, low=0),
+    "output_lr_factor": Column("real", 1.0, low=0),
     "optimizer": Column("choice", "gd"),
     "momentum": Column("real", 0.9, low=0, high=1, open_high=True),
     "beta2": Column("real", 0.999, low=0, high=1, open_high=True),
     "schedule": Column("choice", "constant"),
     "weight_decay": Column("real", 0.0, low=0),
+    "batch_size": Column("integer", 0, low=0, high=2**31 - 1),
     "init": Column("choice", "normal"),
     "init_scale": Column("real", 0.1, low=0),
     "parametrization": Column("choice", "standard"),
@@ -80,11 +83,14 @@ class Axes(TypedDict, total=False):
     hidden_layers: _Several[_Whole]
     seed: _Several[_Whole]
     lr: _Several[_Real]
+    hidden_lr_factor: _Several[_Real]
+    output_lr_factor: _Several[_Real]
     optimizer: _Several[Optimizer]
     momentum: _Several[_Real]
     beta2: _Several[_Real]
     schedule: _Several[Schedule]
     weight_decay: _Several[_Real]
+    batch_size: _Several[_Whole]
     init: _Several[Init]
     init_scale: _Several[_Real]
     parametrization: _Several[Parametrization]

@@ -25,11 +25,14 @@ class Spec(NamedTuple):
     hidden_layers: int
     seed: int
     lr: float
+    hidden_lr_factor: float
+    output_lr_factor: float
     optimizer: str
     momentum: float
     beta2: float
     schedule: str
     weight_decay: float
+    batch_size: int
     init: str
     init_scale: float
     parametrization: str
@@ -59,18 +62,24 @@ class Specs:
     width, hidden_layers : (M,) int64
         Number of hidden units H >= 1 of every hidden layer; number of hidden layers L, 1 to 1,000.
     seed : (M,) int64
-        Seed of the initial weights >= 0.
+        Seed of the initial weights, and of the order of the samples in batches, >= 0.
     lr : (M,) float64
         Learning rate > 0, a step's length per unit of gradient.
+    hidden_lr_factor, output_lr_factor : (M,) float64
+        >= 0: what multiplies `lr` for all weights and biases of the hidden layers, and of the output layer, in their
+        weight decay too. 0 freezes them: they stay as they were initialized.
     optimizer : (M,) str
         "gd", "momentum" or "adam".
     momentum, beta2 : (M,) float64
         In [0, 1). `momentum` is the decay of the first moment (of "momentum", and of "adam", where it is called
         beta1); `beta2` that of adam's second moment. Other optimizers ignore them.
     schedule : (M,) str
-        "constant", or "cosine": the rate falls from lr to 0 along half a cosine over the run.
+        "constant", or "cosine": the rate falls from lr to 0, step by step, along half a cosine over the run.
     weight_decay : (M,) float64
         >= 0, decoupled: every step also subtracts rate * weight_decay * weight.
+    batch_size : (M,) int64
+        Samples of each step, 0 for all of them. Every epoch is one pass over the training data in an order of its own,
+        cut into batches of this size (`ensemble.batches`); the last may be smaller. N or more is the same as 0.
     init : (M,) str
         "normal": all weights and biases N(0, init_scale^2); "he": weights N(0, 2 / fan_in), biases 0;
         "uniform": all U(-1, 1) / sqrt(fan_in); "fan_in": all N(0, 1 / fan_in). `init_scale` belongs to "normal" only.
@@ -95,11 +104,14 @@ class Specs:
         hidden_layers: NDArray[np.int64]
         seed: NDArray[np.int64]
         lr: NDArray[np.float64]
+        hidden_lr_factor: NDArray[np.float64]
+        output_lr_factor: NDArray[np.float64]
         optimizer: NDArray[np.str_]
         momentum: NDArray[np.float64]
         beta2: NDArray[np.float64]
         schedule: NDArray[np.str_]
         weight_decay: NDArray[np.float64]
+        batch_size: NDArray[np.int64]
         init: NDArray[np.str_]
         init_scale: NDArray[np.float64]
         parametrization: NDArray[np.str_]
