@@ -15,6 +15,7 @@ __all__ = [
     "Spec",
     "Specs",
     "__version__",
+    "batches",
     "grid",
     "initialize",
     "load_csv",
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ensemble.data import Dataset, load_csv, sample
     from ensemble.networks import Network, NetworkStack, initialize
     from ensemble.results import Result
+    from ensemble.rules.batches import batches
     from ensemble.specs import Spec, Specs, grid
     from ensemble.store import load_result
     from ensemble.training import plan, train
@@ -38,6 +40,7 @@ else:
         "data": ("Dataset", "load_csv", "sample"),
         "networks": ("Network", "NetworkStack", "initialize"),
         "results": ("Result",),
+        "rules.batches": ("batches",),
         "specs": ("Spec", "Specs", "grid"),
         "store": ("load_result",),
         "training": ("plan", "train"),

@@ -170,13 +170,30 @@ def rate(lr, schedule, t, epochs):
     return lr if schedule == "constant" else lr * (1 + math.cos(math.pi * t / epochs)) / 2
 
 
+def batches(seed, n, batch_size, epoch):
+    """Return the samples of each batch of an epoch: shuffled by words of the seed's stream, two draws from each."""
+    if batch_size == 0 or batch_size >= n:
+        return [list(range(n))]
+    words = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(2, epoch)))
+    place, fraction = list(range(n)), None
+    for k, i in enumerate(reversed(range(1, n))):
+        word = int(words.random_raw()) if k % 2 == 0 else fraction
+        j, fraction = word * (i + 1) // 2**64, word * (i + 1) % 2**64
+        place[i], place[j] = place[j], place[i]
+    count = (n + batch_size - 1) // batch_size
+    return [[sample for sample in range(n) if place[sample] // batch_size == b] for b in range(count)]
+
+
 def train(x, y, weights, epochs, spec):
-    """Return the weights after `epochs` updates; `spec` is one model's settings, a dict by column."""
+    """Return the weights after `epochs` passes over the data; `spec` is one model's settings, a dict by column."""
     shapes = [np.shape(a) for a in weights]
     values = [float(v) for a in weights for v in np.ravel(a)]
     layers = len(weights) // 2
     flags = [True, spec["hidden_bias"]] * (layers - 1) + [True, spec["output_bias"]]
     trained = [on for on, a in zip(flags, weights, strict=True) for _ in range(np.size(a))]
+    inner, outer = spec["hidden_lr_factor"], spec["output_lr_factor"]
+    factors = [inner] * (len(weights) - 2) + [outer] * 2
+    factors = [factor for factor, a in zip(factors, weights, strict=True) for _ in range(np.size(a))]
     rules = [OPTIMIZERS[spec["optimizer"]](spec["momentum"], spec["beta2"]) for _ in values]
 
     def unflatten():
@@ -187,10 +204,11 @@ def train(x, y, weights, epochs, spec):
             at += size
         return arrays
 
-    for t in range(epochs):
-        g = [float(v) for a in gradient(x, y, *unflatten()) for v in np.ravel(a)]
-        step = rate(spec["lr"], spec["schedule"], t, epochs)
+    steps = [batch for t in range(epochs) for batch in batches(spec["seed"], len(y), spec["batch_size"], t)]
+    for t, batch in enumerate(steps):
+        g = [float(v) for a in gradient(x[batch], y[batch], *unflatten()) for v in np.ravel(a)]
+        step = rate(spec["lr"], spec["schedule"], t, len(steps))
         for i, rule in enumerate(rules):
-            if trained[i]:
-                values[i] -= step * (rule.direction(g[i]) + spec["weight_decay"] * values[i])
+            if trained[i] and factors[i] > 0:
+                values[i] -= step * factors[i] * (rule.direction(g[i]) + spec["weight_decay"] * values[i])
     return unflatten()

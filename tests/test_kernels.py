@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from test_layers import two_layers
 
 import ensemble
+from ensemble.engines.settings import kernel_rules
 from ensemble.kernels import dense, kinks, samples, spline, updates
 
 # ---- the one place that knows the kernels' arguments ----
@@ -30,9 +31,7 @@ def one_step(kernel, samples, w1, b1, w2, b2):
     """
     d, h = w1.shape
     p = (d + 2) * h + 1
-    one = np.ones(1)
-    first = np.full(p, np.nan)
-    first[:] = 0.0
+    first = np.zeros(p)
     models = updates.Models(
         np.array([h]),
         np.array([1]),
@@ -42,19 +41,8 @@ def one_step(kernel, samples, w1, b1, w2, b2):
         np.zeros(p),
         np.ones((1, 2)),
     )
-    flag = np.ones(1, bool)
-    rules = updates.Rules(
-        np.full(1, updates.MOMENTUM, np.int8),
-        np.zeros(1, np.int8),
-        1e-3 * one,
-        0 * one,
-        0 * one,
-        0 * one,
-        flag,
-        flag,
-        np.ones((2, 1)),
-        np.ones((1, 5)),
-    )
+    spec = ensemble.grid(width=h, optimizer="momentum", lr=1e-3, momentum=0.0, output_bias=True)
+    rules = kernel_rules(spec, 1)
     history = updates.History(
         np.array([0, 1]), np.full((1, 2), np.inf), np.full((1, 2), np.inf), np.full((1, 2), np.inf), np.full(1, -1)
     )

@@ -7,6 +7,7 @@ import pytest
 from conftest import JIT_DISABLED
 
 import ensemble
+from ensemble.engines.settings import kernel_rules
 from ensemble.kernels import pieces, updates
 from ensemble.rules import layers
 
@@ -36,11 +37,11 @@ def gradient(x, y, weights, biases, hidden_bias=True, output_bias=True):
         np.array([width]), np.array([depth]), np.array([0, size]), flat(weights, biases), np.zeros(size),
         np.zeros(size), np.ones((1, 2)),
     )  # fmt: skip
-    one = np.ones(1)
-    rules = updates.Rules(
-        np.full(1, updates.MOMENTUM, np.int8), np.zeros(1, np.int8), 1e-300 * one, 0 * one, 0 * one, 0 * one,
-        np.array([hidden_bias]), np.array([output_bias]), np.ones((2, 1)), np.ones((1, 5)),
+    spec = ensemble.grid(
+        width=width, hidden_layers=depth, optimizer="momentum", lr=1e-300, momentum=0.0, hidden_bias=hidden_bias,
+        output_bias=output_bias,
     )  # fmt: skip
+    rules = kernel_rules(spec, 1)
     rows = (np.full((1, 2), np.inf) for _ in range(3))
     history = updates.History(np.array([0, 1]), *rows, np.full(1, -1))
     samples = pieces.prepare(np.array(x)[:, None], np.array(y), *empty, *empty)

@@ -13,7 +13,8 @@ from ensemble.system import memory
 DEFAULTS = {
     "hidden_layers": 1, "seed": 0, "lr": 0.1, "optimizer": "gd", "momentum": 0.9, "beta2": 0.999,
     "schedule": "constant", "weight_decay": 0.0, "init": "normal", "init_scale": 0.1, "parametrization": "standard",
-    "hidden_bias": True, "output_bias": False, "data": "data",
+    "hidden_bias": True, "output_bias": False, "data": "data", "batch_size": 0, "hidden_lr_factor": 1.0,
+    "output_lr_factor": 1.0,
 }  # fmt: skip
 
 
@@ -42,7 +43,7 @@ def test_columns_have_plain_types():
     assert kinds == {
         "width": "i", "hidden_layers": "i", "seed": "i", "lr": "f", "optimizer": "U", "momentum": "f", "beta2": "f",
         "schedule": "U", "weight_decay": "f", "init": "U", "init_scale": "f", "parametrization": "U",
-        "hidden_bias": "b", "output_bias": "b", "data": "U",
+        "hidden_lr_factor": "f", "output_lr_factor": "f", "batch_size": "i", "hidden_bias": "b", "output_bias": "b", "data": "U",
     }  # fmt: skip
     for values in some().columns().values():
         assert values.shape == (12,)
@@ -88,9 +89,12 @@ BAD = {
     "hidden_layers": [0, -1, 1.5, np.nan, 1001, True, "2", None],
     "seed": [-1, 1.5, np.nan, 2**63, 2.0**63, 2**70, True, "0", None],
     "lr": [0, -0.1, np.nan, np.inf, -np.inf, True, "0.1", None, 1j],
+    "hidden_lr_factor": [-0.1, np.nan, np.inf, True, "1", None],
+    "output_lr_factor": [-1e-300, np.nan, np.inf, False, "1", None],
     "momentum": [-0.1, 1, 1.5, np.nan, "0.9"],
     "beta2": [-0.1, 1, 1.5, np.nan, "0.9"],
     "weight_decay": [-1e-9, np.nan, np.inf, "0"],
+    "batch_size": [-1, 1.5, np.nan, np.inf, 2**31, True, "32", None],
     "init_scale": [-0.1, np.nan, np.inf, None],
     "parametrization": ["mu-P", 1, None, ""],
     "optimizer": ["sgd", "GD", "", 0, None, True],
@@ -105,9 +109,12 @@ WANTED = {
     "hidden_layers": r"a whole number in \[1, 1000\]",
     "seed": r"a whole number in \[0, ",
     "lr": r"a finite number in \(0, inf\)",
+    "hidden_lr_factor": r"a finite number in \[0, inf\)",
+    "output_lr_factor": r"a finite number in \[0, inf\)",
     "momentum": r"a finite number in \[0, 1\)",
     "beta2": r"a finite number in \[0, 1\)",
     "weight_decay": r"a finite number in \[0, inf\)",
+    "batch_size": r"a whole number in \[0, ",
     "init_scale": r"a finite number in \[0, inf\)",
     "parametrization": "allowed are standard, mup",
     "optimizer": "allowed are gd, momentum, adam",

@@ -207,8 +207,8 @@ def test_which_engine_is_chosen():
 def picky(monkeypatch):
     """Let the engine for one input refuse widths above 3: then its models and others are in one run."""
 
-    def limits(self, specs, n_inputs, loss):
-        wide, more = specs.width > 3, base.Engine.limits(self, specs, n_inputs, loss)
+    def limits(self, specs, n_inputs, loss, in_batches):
+        wide, more = specs.width > 3, base.Engine.limits(self, specs, n_inputs, loss, in_batches)
         return more + [(wide, f"is for width 3, but specs[{wide.argmax()}] has {specs.width.max()}")] * bool(wide.any())
 
     monkeypatch.setattr(type(registry.REGISTRY["spline"]), "limits", limits)

@@ -31,6 +31,8 @@ class Engine(ABC):
         Largest number of hidden layers, likewise.
     losses : tuple of str or None
         The losses that it can minimize; None: any.
+    takes_batches : bool
+        Whether it can train in batches smaller than the data.
     unit_bytes : int
         Of arrays that it holds for each sample and hidden unit, of all layers, of a model.
     """
@@ -39,10 +41,16 @@ class Engine(ABC):
     most_inputs: int | None = None
     most_hidden_layers: int | None = None
     losses: tuple[str, ...] | None = None
+    takes_batches: bool = True
     unit_bytes: int = 0
 
-    def limits(self, specs: Specs, n_inputs: int, loss: str) -> list[tuple[NDArray[np.bool_], str]]:
-        """Return what it cannot train: which models, (M,), and why, in words that follow its name."""
+    def limits(
+        self, specs: Specs, n_inputs: int, loss: str, in_batches: NDArray[np.bool_]
+    ) -> list[tuple[NDArray[np.bool_], str]]:
+        """Return what it cannot train: which models, (M,), and why, in words that follow its name.
+
+        `in_batches` (M,) says which models have batches smaller than their data.
+        """
         limits = []
         if self.losses is not None and loss not in self.losses:
             limits.append((np.ones(len(specs), dtype=np.bool_), f"cannot minimize {loss!r}"))
@@ -57,11 +65,14 @@ class Engine(ABC):
             if deep.any():
                 i = int(deep.argmax())
                 limits.append((deep, f"is for {most}, but specs[{i}] has {specs.hidden_layers[i]}"))
+        if not self.takes_batches and in_batches.any():
+            i = int(in_batches.argmax())
+            limits.append((in_batches, f"is for full batches, but specs[{i}] has batch_size {specs.batch_size[i]}"))
         return limits
 
-    def fits(self, specs: Specs, n_inputs: int, loss: str) -> NDArray[np.bool_]:
+    def fits(self, specs: Specs, n_inputs: int, loss: str, in_batches: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return which models it can train, (M,), on data of D inputs and a loss."""
-        refused = [models for models, _ in self.limits(specs, n_inputs, loss)]
+        refused = [models for models, _ in self.limits(specs, n_inputs, loss, in_batches)]
         return ~np.any(refused, axis=0) if refused else np.ones(len(specs), dtype=np.bool_)
 
     @abstractmethod

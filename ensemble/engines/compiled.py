@@ -19,7 +19,7 @@ from ensemble.data import Dataset
 from ensemble.engines.base import Engine
 from ensemble.engines.chunk import Chunk
 from ensemble.engines.prepared import parts, prepared
-from ensemble.rules import optimizers
+from ensemble.engines.settings import kernel_rules
 from ensemble.specs import Specs
 from ensemble.system.progress import note
 
@@ -65,24 +65,9 @@ class Compiled(Engine):
             np.zeros(n_moments),
             np.ones((len(specs), 2)),
         )
-        by_width = specs[order]
-        factors = optimizers.layer_factors(by_width.optimizer, by_width.width, by_width.parametrization == "mup")
-        rules = updates.Rules(
-            by_width.codes("optimizer"),
-            by_width.codes("schedule"),
-            by_width.lr,
-            by_width.momentum,
-            by_width.beta2,
-            by_width.weight_decay,
-            by_width.hidden_bias,
-            by_width.output_bias,
-            optimizers.rate_factors(settings.epochs),
-            factors,
-        )
-        writeable: list[Any] = [np.array(values, order="C") for values in rules]  # read-only is another type to numba
+        rules = kernel_rules(specs[order], settings.epochs)
         column = np.full(settings.epochs + 1, -1, dtype=np.int64)
         column[settings.record] = np.arange(len(settings.record))
-        rules = updates.Rules(*writeable)
         history = updates.History(column, run.train, run.test, run.val, run.diverged_at)
         seconds = self.seconds(specs, run.data)[order]
         kept = {"moment_1": models.first, "moment_2": models.second, "powers": models.powers}

@@ -19,6 +19,7 @@ class Dense(Compiled):
     """`kernels/dense.py`."""
 
     name = "dense"
+    takes_batches = False
     most_hidden_layers = 1
 
     def seconds(self, specs: Specs, data: Dataset) -> NDArray[np.float64]:

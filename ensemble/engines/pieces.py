@@ -18,6 +18,7 @@ class Pieces(Compiled):
     """`kernels/pieces.py`."""
 
     name = "pieces"
+    takes_batches = False
     most_inputs = 1
 
     def seconds(self, specs: Specs, data: Dataset) -> NDArray[np.float64]:

@@ -15,7 +15,9 @@ from ensemble.data import Dataset
 from ensemble.engines.base import Engine
 from ensemble.engines.chunk import Chunk
 from ensemble.engines.prepared import parts, prepared
+from ensemble.engines.settings import kind_factors
 from ensemble.rules import layers, optimizers
+from ensemble.rules.batches import batches, effective, steps_per_epoch
 from ensemble.rules.losses import LOSSES
 from ensemble.specs import Specs
 
@@ -49,8 +51,9 @@ ENGINE = Reference()
 
 
 def _train(run: Chunk) -> None:
-    """Train through `layers` and `optimizers`, all models of one shape and optimizer as one stack."""
-    columns = (run.specs.width, run.specs.hidden_layers, run.specs.codes("optimizer"))
+    """Train through `layers` and `optimizers`, all models of one shape, optimizer and size of batches as one stack."""
+    sizes = effective(run.specs.batch_size, run.data.n_train)
+    columns = (run.specs.width, run.specs.hidden_layers, run.specs.codes("optimizer"), sizes)
     groups, which = np.unique(np.stack(columns), axis=1, return_inverse=True)
     states = [_Group(run, np.flatnonzero(which == group)) for group in range(groups.shape[1])]
 
@@ -72,7 +75,7 @@ def _train(run: Chunk) -> None:
 
 
 class _Group:
-    """Models of one shape and optimizer; rows of `theta` (m, P) are their parameters, as the stack has them."""
+    """Models of one shape, optimizer and size of batches; rows of `theta` (m, P) are those of the stack."""
 
     def __init__(self, run: Chunk, models: NDArray[np.int64]) -> None:
         self.run, self.models = run, models
@@ -87,10 +90,13 @@ class _Group:
         self.theta: Array = self.stack.parameters.reshape(len(models), -1)
         self.moments = optimizers.init(*self.theta.shape)
         self.loss = LOSSES[run.settings.loss].rule
-        self.factors = optimizers.rate_factors(run.settings.epochs)
-        by_kind = optimizers.layer_factors(specs.optimizer, specs.width, specs.parametrization == "mup")
+        n = run.data.n_train
+        self.batch_size, self.steps = (int(of(specs.batch_size[:1], n)[0]) for of in (effective, steps_per_epoch))
+        self.factors = optimizers.rate_factors(run.settings.epochs * self.steps)
         sizes = [part[0].size for part in _in_order(self.weights, self.biases)]
-        self.scale = np.repeat(by_kind[:, optimizers.kinds(hidden_layers)], sizes, axis=1)
+        self.scale, self.decay = (
+            np.repeat(by_kind[:, optimizers.kinds(hidden_layers)], sizes, axis=1) for by_kind in kind_factors(specs)
+        )
 
     def state(self, number: int) -> dict[str, Any]:
         """Return what changes in training, by name; `number` is the group's."""
@@ -110,8 +116,8 @@ class _Group:
 
     @np.errstate(all="ignore")
     def advance(self, epoch: int) -> None:
-        """Record this epoch if it is asked for, then take the step that leads to the next."""
-        run, specs = self.run, self.run.specs
+        """Record this epoch if it is asked for, then take the steps that lead to the next."""
+        run = self.run
         column = np.flatnonzero(run.settings.record == epoch)
         if len(column) and len(self.alive):
             weights, biases = self.living()
@@ -120,16 +126,27 @@ class _Group:
                     error, _ = self.loss(layers.forward(x, weights, biases)[..., 0], y)
                     rows[self.models[self.alive], column[0]] = np.where(np.isnan(error), np.inf, error)
             self._stop(~np.isfinite(run.train[self.models[self.alive], column[0]]), epoch)
-        if epoch == run.settings.epochs or not len(self.alive):
+        if epoch == run.settings.epochs:
             return
+        seeds = run.specs.seed[self.models].tolist()
+        orders = {seed: batches(seed, run.data.n_train, self.batch_size, epoch) for seed in seeds}
+        for step in range(self.steps):
+            if len(self.alive):
+                self._step(epoch, step, [orders[seeds[place]][step] for place in self.alive])
+
+    def _step(self, epoch: int, step: int, batch: list[NDArray[np.int64]]) -> None:
+        """Take one step, each model on the samples of its batch."""
+        specs = self.run.specs
         models = self.models[self.alive]
         x, y, weights, biases = *self.parts[:2], *self.living()
+        if self.batch_size:
+            x, y = x[np.stack(batch)], y[np.stack(batch)]  # (m, B, D) and (m, B)
         _, (dweights, dbiases) = layers.backward(x, y, weights, biases, self.loss)
         for db in dbiases[:-1]:
             db *= specs.hidden_bias[models, None]
         dbiases[-1][:] *= specs.output_bias[models, None]
         g = np.concatenate([part.reshape(len(models), -1) for part in _in_order(dweights, dbiases)], axis=1)
-        rate = specs.lr[models] * self.factors[specs.codes("schedule")[models], epoch]
+        rate = specs.lr[models] * self.factors[specs.codes("schedule")[models], epoch * self.steps + step]
         moments = optimizers.Moments(*(kept[self.alive] for kept in self.moments))
         theta, moments = optimizers.update(
             self.optimizer,
@@ -137,7 +154,7 @@ class _Group:
             g,
             moments,
             rate[:, None],
-            specs.weight_decay[models, None],
+            self.decay[self.alive],
             specs.momentum[models, None],
             specs.beta2[models, None],
             self.scale[self.alive],

@@ -26,11 +26,13 @@ def check_engine(engine: str) -> str:
     return engine
 
 
-def choose_engines(engine: str, specs: Specs, n_inputs: int, loss: str = "mse") -> NDArray[np.str_]:
+def choose_engines(
+    engine: str, specs: Specs, n_inputs: int, loss: str = "mse", in_batches: NDArray[np.bool_] | None = None
+) -> NDArray[np.str_]:
     """Return which engine trains each model, (M,).
 
-    The one that is asked for; for "auto", the last of `REGISTRY` that fits the model's settings, the number of inputs
-    and the loss.
+    The one that is asked for; for "auto", the last of `REGISTRY` that fits the model's settings, the number of inputs,
+    the loss, and whether it has batches smaller than its data (`in_batches` (M,), none by default).
 
     Raises
     ------
@@ -38,12 +40,13 @@ def choose_engines(engine: str, specs: Specs, n_inputs: int, loss: str = "mse") 
         An unknown engine, or one that cannot train one of the models.
     """
     check_engine(engine)
+    in_batches = np.zeros(len(specs), dtype=np.bool_) if in_batches is None else in_batches
     last = np.full(len(specs), max(ENGINES, key=len))
     for name, one in REGISTRY.items():
-        last[one.fits(specs, n_inputs, loss)] = name
+        last[one.fits(specs, n_inputs, loss, in_batches)] = name
     if engine == "auto":
         return last
-    limits = REGISTRY[engine].limits(specs, n_inputs, loss)
+    limits = REGISTRY[engine].limits(specs, n_inputs, loss, in_batches)
     if limits:
         models, why = limits[0]
         raise ValueError(f"engine {engine!r} {why}; use {str(last[models][0])!r} or 'auto'")

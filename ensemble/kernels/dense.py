@@ -250,18 +250,17 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
         strips = (h + LANES - 1) // LANES
         size = strips * (d + 2) * LANES + 1
         masks = np.empty(strips * BLOCK, np.uint16)
-        theta, g, first, second, scale = np.zeros(size), np.zeros(size), np.zeros(size), np.zeros(size), np.ones(size)
+        theta, g, first, second, scale, decays = np.zeros((6, size))
         pack(models.parameters[begin:end], n_inputs, h, theta)
         if models.first.size:
             pack(models.first[begin:end], n_inputs, h, first)
             pack(models.second[begin:end], n_inputs, h, second)
-        hidden_factor, output_factor = rules.layer_factors[m, 0], rules.layer_factors[m, 3]
-        scaled = hidden_factor != 1.0 or output_factor != 1.0
-        for i in range(size - 1):  # in a strip, w2 is first
-            scale[i] = output_factor if i % ((d + 2) * LANES) < LANES else hidden_factor
+        for i in range(size):  # in a strip, w2 is first
+            kind = 4 if i == size - 1 else 3 if i % ((d + 2) * LANES) < LANES else 0
+            scale[i], decays[i] = rules.layer_factors[m, kind], rules.weight_decay[m, kind]
         powers, factors = models.powers[m], rules.factors[rules.schedule[m]]
-        optimizer, lr, decay = rules.optimizer[m], rules.lr[m], rules.weight_decay[m]
-        momentum, beta2 = rules.momentum[m], rules.beta2[m]
+        optimizer, lr, decay = rules.optimizer[m], rules.lr[m], rules.weight_decay[m, 0]
+        momentum, beta2, scaled = rules.momentum[m], rules.beta2[m], rules.scaled[m]
         for epoch in range(span.first_epoch, span.last_epoch + 1):
             at = column[epoch]
             if at >= 0 and (epoch < span.last_epoch or epoch == column.size - 1):
@@ -281,7 +280,9 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
             if not rules.output_bias[m]:
                 g[size - 1] = 0.0
             rate = lr * factors[epoch]
-            if not step(optimizer, rate, decay, momentum, beta2, powers, theta, g, first, second, scaled, scale):
+            if not step(
+                optimizer, rate, decay, momentum, beta2, powers, theta, g, first, second, scaled, scale, decays
+            ):  # fmt: skip
                 history.diverged_at[m] = epoch + 1
                 break
         unpack(theta, n_inputs, h, models.parameters[begin:end])

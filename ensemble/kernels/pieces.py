@@ -93,8 +93,8 @@ def _work(layers: int, h: int, most: int) -> tuple[Any, ...]:
     integers = (np.zeros((most, 2), np.int64), np.zeros((layers, most), np.int64), np.zeros(layers, np.int64))
     ids, order, count = integers
     return (
-        room(3 * size), room(size), room(size), ids, room(most, 8), order, np.zeros((layers, most), np.bool_), count,
-        room((layers - 1) * most * stride), room((layers - 1) * most * stride),
+        room(3 * size), room(size), room(2 * size), ids, room(most, 8), order, np.zeros((layers, most), np.bool_),
+        count, room((layers - 1) * most * stride), room((layers - 1) * most * stride),
         np.zeros((layers - 1) * most * strips, np.uint16), room(most * stride), room(most * stride),
         room(stride * stride), room(stride), room(stride), np.zeros(3 * strips, np.uint16),
         np.zeros((2, 2 * h), np.int64), np.zeros((3, h), np.int64),
@@ -243,7 +243,7 @@ def train_models(
         output_bias = size - stride
         leave = layers - 1
         theta, first, second = state[:size], state[size : 2 * size], state[2 * size : 3 * size]
-        g, scale = all_g[:size], all_scale[:size]
+        g, scale, decays = all_g[:size], all_scale[:size], all_scale[size : 2 * size]
         for at in range(0, 3 * size, LANES):
             write_tile(state, at, zero_tile(ONE))
         for at in range(0, stride * stride, LANES):
@@ -251,8 +251,6 @@ def train_models(
         kinds = 3 if models.first.size else 1
         for i in range(kinds):
             move(flat[i][begin:end], state, i * size, h, stride, rows, True)
-        factors_of = rules.layer_factors[m]
-        scaled = False
         for row in range(size // stride):
             kind = (row - 2) % (rows + 1)  # of a hidden matrix, or of what stands where one would
             kind = (
@@ -266,9 +264,8 @@ def train_models(
                 if row == 1 or kind == rows
                 else 1
             )
-            scaled = scaled or factors_of[kind] != 1.0
             for at in range(row * stride, (row + 1) * stride):
-                scale[at] = factors_of[kind]
+                scale[at], decays[at] = rules.layer_factors[m, kind], rules.weight_decay[m, kind]
         powers, factors = models.powers[m], rules.factors[rules.schedule[m]]
         for i in range(h):
             k[i], by_k[i] = guess(guide, lowest, per_x, theta[i], theta[stride + i]), i
@@ -321,8 +318,8 @@ def train_models(
                         write_tile(g, at, zero_tile(ONE))
             rate = rules.lr[m] * factors[epoch]
             if not step(
-                rules.optimizer[m], rate, rules.weight_decay[m], rules.momentum[m], rules.beta2[m], powers, theta, g,
-                first, second, scaled, scale,
+                rules.optimizer[m], rate, rules.weight_decay[m, 0], rules.momentum[m], rules.beta2[m], powers, theta, g,
+                first, second, rules.scaled[m], scale, decays,
             ):  # fmt: skip
                 history.diverged_at[m] = epoch + 1
                 break

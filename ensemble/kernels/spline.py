@@ -48,7 +48,8 @@ class Work(NamedTuple):
     before_r: Array  # (H,) what it adds to A left of all samples; then the sum of r before k
     before_ru: Array  # (H,) the same of B, and of r u
     g: Array  # (3 H + 1,) gradient, then direction of the step
-    scale: Array  # (3 H + 1,) factor of each parameter's learning rate
+    scale: Array  # (3 H + 1,) factor of each parameter's learning rate, and
+    decays: Array  # (3 H + 1,) its weight decay
     jumps: Array  # (N + 1, 2) changes of A and B per sample, zero between steps
     sums: Array  # (N + 1, 2) sums of r and r u before a sample
 
@@ -59,9 +60,9 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
     n = max(part.x.size for part in samples[:3])
     k, moved, keys = np.empty((3, h + 1), np.int64)
     low, high, slope, intercept, before_r, before_ru = rooms(6, h + 2)  # two for all kinks that are at 0
-    g, scale = rooms(2, 3 * h + 1)
+    g, scale, decays = rooms(3, 3 * h + 1)
     jumps, sums = rooms(2, n + 1, 2)
-    work = Work(k, low, high, moved, keys, slope, intercept, before_r, before_ru, g, scale, jumps, sums)
+    work = Work(k, low, high, moved, keys, slope, intercept, before_r, before_ru, g, scale, decays, jumps, sums)
     with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
         train_models(samples, models, rules, history, span, work)
 
@@ -127,7 +128,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
     )
     x, u, t, _ = train
     k, low, high, moved, keys, slope, intercept, before_r, before_ru = work[:9]
-    g, scale, jumps, sums = work[9:]
+    g, scale, decays, jumps, sums = work[9:]
     column, parts, errors = history.column, (train, test, val), (history.train, history.test, history.val)
     n = x.size
     c, leftmost = 2.0 / n, x[0]
@@ -139,13 +140,13 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
         w, b, v = theta[:h], theta[h : 2 * h], theta[2 * h : 3 * h]
         first, second = models.first[at : at + 3 * h + 1], models.second[at : at + 3 * h + 1]
         powers, factors = models.powers[m], rules.factors[rules.schedule[m]]
-        optimizer, lr, decay = rules.optimizer[m], rules.lr[m], rules.weight_decay[m]
-        momentum, beta2 = rules.momentum[m], rules.beta2[m]
+        optimizer, lr, momentum, beta2 = rules.optimizer[m], rules.lr[m], rules.momentum[m], rules.beta2[m]
         hidden_bias, output_bias = rules.hidden_bias[m], rules.output_bias[m]
-        hidden_factor, output_factor = rules.layer_factors[m, 0], rules.layer_factors[m, 3]
-        scaled = hidden_factor != 1.0 or output_factor != 1.0
+        rates, decay, scaled = rules.layer_factors[m], rules.weight_decay[m], rules.scaled[m]
+        hidden_factor, output_factor, hidden_decay, output_decay = rates[0], rates[3], decay[0], decay[3]
         for i in range(3 * h + 1):
-            scale[i] = hidden_factor if i < 2 * h else output_factor if i < 3 * h else 1.0
+            kind = 0 if i < 2 * h else 3 if i < 3 * h else 4
+            scale[i], decays[i] = rates[kind], decay[kind]
         bias_factor = hidden_factor if hidden_bias else 0.0
         for j in range(h):  # any place: the first step searches all, as none is between its samples
             k[j], low[j], high[j], keys[j] = 1 if w[j] < 0.0 else 0, np.nan, np.nan, j
@@ -258,8 +259,8 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
 
             rate = lr * factors[epoch]
             db2 = c * sum_r if output_bias else 0.0
-            if optimizer == GD:  # without a detour through g
-                new = theta[3 * h] - rate * (db2 + decay * theta[3 * h])
+            if optimizer == GD and hidden_factor * output_factor > 0.0:  # none is frozen: without a detour through g
+                new = theta[3 * h] - rate * (rates[4] * db2 + output_decay * theta[3 * h])
                 theta[3 * h] = new
                 outside = 0 if abs(new) <= WEIGHT_LIMIT else 1
                 for j in range(h):
@@ -267,9 +268,9 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                     falls = wj < 0.0
                     r0 = c * (before_r[j] if falls else sum_r - before_r[j])
                     r1 = c * (before_ru[j] if falls else sum_ru - before_ru[j]) + x_mean * r0
-                    new_w = wj - rate * (hidden_factor * (vj * r1) + decay * wj)
-                    new_b = bj - rate * (bias_factor * (vj * r0) + decay * bj)
-                    new_v = vj - rate * (output_factor * (wj * r1 + bj * r0) + decay * vj)
+                    new_w = wj - rate * (hidden_factor * (vj * r1) + hidden_decay * wj)
+                    new_b = bj - rate * (bias_factor * (vj * r0) + hidden_decay * bj)
+                    new_v = vj - rate * (output_factor * (wj * r1 + bj * r0) + output_decay * vj)
                     w[j], b[j], v[j] = new_w, new_b, new_v
                     within = (abs(new_w) <= WEIGHT_LIMIT) & (abs(new_b) <= WEIGHT_LIMIT) & (abs(new_v) <= WEIGHT_LIMIT)
                     outside += not within  # a NaN compares false
@@ -284,7 +285,10 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                     g[h + j] = vj * r0 if hidden_bias else 0.0
                     g[2 * h + j] = wj * r1 + bj * r0
                 g[3 * h] = db2
-                inside = step(optimizer, rate, decay, momentum, beta2, powers, theta, g, first, second, scaled, scale)
+                inside = step(
+                    optimizer, rate, hidden_decay, momentum, beta2, powers, theta, g, first, second, scaled, scale,
+                    decays,
+                )  # fmt: skip
             if not inside:
                 history.diverged_at[m] = epoch + 1
                 break

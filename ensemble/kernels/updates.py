@@ -35,18 +35,19 @@ class Models(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """How each model of a chunk is trained, (M,) each but for the last two."""
+    """How each model of a chunk is trained, (M,) each but where another shape is named."""
 
     optimizer: NDArray[np.int8]  # place in specs.CHOICES
     schedule: NDArray[np.int8]
     lr: Array
     momentum: Array
     beta2: Array
-    weight_decay: Array
+    weight_decay: Array  # (M, 5) of each kind of parameters, optimizers.KINDS
     hidden_bias: NDArray[np.bool_]
     output_bias: NDArray[np.bool_]
     factors: Array  # (2, epochs) of each schedule at each step
-    layer_factors: Array  # (M, 5) of the learning rates of each kind of parameters, optimizers.KINDS
+    layer_factors: Array  # (M, 5) of the learning rates of each kind; 0 where they are frozen
+    scaled: NDArray[np.bool_]  # whether the rate or the decay of any kind differs from the model's own
 
 
 class History(NamedTuple):
@@ -82,15 +83,17 @@ def step(
     second: Array,
     scaled: bool,
     scale: Array,
+    decays: Array,
 ) -> bool:
     """Update one model's parameters in place; return whether they are still within `WEIGHT_LIMIT`.
 
-    All arrays have one entry for each parameter, in any order. The direction is left in g. If `scaled`, `scale` is the
-    factor of each parameter's learning rate.
+    All arrays have one entry for each parameter, in any order; g is used up. If `scaled`, `scale` is the
+    factor of each parameter's learning rate, 0 where it is frozen, and `decays` takes the place of `decay`.
     """
-    if scaled and optimizer != ADAM:  # the direction is linear in g
+    if scaled:  # where the direction is linear in g, g has the factor; no gradient reaches what is frozen
         for i in range(theta.size):
-            g[i] *= scale[i]
+            factor = scale[i] if optimizer != ADAM else 1.0
+            g[i] = factor * g[i] if scale[i] != 0.0 else 0.0
     if optimizer == MOMENTUM:
         for i in range(theta.size):
             first[i] = momentum * first[i] + g[i]
@@ -107,6 +110,10 @@ def step(
             for i in range(theta.size):
                 g[i] *= scale[i]
     outside = 0
+    if scaled:
+        for i in range(theta.size):
+            g[i] += decays[i] * theta[i]
+        decay = 0.0
     for i in range(theta.size):
         new = theta[i] - rate * (g[i] + decay * theta[i])
         theta[i] = new

@@ -91,7 +91,7 @@ def backward(
     Parameters
     ----------
     x : (N, D), y : (N,)
-        Training data.
+        Training data; with a leading axis M, each model's own.
     weights : L + 1 arrays
         (D, H), (H, H), ..., (H, 1), all with a leading axis M for a stack of models.
     biases : L + 1 arrays

@@ -31,7 +31,7 @@ def mse(p: Array, y: Array) -> tuple[Array, Array]:
     ----------
     p : (N,) or (M, N) float64
         Predictions.
-    y : (N,) float64
+    y : (N,) or (M, N) float64
         Targets.
 
     Returns

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "EPSILON", "KINDS", "OPTIMIZERS", "SCHEDULES", "WEIGHT_LIMIT", "Moments", "Optimizer", "init", "kinds",
-    "layer_factors", "rate_factors", "step_seconds", "update",
+    "layer_factors", "own_factors", "rate_factors", "step_seconds", "update",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
@@ -83,13 +83,13 @@ def init(n_models: int, n_parameters: int) -> Moments:
     return Moments(np.zeros((n_models, n_parameters)), np.zeros((n_models, n_parameters)), np.ones((n_models, 2)))
 
 
-def rate_factors(epochs: int) -> Array:
-    """Return what each schedule multiplies the learning rate with, shape (2, epochs), rows as `SCHEDULES`.
+def rate_factors(steps: int) -> Array:
+    """Return what each schedule multiplies the learning rate with, shape (2, steps), rows as `SCHEDULES`.
 
-    "cosine" is (1 + cos(pi t / epochs)) / 2 at step t (Loshchilov and Hutter 2017, without restarts).
+    "cosine" is (1 + cos(pi t / steps)) / 2 at step t (Loshchilov and Hutter 2017, without restarts).
     """
-    t = np.arange(epochs)
-    return np.stack([np.ones(epochs), 0.5 * (1.0 + np.cos(np.pi * t / max(epochs, 1)))])
+    t = np.arange(steps)
+    return np.stack([np.ones(steps), 0.5 * (1.0 + np.cos(np.pi * t / max(steps, 1)))])
 
 
 def step_seconds(optimizer: NDArray[np.str_]) -> Array:
@@ -118,7 +118,7 @@ def layer_factors(optimizer: NDArray[np.str_], width: NDArray[np.int64], mup: ND
     ==================  ================  ==========  ==========  ==========
 
     (*) that is 1 / H, and 1 / H^2 in all; "normal", whose standard variance does not fall with H, is divided by H for
-    hidden weights and by H^2 for output weights. Weight decay takes the learning rate without a factor.
+    hidden weights and by H^2 for output weights. Weight decay takes the learning rate without these factors.
 
     Source: Yang et al. 2021, "Tensor Programs V", table 3 (input weights and biases; hidden weights; output weights).
     """
@@ -130,6 +130,11 @@ def layer_factors(optimizer: NDArray[np.str_], width: NDArray[np.int64], mup: ND
             own = h[some]
             factors[some, :4] = np.stack([own**power, own ** (power - 1), own**power, 1.0 / own], axis=1)
     return factors
+
+
+def own_factors(hidden: Array, output: Array) -> Array:
+    """Return each model's own factors of the rates of its hidden layers and its output layer, (M, 5), as `KINDS`."""
+    return np.stack([hidden, hidden, hidden, output, output], axis=1)
 
 
 def kinds(hidden_layers: int) -> list[int]:
@@ -154,16 +159,20 @@ def update(
 
     theta <- theta - rate (factors d + weight_decay theta)         (decoupled decay: Loshchilov and Hutter 2019)
 
+    A factor of 0 freezes a parameter: neither it nor what is remembered of it is touched.
+
     Parameters
     ----------
     optimizer : str
         A name in `OPTIMIZERS`.
     theta, gradient : (M, P)
     moments : Moments
-    rate, weight_decay, momentum, beta2 : (M, 1)
+    rate, momentum, beta2 : (M, 1)
         `rate` is the learning rate times the schedule's factor; `momentum` is adam's beta1.
+    weight_decay : (M, P) or (M, 1)
+        Times each parameter's factor of `own_factors`.
     factors : (M, P) or 1
-        Of each parameter's learning rate, from `layer_factors`.
+        Of each parameter's learning rate: `layer_factors` times `own_factors`.
 
     Raises
     ------
@@ -173,6 +182,9 @@ def update(
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer {optimizer!r} is unknown; allowed are {', '.join(OPTIMIZERS)}")
     rule = OPTIMIZERS[optimizer]
-    direction, moments = rule.direction(factors * gradient if rule.is_linear else gradient, moments, momentum, beta2)
+    direction, after = rule.direction(factors * gradient if rule.is_linear else gradient, moments, momentum, beta2)
     direction = direction if rule.is_linear else factors * direction
-    return theta - rate * (direction + weight_decay * theta), moments
+    stepped = theta - rate * (direction + weight_decay * theta)
+    frozen = np.broadcast_to(np.equal(factors, 0.0), theta.shape)
+    first, second = (np.where(frozen, old, new) for old, new in zip(moments[:2], after[:2], strict=True))
+    return np.where(frozen, theta, stepped), Moments(first, second, after.powers)

@@ -18,7 +18,15 @@ from ensemble.networks import NetworkStack, weight_bytes
 from ensemble.results import result_bytes
 from ensemble.specs import Specs
 from ensemble.system import html, memory
-from ensemble.training.request import Datasets, Engine, Loss, check_initial, make_settings, named_datasets
+from ensemble.training.request import (
+    Datasets,
+    Engine,
+    Loss,
+    check_initial,
+    in_batches,
+    make_settings,
+    named_datasets,
+)
 
 __all__ = ["Plan", "make_plan", "plan"]
 
@@ -96,7 +104,8 @@ def plan(
     datasets = named_datasets(specs, data)
     n_inputs = next(iter(datasets.values())).n_inputs
     check_initial(initial, specs, datasets)
-    return make_plan(specs, datasets, choose_engines(engine, specs, n_inputs, loss), settings, initial)
+    engines = choose_engines(engine, specs, n_inputs, loss, in_batches(specs, datasets))
+    return make_plan(specs, datasets, engines, settings, initial)
 
 
 def make_plan(

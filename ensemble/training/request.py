@@ -10,16 +10,18 @@ from collections.abc import Iterable, Mapping, Sized
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ensemble.data import Dataset, Scale
 from ensemble.engines import Settings
 from ensemble.networks import NetworkStack
+from ensemble.rules.batches import effective
 from ensemble.rules.losses import check_loss
 from ensemble.specs import Spec, Specs
 from ensemble.system import memory
 from ensemble.system.checks import flag, whole
 
-__all__ = ["Datasets", "Engine", "Loss", "check_initial", "make_settings", "n_threads", "named_datasets"]
+__all__ = ["Datasets", "Engine", "Loss", "check_initial", "in_batches", "make_settings", "n_threads", "named_datasets"]
 
 Datasets = Mapping[str, Dataset]
 
@@ -88,6 +90,14 @@ def named_datasets(specs: Specs, data: Dataset | Datasets) -> dict[str, Dataset]
     if len(set(inputs.values())) > 1:
         raise ValueError(f"datasets have different numbers of inputs, {inputs}; train them in separate passes")
     return used
+
+
+def in_batches(specs: Specs, datasets: Datasets) -> NDArray[np.bool_]:
+    """Return which models have batches smaller than their training data, (M,)."""
+    found = np.zeros(len(specs), dtype=np.bool_)
+    for name, data in datasets.items():
+        found |= (specs.data == name) & (effective(specs.batch_size, data.n_train) > 0)
+    return found
 
 
 def n_threads(threads: int | None) -> int:

@@ -24,7 +24,16 @@ from ensemble.store import Request, Run
 from ensemble.system import memory
 from ensemble.system.progress import progress_bar
 from ensemble.training.planning import make_plan
-from ensemble.training.request import Datasets, Engine, Loss, check_initial, make_settings, n_threads, named_datasets
+from ensemble.training.request import (
+    Datasets,
+    Engine,
+    Loss,
+    check_initial,
+    in_batches,
+    make_settings,
+    n_threads,
+    named_datasets,
+)
 
 __all__ = ["train"]
 
@@ -48,7 +57,7 @@ def train(
     keep_networks: bool = True,
     initial: NetworkStack | None = None,
 ) -> Result:
-    """Train every model of `specs` for a number of full-batch epochs, all in one pass.
+    """Train every model of `specs` for a number of epochs, all in one pass.
 
     A model's result depends on its spec, its data and `epochs` alone, to the last bit: not on the other models,
     their order, `threads` or `executor`.
@@ -60,7 +69,8 @@ def train(
     data : Dataset, or dict of Dataset by name
         What they learn; with several, ``specs.data`` says which. All have the same number of inputs.
     epochs : int
-        Updates of each model; 0 returns the initial networks.
+        Passes of each model over its training data, one update each or one for each of its batches; "epoch e" is after
+        e passes. 0 returns the initial networks.
     loss : {"mse"}
         What is minimized and recorded: the mean over the samples of (p - y)^2.
     record : sequence of int, optional
@@ -104,7 +114,7 @@ def train(
     datasets = named_datasets(specs, data)
     n_inputs = next(iter(datasets.values())).n_inputs
     check_initial(initial, specs, datasets)
-    engines = choose_engines(engine, specs, n_inputs, loss)
+    engines = choose_engines(engine, specs, n_inputs, loss, in_batches(specs, datasets))
     planned = make_plan(specs, datasets, engines, settings, initial)
     if store is not None and (not isinstance(store, (str, os.PathLike)) or not os.fspath(store)):
         raise ValueError(f"store is {store!r}; the path of a folder is needed")

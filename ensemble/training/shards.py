@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ensemble.data import Dataset
 from ensemble.engines import choose_engines, epoch_seconds
 from ensemble.specs import Specs
+from ensemble.training.request import in_batches
 
 __all__ = ["parse_shard", "shard"]
 
@@ -36,10 +37,10 @@ def shard(specs: Specs, datasets: Mapping[str, Dataset], number: int, count: int
     _check(number, count)
     if count > len(specs):
         raise ValueError(f"shard {number}/{count} is not allowed; there are only {len(specs)} models to share out")
-    cost = np.empty(len(specs))
+    cost, batched = np.empty(len(specs)), in_batches(specs, datasets)
     for name in np.unique(specs.data).tolist():
         own, data = specs.data == name, datasets[name]
-        engines = choose_engines("auto", specs, data.n_inputs)
+        engines = choose_engines("auto", specs, data.n_inputs, in_batches=batched)
         for engine in np.unique(engines[own]).tolist():
             index = np.flatnonzero(own & (engines == engine))
             cost[index] = epoch_seconds(engine, specs[index], data)

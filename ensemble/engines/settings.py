@@ -1,0 +1,53 @@
+"""The settings of models as the rules and the kernels take them: factors by kind of parameters, and the whole of them.
+
+From the columns of specs to the arguments of `rules.optimizers.update`, and to `Rules` of the kernels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.rules import optimizers
+from ensemble.specs import Specs
+
+if TYPE_CHECKING:  # kernels load numba, which nobody waits for before the first training
+    from ensemble.kernels.updates import Rules
+
+__all__ = ["kernel_rules", "kind_factors"]
+
+Array = NDArray[np.float64]
+
+
+def kind_factors(specs: Specs) -> tuple[Array, Array]:
+    """Return the factors of the learning rate (M, 5), columns as `optimizers.KINDS`, and the weight decays (M, 5).
+
+    The model's own factors are part of both, mu-P's of the first only. A factor of 0 freezes.
+    """
+    own = optimizers.own_factors(specs.hidden_lr_factor, specs.output_lr_factor)
+    mup = optimizers.layer_factors(specs.optimizer, specs.width, specs.parametrization == "mup")
+    return own * mup, own * specs.weight_decay[:, None]
+
+
+def kernel_rules(specs: Specs, epochs: int) -> Rules:
+    """Return how the models are trained, as kernels take it."""
+    from ensemble.kernels.updates import Rules
+
+    factors, decays = kind_factors(specs)
+    rules = Rules(
+        specs.codes("optimizer"),
+        specs.codes("schedule"),
+        specs.lr,
+        specs.momentum,
+        specs.beta2,
+        decays,
+        specs.hidden_bias,
+        specs.output_bias,
+        optimizers.rate_factors(epochs),
+        factors,
+        (factors != 1.0).any(axis=1) | (decays != specs.weight_decay[:, None]).any(axis=1),
+    )
+    writeable: list[Any] = [np.array(values, order="C") for values in rules]  # read-only is another type to numba
+    return Rules(*writeable)
