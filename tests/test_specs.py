@@ -344,7 +344,9 @@ def test_equality():
     assert some() != 3
     for name in DEFAULTS:
         other = CHOICES[name][1] if name in CHOICES else {"data": "b"}.get(name, 0.5)
-        other = {"hidden_layers": 2, "seed": 1, "hidden_bias": False, "output_bias": True}.get(name, other)
+        other = {"hidden_layers": 2, "seed": 1, "batch_size": 3, "hidden_bias": False, "output_bias": True}.get(
+            name, other
+        )
         assert grid(width=4, **{name: other}) != grid(width=4), name
         assert grid(width=4, **{name: other}).digest != grid(width=4).digest, name
     with pytest.raises(TypeError, match="unhashable"):
