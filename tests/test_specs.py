@@ -43,7 +43,8 @@ def test_columns_have_plain_types():
     assert kinds == {
         "width": "i", "hidden_layers": "i", "seed": "i", "lr": "f", "optimizer": "U", "momentum": "f", "beta2": "f",
         "schedule": "U", "weight_decay": "f", "init": "U", "init_scale": "f", "parametrization": "U",
-        "hidden_lr_factor": "f", "output_lr_factor": "f", "batch_size": "i", "hidden_bias": "b", "output_bias": "b", "data": "U",
+        "hidden_lr_factor": "f", "output_lr_factor": "f", "batch_size": "i", "hidden_bias": "b", "output_bias": "b",
+        "data": "U",
     }  # fmt: skip
     for values in some().columns().values():
         assert values.shape == (12,)
