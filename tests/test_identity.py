@@ -59,7 +59,7 @@ def of_mixed_depths():
 
 def specs_of(engine):
     """What an engine is given: of mixed depths where it trains more than one hidden layer."""
-    return of_mixed_depths() if engine == "pieces" else mixed_specs()
+    return of_mixed_depths() if engine in ("pieces", "dense") else mixed_specs()
 
 
 _alone = {}

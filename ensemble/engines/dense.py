@@ -1,8 +1,6 @@
-"""The engine "dense": any number of inputs, forward and backward fused for one model at a time."""
+"""The engine "dense": any number of inputs and hidden layers, one model at a time."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +14,20 @@ __all__ = ["ENGINE"]
 
 
 class Dense(Compiled):
-    """`kernels/dense.py`."""
+    """`kernels/dense.py`, which hands models with more than one hidden layer on to `kernels/deep.py`."""
 
     name = "dense"
     takes_batches = False
-    most_hidden_layers = 1
 
     def seconds(self, specs: Specs, data: Dataset) -> NDArray[np.float64]:
         """Return the time of one epoch of each model, (M,); units go by 16."""
-        n, d = data.n_train, data.n_inputs
-        h: NDArray[Any] = -(-specs.width // 16) * 16
-        parameters = (d + 2) * h
-        seconds: NDArray[np.float64] = (
-            1e-6 + 8e-9 * n + 2.0 * (2 * d + 3) * n * h / 5e10 + step_seconds(specs.optimizer) * parameters
-        )
+        n, d, layers = data.n_train, data.n_inputs, specs.hidden_layers
+        h = np.ceil(specs.width / 16.0) * 16
+        parameters = (d + 2) * h + (layers - 1) * (specs.width + 1) * h
+        shallow = 1e-6 + 8e-9 * n + 2.0 * (2 * d + 3) * n * h / 5e10
+        operations = (4 * d + 6 + 6 * (layers - 1) * specs.width) * h  # for each sample; dL/dx is not needed
+        deep = 0.3e-6 + n * (2.5e-9 * layers + operations / 1e11) + 1.6e-9 * parameters
+        seconds: NDArray[np.float64] = np.where(layers == 1, shallow, deep) + step_seconds(specs.optimizer) * parameters
         return seconds
 
 

@@ -1,5 +1,7 @@
 """The training step for any number of inputs, O(N H D): forward and backward fused for one model at a time.
 
+Models with more than one hidden layer go on to `deep`; from here on it is about one.
+
 The rules of `layers` without their N x H matrices: of a hidden unit and a sample, one bit outlives the forward pass.
 
 A block of samples goes through all hidden units, a strip of `LANES` units at a time, whose weights stay in registers
@@ -29,6 +31,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ensemble.kernels import deep
 from ensemble.kernels.jit import inner, jit
 from ensemble.kernels.tiles import (
     LANES,
@@ -65,7 +68,7 @@ class Samples(NamedTuple):
     """One dataset; an absent part has no rows. Inputs lie flat, group after group of columns."""
 
     n_inputs: int
-    x: Array  # (N d,)
+    x: Array  # (N' d,), with N' N and some samples of zeros, which `deep` may read
     y: Array  # (N,)
     x_test: Array
     y_test: Array
@@ -92,7 +95,8 @@ def prepare(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Array, y_va
 def _grouped(x: Array) -> Array:
     # Within a group, a sample is next to the one before it. Row after row they are D apart, and where that is a
     # multiple of 4 KB they push each other out of the cache.
-    even = np.pad(x, ((0, 0), (0, x.shape[1] % 2)))
+    n = -(-(len(x) + 3) // 8) * 8  # `deep` reads 8 samples at a time, and 8 numbers where a sample may have 2
+    even = np.pad(x, ((0, n - len(x)), (0, x.shape[1] % 2)))
     columns = range(first_group(even.shape[1]), even.shape[1], GROUP)
     return np.concatenate([group.ravel() for group in np.split(even, columns, axis=1)])
 
@@ -236,9 +240,21 @@ def finish(theta: Array, d: int, hidden_bias: bool, g: Array) -> None:
             write_tile(g, at + LANES, zero)
 
 
-@jit
 def train(samples: Samples, models: Models, rules: Rules, history: History, span: Span) -> None:
-    """Train some models through some epochs, in place."""
+    """Train some models through some epochs, in place; they are sorted by their number of hidden layers."""
+    some = models.hidden_layers[span.first_model : span.last_model]
+    first_deep = span.first_model + int(np.searchsorted(some, 2))
+    with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
+        if first_deep > span.first_model:
+            train_models(samples, models, rules, history, span._replace(last_model=first_deep))
+        if first_deep < span.last_model:
+            span = span._replace(first_model=first_deep)
+            deep.train(samples.n_inputs, samples[1:7], models, rules, history, span)
+
+
+@jit
+def train_models(samples: Samples, models: Models, rules: Rules, history: History, span: Span) -> None:
+    """Train some models with one hidden layer, in place."""
     n_inputs, x, y, x_test, y_test, x_val, y_val, group, group_terms, others = samples
     column = history.column
     d = n_inputs + n_inputs % 2

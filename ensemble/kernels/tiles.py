@@ -1,8 +1,8 @@
 """Vector arithmetic on tiles of a few rows by `LANES` hidden units, which the compiler keeps in registers.
 
-`dense` is written with them. A vectorized inner loop over units loads and stores an operand for each multiplication
-and reaches a fifth of the machine's rate; weights and gradients that stay in registers over many samples reach nearly
-all of it.
+The kernels for any number of inputs are written with them. A vectorized inner loop over units loads and stores an
+operand for each multiplication and reaches a fifth of the machine's rate; weights and gradients that stay in registers
+over many samples reach nearly all of it.
 
 A tile lives inside compiled code only, and its number of rows is part of its type, so that one source makes one
 kernel for each number of inputs. Offsets are into flat arrays and are not checked. No sum is ever reordered:
@@ -21,18 +21,6 @@ from numba.extending import intrinsic, models, register_model
 from numpy.typing import NDArray
 
 from ensemble.kernels.updates import Array
-
-__all__ = [
-    "LANES",
-    "Count",
-    "Masks",
-    "add_active",
-    "add_inputs",
-    "add_product",
-    "dot_active",
-    "read_tile",
-    "write_tile",
-]
 
 LANES = 16  # two 512-bit vectors: one broadcast of an input serves two multiplications
 Count = tuple[int, ...]  # only its length counts: the number of rows of a tile
@@ -75,6 +63,7 @@ def address(context: Any, builder: Any, kind: Any, array: Any, at: Any, target: 
 
 
 def broadcast(builder: Any, value: Any) -> Any:
+    """Return a vector with one number in all lanes."""
     one = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
     return builder.shuffle_vector(one, ir.Constant(VECTOR, ir.Undefined), zeros)
@@ -271,3 +260,79 @@ def add_scaled(typing: Any, c: Any, factor: Any, row: Any) -> Any:
         return builder.insert_value(arguments[0], builder.fadd(start, product, flags=FUSED), 0)
 
     return c(c, types.float64, row), generate
+
+
+def _repeat_plain(rows: Count, row: Tile) -> Tile:
+    return np.repeat(row, len(rows), axis=0)
+
+
+@or_plain(_repeat_plain)
+def repeat(typing: Any, rows: Any, row: Any) -> Any:
+    """Return a tile of len(rows) rows, each the one row."""
+    tile = TileType(len(rows))
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, one = ir.Constant(ir.ArrayType(VECTOR, tile.rows), ir.Undefined), builder.extract_value(arguments[1], 0)
+        for k in range(tile.rows):
+            value = builder.insert_value(value, one, k)
+        return value
+
+    return tile(rows, row), generate
+
+
+def _rectify_plain(tile: Tile) -> Tile:
+    return np.where(tile > 0.0, tile, 0.0)
+
+
+@or_plain(_rectify_plain)
+def rectify(typing: Any, tile: Any) -> Any:
+    """Return a tile with zeros where it is not positive."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, zero = arguments[0], ir.Constant(VECTOR, None)
+        for k in range(tile.rows):
+            row = builder.extract_value(value, k)
+            row = builder.select(builder.fcmp_ordered(">", row, zero), row, zero)
+            value = builder.insert_value(value, row, k)
+        return value
+
+    return tile(tile), generate
+
+
+def _keep_active_plain(tile: Tile, a: Array, at: int) -> Tile:
+    return np.where(a[at : at + tile.size].reshape(tile.shape) > 0.0, tile, 0.0)
+
+
+@or_plain(_keep_active_plain)
+def keep_active(typing: Any, tile: Any, a: Any, at: Any) -> Any:
+    """Return a tile with zeros where the tile at a[at:] is not positive."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, zero = arguments[0], ir.Constant(VECTOR, None)
+        start = address(context, builder, a, arguments[1], arguments[2], VECTOR)
+        for k in range(tile.rows):
+            h = builder.load(builder.gep(start, [ir.Constant(ir.IntType(64), k)]), align=8)
+            row = builder.select(builder.fcmp_ordered(">", h, zero), builder.extract_value(value, k), zero)
+            value = builder.insert_value(value, row, k)
+        return value
+
+    return tile(tile, a, types.intp), generate
+
+
+def _add_rows_plain(total: Tile, tile: Tile) -> Tile:
+    for row in tile:
+        total = total + row
+    return total
+
+
+@or_plain(_add_rows_plain)
+def add_rows(typing: Any, total: Any, tile: Any) -> Any:
+    """Return the one row `total` with the rows of a tile added, one after the other."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        row = builder.extract_value(arguments[0], 0)
+        for k in range(tile.rows):
+            row = builder.fadd(row, builder.extract_value(arguments[1], k))
+        return builder.insert_value(arguments[0], row, 0)
+
+    return total(total, tile), generate
