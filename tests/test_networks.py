@@ -255,8 +255,9 @@ def test_predictions_are_those_of_each_network_and_of_the_rules(n_inputs):
     p = stack.predict(x)
     assert p.shape == (len(stack), 11)
     for i, network in enumerate(stack):
-        np.testing.assert_array_equal(p[i], network.predict(x))
-        np.testing.assert_array_equal(p[i], layers.forward(x, network.weights, network.biases)[:, 0])
+        expected = layers.forward(x, network.weights, network.biases)[:, 0]
+        np.testing.assert_array_equal(network.predict(x), expected)
+        np.testing.assert_allclose(p[i], expected, rtol=0, atol=1e-14 * max(1.0, np.abs(expected).max()))
     if n_inputs == 1:
         np.testing.assert_array_equal(stack.predict(x[:, 0]), p)
         np.testing.assert_array_equal(stack.predict(x[:, 0].tolist()), p)
@@ -271,7 +272,7 @@ def test_predictions_do_not_depend_on_the_size_of_blocks(monkeypatch):
         blocks = []
         for size in (1, 2**16, 2**40):
             monkeypatch.setattr(one_network, "_PREDICT_BYTES", size)
-            blocks.append(stack.predict(x))
+            blocks.append(np.array([network.predict(x) for network in stack]))
         np.testing.assert_array_equal(blocks[0], blocks[1])
         np.testing.assert_array_equal(blocks[0], blocks[2])
 
@@ -279,9 +280,27 @@ def test_predictions_do_not_depend_on_the_size_of_blocks(monkeypatch):
 def test_predictions_in_blocks(monkeypatch):
     stack = initialize(ensemble.grid(width=[3, 50]))
     x = np.linspace(-1, 1, 101)
-    whole = stack.predict(x)
+    whole = stack[1].predict(x)
     monkeypatch.setattr(one_network, "_PREDICT_BYTES", 8 * 50 * 7)
-    np.testing.assert_allclose(stack.predict(x), whole, rtol=1e-13)
+    np.testing.assert_allclose(stack[1].predict(x), whole, rtol=1e-13)
+
+
+@pytest.mark.parametrize("n_inputs", [1, 2, 9])
+def test_predictions_of_many_are_those_of_each_alone(n_inputs):
+    """At any depth and width, with kinks among the inputs, beyond them, and where weights are 0 or the sample is."""
+    specs = ensemble.grid(
+        width=[1, 5, 16, 33], hidden_layers=[1, 2, 4], init="uniform", seed=range(3), output_bias=True
+    )
+    stack = initialize(specs, n_inputs)
+    rng = np.random.default_rng(1)
+    stack.parameters[rng.random(stack.parameters.size) < 0.05] = 0.0
+    for x in (rng.normal(size=(301, n_inputs)), np.round(rng.normal(size=(40, n_inputs))), np.zeros((1, n_inputs))):
+        p = stack.predict(x)
+        for i, network in enumerate(stack):
+            np.testing.assert_allclose(p[i], network.predict(x), rtol=1e-12, atol=1e-13)
+        order = rng.permutation(len(stack))
+        np.testing.assert_array_equal(stack.take(order).predict(x), p[order])
+        np.testing.assert_array_equal(stack.take(order[:1]).predict(x), p[order[:1]])
 
 
 def test_predictions_of_standardized_data_are_in_original_units():
@@ -296,7 +315,8 @@ def test_predictions_of_standardized_data_are_in_original_units():
         errors = ((result.networks.predict(inputs) - outputs) ** 2).mean(axis=1)
         np.testing.assert_allclose(history[:, -1], errors, rtol=1e-12)
         for i, network in enumerate(result.networks[::-1]):
-            np.testing.assert_array_equal(network.predict(inputs), result.networks.predict(inputs)[len(specs) - 1 - i])
+            of_many = result.networks.predict(inputs)[len(specs) - 1 - i]
+            np.testing.assert_allclose(network.predict(inputs), of_many, rtol=1e-12)
     early = result.snapshots[10].predict(data.x_test)
     at = result.epochs.tolist().index(10)
     np.testing.assert_allclose(((early - data.y_test) ** 2).mean(axis=1), result.test_loss[:, at], rtol=1e-12)

@@ -204,8 +204,19 @@ class NetworkStack(Sequence[Network]):
         """
         inputs = as_inputs(x, self.n_inputs)
         predictions = np.empty((len(self), len(inputs), *[self.n_outputs] * (self.n_outputs > 1)))
-        for row, network in zip(predictions, self, strict=True):
-            row[:] = network.forward(inputs)
+        if self.n_outputs > 1:
+            for row, network in zip(predictions, self, strict=True):
+                row[:] = network.forward(inputs)
+            return predictions
+        from ensemble.kernels.predictions import predict  # here: networks that only move about do not wait for numba
+
+        for name in np.unique(self.specs.data).tolist():
+            own, scale = np.flatnonzero(self.specs.data == name), self.scales.get(name)
+            slots = self.slots[own]
+            shapes = np.array(self.specs.width[own]), np.array(self.specs.hidden_layers[own])
+            x_own = inputs if scale is None else scale.inputs(inputs)
+            p = predict(x_own, *shapes, self.starts[slots], self.starts[slots + 1], self.parameters)
+            predictions[own] = p if scale is None else scale.restore(p)
         return predictions
 
     def save(self, path: str | os.PathLike[str]) -> None:
