@@ -29,7 +29,7 @@ def predict(x: Array, width: Places, hidden_layers: Places, starts: Places, ends
     p = np.empty((len(width), n))
     if not n:
         return p
-    parameters = np.require(parameters, requirements="CW")  # read-only is another type to numba
+    parameters = np.require(parameters, requirements=["C", "W"])  # read-only is another type to numba
     order = np.argsort(x[:, 0], kind="stable")
     ascending = x[order, 0]
     middle = float(ascending.mean())
