@@ -82,6 +82,17 @@ def test_networks_are_those_that_train_makes_with_the_same_settings(diabetes):
     assert specs.optimizer[0] == "momentum" and not specs.hidden_bias.any() and specs.weight_decay[0] == 0.01
 
 
+def test_networks_of_several_hidden_layers(diabetes):
+    X, y = diabetes
+    model = ReluEnsembleRegressor(n_models=3, width=8, hidden_layers=3, epochs=60, lr=0.01, random_state=0).fit(X, y)
+    assert [len(network.weights) for network in model.networks_] == [4] * 3
+    assert model.score(X, y) > 0.3
+    mean = np.mean([network.predict(X) for network in model.networks_], axis=0)
+    np.testing.assert_allclose(model.predict(X), mean, rtol=1e-10)
+    curve = width_curve(X, y, [2, 6], cv=2, n_seeds=2, epochs=20, hidden_layers=2, random_state=0)
+    assert np.isfinite(curve.test_scores).all()
+
+
 def test_depends_on_random_state_and_not_on_n_jobs(diabetes):
     X, y = diabetes
     first = small(early_stopping=True).fit(X, y).predict(X)

@@ -33,7 +33,7 @@ _PREDICT_BYTES = 64 * 2**20  # of single networks' predictions held at once
 
 @dataclass(eq=False, repr=False)
 class ReluEnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """Mean of networks with one hidden ReLU layer that differ in their initial weights, all trained at once.
+    """Mean of ReLU networks that differ in their initial weights, all trained at once.
 
     Inputs and outputs are standardized by the training data. Training takes full batches and always runs for
     `epochs`; the defaults of `lr`, `schedule` and `init` were chosen on scikit-learn's diabetes data.
@@ -43,7 +43,9 @@ class ReluEnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     n_models : int
         Number of networks >= 1.
     width : int
-        Hidden units of each network >= 1.
+        Hidden units of each hidden layer >= 1.
+    hidden_layers : int
+        Hidden layers of each network >= 1. The default of `init`, "uniform", is the one that does best over depths.
     optimizer, lr, momentum, beta2, schedule, weight_decay, init, init_scale, parametrization, hidden_bias, output_bias
         As in `ensemble.Specs`; the learning rate is in the units of standardized data.
     epochs : int
@@ -93,6 +95,7 @@ class ReluEnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     n_models: int = 16
     width: int = 64
     _: KW_ONLY
+    hidden_layers: int = 1
     optimizer: Optimizer = "adam"
     lr: float = 0.003
     epochs: int = 500
