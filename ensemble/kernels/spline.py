@@ -68,7 +68,9 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
 
 
 @inner
-def evaluate(part: Part, k_train: Places, x_mean: float, y_mean: float, h: int, theta: Array, jumps: Array) -> float:
+def evaluate(
+    part: Part, is_train: bool, k_train: Places, x_mean: float, y_mean: float, h: int, theta: Array, jumps: Array
+) -> float:
     """Return the mean squared error of one model on one part of the data, O(N + H).
 
     A kink is between two training samples, and so about one sample away from where those are in this part.
@@ -78,11 +80,13 @@ def evaluate(part: Part, k_train: Places, x_mean: float, y_mean: float, h: int, 
     a, b = 0.0, theta[3 * h] - y_mean
     for j in range(h):
         wj, bj, vj = theta[j], theta[h + j], theta[2 * h + j]
-        k = int(place[k_train[j]])
-        k += 1 if (k < n) & is_left(x[k if k < n else n - 1], wj, bj) else 0  # twice, without a branch
-        k += 1 if (k < n) & is_left(x[k if k < n else n - 1], wj, bj) else 0
-        if (k < n) & is_left(x[k if k < n else n - 1], wj, bj):
-            k = locate(x, wj, bj, k)
+        k = k_train[j]
+        if not is_train:
+            k = int(place[k])
+            k += 1 if (k < n) & is_left(x[k if k < n else n - 1], wj, bj) else 0  # twice, without a branch
+            k += 1 if (k < n) & is_left(x[k if k < n else n - 1], wj, bj) else 0
+            if (k < n) & is_left(x[k if k < n else n - 1], wj, bj):
+                k = locate(x, wj, bj, k)
         rise, height = vj * wj, vj * (bj + wj * x_mean)
         falls = wj < 0.0
         off = falls & (k == 0)  # off everywhere, it must not come and go: what it adds could swallow the rest
@@ -199,7 +203,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
             if column_now >= 0 and (epoch < span.last_epoch or epoch == column.size - 1):
                 for i in range(3):
                     if parts[i].x.size and (i == 0 or history.train[m, column_now] < np.inf):
-                        error = evaluate(parts[i], k, x_mean, y_mean, h, theta, jumps)
+                        error = evaluate(parts[i], i == 0, k, x_mean, y_mean, h, theta, jumps)
                         # A NaN becomes +inf: a diverged error is infinitely bad, not unknown.
                         errors[i][m, column_now] = error if error <= np.inf else np.inf
                 if not history.train[m, column_now] < np.inf:

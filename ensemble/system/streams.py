@@ -52,9 +52,13 @@ def generators(seeds: NDArray[np.int64], *purpose: int) -> Iterator[np.random.Ge
         yield from (generator(int(seed), *purpose) for seed in seeds)
         return
     shared = generator(0, *purpose)
-    state: dict[str, Any] = dict(shared.bit_generator.state)
-    for key in _philox_keys(np.asarray(seeds).astype(np.uint64), purpose):
-        state["state"]["key"][:] = key
+    fresh: dict[str, Any] = {
+        "counter": (0,) * 4,
+        "key": None,
+    }  # plain numbers: NumPy reads arrays of them 0.7 us slower
+    state = {**shared.bit_generator.state, "state": fresh, "buffer": (0,) * 4}
+    for key in _philox_keys(np.asarray(seeds).astype(np.uint64), purpose).tolist():
+        fresh["key"] = key
         shared.bit_generator.state = state
         yield shared
 

@@ -31,7 +31,7 @@ from ensemble.training.request import (
 __all__ = ["Plan", "make_plan", "plan"]
 
 # Chunks of about a second amortize every per-chunk cost and still let the bar move and Ctrl-C lose little; a run
-# shorter than that is cut finer, so that every thread has several, down to where a chunk's own millisecond would show.
+# shorter than that is cut finer, so that every thread has several, down to where a chunk's own 0.9 ms would show.
 CHUNK_SECONDS = 1.0
 CHUNKS_PER_RUN = 32
 LEAST_CHUNK_SECONDS = 0.01
