@@ -64,6 +64,31 @@ def quick(monkeypatch):
         monkeypatch.setattr(module, name, value)
 
 
+# --- the sawtooth ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 6, 10])
+def test_a_sawtooth_is_exactly_a_network_of_two_units_a_layer(k):
+    network = limits.sawtooth_network(k)
+    assert [w.shape for w in network.weights] == [(1, 2), *[(2, 2)] * (k - 1), (2, 1)]
+    x = np.concatenate([np.random.default_rng(0).random(1000), np.arange(2**k + 1) / 2**k])
+    assert_allclose(network.predict(x), ensemble.data.get_target(f"sawtooth-{k}")(x), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_no_shallow_network_of_fewer_units_than_bends_is_a_sawtooth(k):
+    x = np.linspace(0, 1, 2 ** (k + 3) + 1)
+    y = limits.sawtooth_network(k).predict(x)
+    below, enough = limits.width_floor(x, y, [2**k - 2, 2**k - 1])
+    assert enough == 0 < 1e-3 < below
+    assert limits.width_floor(x, y, [2], k)[0] == 0
+
+
+def test_a_sawtooth_needs_a_layer():
+    with pytest.raises(ValueError, match="k must be a whole number, 1 or more, not 0"):
+        limits.sawtooth_network(0)
+
+
 # --- noise floor -----------------------------------------------------------------------------------------------------
 
 
@@ -95,6 +120,17 @@ def test_width_floor_in_other_units(offset, scale):
     moved = offset + 30 * x
     expected = np.array([brute_floor(moved - offset, 5.0 + scale * y, width) for width in (1, 2, 3)])
     assert_allclose(ours, expected, rtol=1e-9, atol=1e-28)
+
+
+@pytest.mark.parametrize("hidden_layers", [2, 3, 5])
+def test_width_floor_of_a_deep_network_is_that_of_as_many_lines(hidden_layers):
+    x, y = wave()
+    widths = [1, 2, 3, 10**6]
+    lines = [min((width + 1) ** hidden_layers, len(x)) for width in widths]
+    shallow = limits.width_floor(x, y, [count - 1 for count in lines])
+    assert_array_equal(limits.width_floor(x, y, widths, hidden_layers), shallow)
+    with pytest.raises(ValueError, match="hidden_layers must be a whole number, 1 or more, not 0"):
+        limits.width_floor(x, y, widths, 0)
 
 
 def test_width_floor_of_constant_and_straight_data_is_zero():

@@ -12,7 +12,15 @@ def grid_of(target, n=6001):
 
 
 def test_the_named_targets_are_the_documented_ones():
-    assert list(TARGETS) == ["reciprocal_sine", "quadratic", "half_sine", "chirp", "absolute", "soft_absolute"]
+    assert list(TARGETS) == [
+        "reciprocal_sine",
+        "quadratic",
+        "half_sine",
+        "chirp",
+        "absolute",
+        "soft_absolute",
+        "sawtooth",
+    ]
     assert all(name == target.name for name, target in TARGETS.items())
 
 
@@ -51,6 +59,29 @@ def test_the_chirp_has_seven_oscillations_that_quicken():
     rising = np.flatnonzero((values[:-1] < 0) & (values[1:] >= 0))
     assert len(rising) in (6, 7)  # the zeros at the two ends may fall on either side
     assert np.all(np.diff(x[rising], 2) < 0)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 7])
+def test_a_sawtooth_has_as_many_teeth_as_it_says(k):
+    """2^(k-1) teeth from 0 to 1 and back: 2^k straight pieces of slope 2^k, up and down in turn."""
+    target = get_target(f"sawtooth-{k}")
+    assert (target.name, target.interval) == (f"sawtooth-{k}", (0.0, 1.0))
+    ends = np.arange(2**k + 1) / 2**k
+    np.testing.assert_array_equal(target(ends), np.arange(2**k + 1) % 2)
+    x = np.random.default_rng(0).random(500)
+    place = x * 2**k
+    np.testing.assert_allclose(target(x), np.abs((place + 1) % 2 - 1), atol=1e-12)
+
+
+def test_the_sawtooth_without_a_number_is_the_fourth():
+    x = np.linspace(0, 1, 99)
+    np.testing.assert_array_equal(get_target("sawtooth")(x), get_target("sawtooth-4")(x))
+    assert get_target("sawtooth").name == "sawtooth"
+    for name in ("sawtooth-0", "sawtooth-21"):
+        with pytest.raises(ValueError, match="k of a sawtooth must be a whole number, from 1 to 20"):
+            get_target(name)
+    with pytest.raises(ValueError, match="unknown target 'sawtooth-x'"):
+        get_target("sawtooth-x")
 
 
 def test_a_target_passes_through_and_an_interval_replaces_its_own():

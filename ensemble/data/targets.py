@@ -7,14 +7,16 @@ user's own.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ensemble.system.checks import text
+from ensemble.system.checks import text, whole
 
 FloatArray = npt.NDArray[np.float64]
 Function = Callable[[FloatArray], npt.ArrayLike]
@@ -154,6 +156,32 @@ def soft_absolute(x: FloatArray) -> FloatArray:
     return np.sqrt(x**2 + 0.25)
 
 
+def sawtooth(x: FloatArray, k: int) -> FloatArray:
+    """2^(k-1) teeth of height 1 on (0, 1): 2^k straight pieces, the tent 1 - |2x - 1| applied k times.
+
+    Telgarsky 2016, "Benefits of depth in neural networks": k hidden layers of two units are enough
+    (`limits.sawtooth_network`), one hidden layer needs a unit for each bend.
+    """
+    for _ in range(k):
+        x = 1.0 - np.abs(2.0 * x - 1.0)
+    return x
+
+
+MOST_TENTS = 20  # a million pieces: more than samples
+
+
+def sawtooth_target(k: int, name: str = "") -> Target:
+    """Return the sawtooth of 2^(k-1) teeth as a target, under the name by which `get_target` knows it.
+
+    Raises
+    ------
+    ValueError
+        k is no whole number from 1 to 20.
+    """
+    k = whole(k, "k of a sawtooth", 1, MOST_TENTS)
+    return Target(name or f"sawtooth-{k}", partial(sawtooth, k=k), 0.0, 1.0, rf"$t^{{{k}}}(x),\ t=1-|2x-1|$")
+
+
 #: Every named target.
 TARGETS: dict[str, Target] = {
     target.name: target
@@ -164,6 +192,7 @@ TARGETS: dict[str, Target] = {
         Target("chirp", chirp, -3.0, 3.0, r"$\sin 2\pi(t+6t^2),\ t=(x+3)/6$"),
         Target("absolute", absolute, -3.0, 3.0, r"$|x|$"),
         Target("soft_absolute", soft_absolute, -3.0, 3.0, r"$\sqrt{x^2+1/4}$"),
+        sawtooth_target(4, "sawtooth"),
     )
 }
 
@@ -177,8 +206,8 @@ def get_target(
     Parameters
     ----------
     target : str, Target or callable
-        A name in `TARGETS`, a `Target`, or a function that takes an array of shape (N,) and returns one of
-        that shape.
+        A name in `TARGETS`, "sawtooth-5" for a sawtooth of 2^4 teeth (any k from 1 to 20), a `Target`, or a function
+        that takes an array of shape (N,) and returns one of that shape.
     interval : (float, float), optional
         Where to learn it. Default: the target's own interval, or (-3, 3) for a callable.
 
@@ -195,9 +224,10 @@ def get_target(
     if isinstance(target, Target):
         found = target
     elif isinstance(target, str):
-        if target not in TARGETS:
+        numbered = re.fullmatch(r"sawtooth-([0-9]{1,9})", target)
+        if not numbered and target not in TARGETS:
             raise ValueError(f"unknown target {target!r}: the targets are {', '.join(TARGETS)}, or pass a callable")
-        found = TARGETS[target]
+        found = sawtooth_target(int(numbered[1])) if numbered else TARGETS[target]
     elif callable(target):
         name = getattr(target, "__name__", "custom")
         found = Target("custom" if name == "<lambda>" else name, target)

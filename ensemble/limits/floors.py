@@ -68,13 +68,14 @@ def noise_floor(data: Dataset) -> float | None:
     return data.noise_variance
 
 
-def width_floor(x: ArrayLike, y: ArrayLike, widths: ArrayLike) -> Array:
+def width_floor(x: ArrayLike, y: ArrayLike, widths: ArrayLike, hidden_layers: int = 1) -> Array:
     """Return a lower bound on the training MSE of every network of each width, with whatever biases.
 
-    A network of H units has at most H kinks, so on x in ascending order it is at most H + 1 lines. The bound is the
-    best fit of H + 1 lines that need not meet, found exactly by dynamic programming (Bellman and Roth 1969,
-    "Curve fitting by segmented straight lines"); samples of one x stay in one piece. All widths come from one run
-    of O(G^2 K) steps at most and O(G K) memory, with G distinct x and K pieces.
+    A network of H units has at most H kinks, so on x in ascending order it is at most H + 1 lines. A further hidden
+    layer cuts each line at most H times more, so with L of them it is at most (H + 1)^L lines. The bound is the best
+    fit of so many lines that need not meet, found exactly by dynamic programming (Bellman and Roth 1969, "Curve
+    fitting by segmented straight lines"); samples of one x stay in one piece. All widths come from one run of
+    O(G^2 K) steps at most and O(G K) memory, with G distinct x and K pieces.
 
     Parameters
     ----------
@@ -83,7 +84,9 @@ def width_floor(x: ArrayLike, y: ArrayLike, widths: ArrayLike) -> Array:
     y : array_like, shape (N,)
         Outputs.
     widths : array_like of int, shape (W,)
-        Numbers of hidden units, each 1 or more, in any order.
+        Numbers of hidden units of each hidden layer, each 1 or more, in any order.
+    hidden_layers : int
+        L, 1 or more.
 
     Returns
     -------
@@ -95,13 +98,16 @@ def width_floor(x: ArrayLike, y: ArrayLike, widths: ArrayLike) -> Array:
     ------
     ValueError
         x or y is empty, not finite, not real, of a wrong shape, or of different lengths; x has more than one
-        column; a width is no whole number of 1 or more.
+        column; a width or `hidden_layers` is no whole number of 1 or more.
     """
     inputs, outputs = checked(x, y)
-    sizes = checked_widths(widths)
+    layers = whole(hidden_layers, "hidden_layers", 1)
+    # More lines than samples are of no use; as floats, whose powers end in infinity and not in a negative number.
+    with np.errstate(over="ignore"):
+        lines = np.minimum((checked_widths(widths) + 1.0) ** layers, len(inputs)).astype(np.int64)
     problem = problem_of(inputs, outputs, centred=True)
-    best = best_pieces(problem, int(sizes.max()) + 1).best
-    sums = best[np.minimum(sizes, len(best) - 1), -1] + problem.within
+    best = best_pieces(problem, int(lines.max())).best
+    sums = best[np.minimum(lines, len(best)) - 1, -1] + problem.within
     return _safely_below(sums / problem.n, problem.y_unit)
 
 
