@@ -1,4 +1,4 @@
-"""From results to what is drawn: curves over widths, fits, dead units and kinks, bounds, differences, first steps.
+"""From results to what is drawn: curves over widths, fits, dead units and kinks, bounds, differences, depth.
 
 Between `results` and `plots`; knows neither a study nor a figure.
 """
@@ -14,13 +14,24 @@ from ensemble.analysis.coordinates import (
     transfer_price,
 )
 from ensemble.analysis.curves import AT_FIXED, Curve, LearningCurve, choose, few, learning_curves
+from ensemble.analysis.depth import (
+    Deeper,
+    PieceFilm,
+    count_pieces,
+    deeper,
+    equal_width,
+    layer_spread,
+    multiply_adds,
+    piece_films,
+)
 from ensemble.analysis.differences import Difference, difference
 from ensemble.analysis.fits import Fit, fit_of, interval_of
 from ensemble.analysis.units import Film, dead_fraction, films_of, mean_prediction_mse
 
 __all__ = [
     "AT_FIXED", "BUILT_WIDTH", "MOMENTS", "PARAMETRIZATIONS", "QUANTITIES", "Bounds", "CoordinateCheck", "Curve",
-    "Difference", "Film", "Fit", "LearningCurve", "bound_rows", "bounds_of", "choose", "coordinate_check",
-    "dead_fraction", "difference", "few", "films_of", "fit_of", "interval_of", "learning_curves",
-    "mean_prediction_mse", "ridge_movement", "transfer_price",
+    "Deeper", "Difference", "Film", "Fit", "LearningCurve", "PieceFilm", "bound_rows", "bounds_of", "choose",
+    "coordinate_check", "count_pieces", "dead_fraction", "deeper", "difference", "equal_width", "few", "films_of",
+    "fit_of", "interval_of", "layer_spread", "learning_curves", "mean_prediction_mse", "multiply_adds",
+    "piece_films", "ridge_movement", "transfer_price",
 ]  # fmt: skip

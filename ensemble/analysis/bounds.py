@@ -54,7 +54,7 @@ class Bounds:
 
 def bounds_of(
     name: str, dataset: Dataset, widths: NDArray[np.int64], built: Sequence[int] | None = None,
-    folder: Path | None = None,
+    folder: Path | None = None, hidden_layers: int = 1,
 ) -> Bounds | None:  # fmt: skip
     """Return what is possible on a dataset; None for several inputs, or more samples than the floor is made for.
 
@@ -69,15 +69,17 @@ def bounds_of(
         Widths of which networks are built; default: those of `widths` up to 64.
     folder : Path, optional
         Where the numbers are kept and looked for. A file that is damaged, or cannot be written, costs time only.
+    hidden_layers : int
+        Of the networks that the floors are for; those that are built have one.
     """
     if dataset.n_inputs > 1 or dataset.n_train > MOST_SAMPLES:
         return None
     widths = np.unique(widths)
     small = widths[widths <= BUILT_WIDTH] if built is None else np.unique(np.array(built, dtype=np.int64))
     if folder is None:
-        found = _computed(dataset, widths, small)
+        found = _computed(dataset, widths, small, hidden_layers)
     else:
-        asked = (dataset.digest, widths.tolist(), small.tolist(), installed(DECIDE_BITS))
+        asked = (dataset.digest, widths.tolist(), hidden_layers, small.tolist(), installed(DECIDE_BITS))
         path = folder / f"bounds-{hashlib.sha256(repr(asked).encode()).hexdigest()[:16]}.npz"
         try:
             found = archive.read(path, KINDS, follow=False)
@@ -88,7 +90,7 @@ def bounds_of(
             }:
                 raise KeyError(path)
         except (OSError, KeyError, archive.DamagedFileError):
-            found = _computed(dataset, widths, small)
+            found = _computed(dataset, widths, small, hidden_layers)
             with contextlib.suppress(OSError):
                 archive.write(path, archive.dump(found))
     no_bias = dict(zip(("no bias", "output bias only"), found["no_bias"].tolist(), strict=True))
@@ -96,7 +98,7 @@ def bounds_of(
 
 
 def _computed(
-    dataset: Dataset, widths: NDArray[np.int64], built: NDArray[np.int64]
+    dataset: Dataset, widths: NDArray[np.int64], built: NDArray[np.int64], hidden_layers: int
 ) -> dict[str, NDArray[np.float64]]:  # fmt: skip
     x, y, unit = dataset.x_train, dataset.y_train, 1.0
     if dataset.scale is not None:  # what a bias is worth depends on where 0 is: in the units that the models see
@@ -104,7 +106,7 @@ def _computed(
     x = x[:, 0]
     networks = limits.constructive_bounds(x, y, built) if len(built) else []
     return {
-        "floor": limits.width_floor(x, y, widths) * unit,
+        "floor": limits.width_floor(x, y, widths, hidden_layers) * unit,
         "built": np.array([np.mean((network.predict(x) - y) ** 2) * unit for network in networks]),
         "no_bias": np.array([limits.no_bias_floor(x, y, output_bias) * unit for output_bias in (False, True)]),
     }

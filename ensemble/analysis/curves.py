@@ -45,6 +45,8 @@ class Curve:
         Rows of the study's specs.
     val_loss, test_loss, train_loss : (W, L, S) float
         After the last epoch, +inf where the model diverged.
+    spent : (W,) int, optional
+        Multiply-adds per sample of each width, where that is what curves are drawn against.
     """
 
     data: str
@@ -57,6 +59,12 @@ class Curve:
     val_loss: Floats
     test_loss: Floats
     train_loss: Floats
+    spent: Integers | None = None
+
+    @property
+    def across(self) -> Integers:
+        """What the curve is drawn against, (W,): `spent` where it is given, else the width."""
+        return self.width if self.spent is None else self.spent
 
     def head(self, figure: str, measure: str) -> dict[str, Any]:
         """Return the cells with which the curve's rows of `summary.csv` begin."""
@@ -149,14 +157,15 @@ class Curve:
         head = self.head(figure, measure)
         return [
             head
-            | {"width": width, "lr": lrs[i], "seeds": n_seeds, "diverged": int(np.isinf(errors[i]).sum())}
+            | {"width": width, **({} if self.spent is None else {"multiply_adds": int(self.spent[i])})}
+            | {"lr": lrs[i], "seeds": n_seeds, "diverged": int(np.isinf(errors[i]).sum())}
             | {"note": few_note(n_seeds)}
             | dict(zip(QUARTILES, quartiles(errors[i]).tolist(), strict=True))
             | {"ci_low": float(low[i]), "ci_high": float(high[i])}
             for i, width in enumerate(self.width.tolist())
         ]
 
-    def unit_rows(self, figure: str, measure: str, values: Floats) -> list[dict[str, Any]]:
+    def unit_rows(self, figure: str, measure: str, values: NDArray[Any]) -> list[dict[str, Any]]:
         """Return the rows of `summary.csv` for one number per width: (W,), or (W, S) of which the median is listed."""
         head = self.head(figure, measure) | {"seeds": len(self.seeds)}
         medians = values if values.ndim == 1 else np.median(values, axis=1)

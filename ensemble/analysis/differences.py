@@ -1,6 +1,6 @@
-"""What an arm without some bias loses: its test errors against those with both biases, paired by seed.
+"""What an arm loses against the arm that others are held against, such as both biases: test errors paired by seed.
 
-Takes two curves of the bias ablation, and leaves `Difference`, which the study lists in its tables and the plots draw.
+Takes two curves of a study, and leaves `Difference`, which the study lists in its tables and the plots draw.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ Floats = NDArray[np.float64]
 
 
 class Difference(NamedTuple):
-    """An arm against both biases, paired by seed: one comparison for each width (a: the arm, b: both biases)."""
+    """An arm against another, paired by seed: one comparison for each width (a: the arm, b: the other)."""
 
     arm: Curve
-    both: Curve
+    base: Curve
     comparisons: tuple[Comparison, ...]
 
     @property
     def ratio(self) -> Floats:
-        """Median over seeds of the arm's test MSE / that with both biases, (W,); +inf or 0 where one diverged."""
+        """Median over seeds of the arm's test MSE / that of the other, (W,); +inf or 0 where one diverged."""
         with np.errstate(over="ignore"):
             return np.exp([found.median_log_ratio for found in self.comparisons])
 
@@ -51,7 +51,8 @@ class Difference(NamedTuple):
 
     def rows(self, figure: str) -> list[dict[str, Any]]:
         """Return the rows of `summary.csv`: the median of paired ratios of test MSE."""
-        head = {"arm": self.arm.label, **self.arm.head(figure, "ratio_to_both_biases")}
+        measure = f"ratio_to_{self.base.label.replace(' ', '_')}"
+        head = {"arm": self.arm.label, **self.arm.head(figure, measure)}
         rows = []
         points = zip(self.arm.width.tolist(), self.comparisons, self.ratio, self.interval.T, strict=True)
         for width, found, ratio, (low, high) in points:
@@ -68,9 +69,9 @@ class Difference(NamedTuple):
         return rows
 
 
-def difference(arm: Curve, both: Curve) -> Difference:
-    """Return an arm against both biases."""
-    return Difference(arm, both, compare_over_widths(arm.errors, both.errors, arm.seeds, both.seeds))
+def difference(arm: Curve, base: Curve) -> Difference:
+    """Return an arm against another; where they differ in widths, those at one place of the two are compared."""
+    return Difference(arm, base, compare_over_widths(arm.errors, base.errors, arm.seeds, base.seeds))
 
 
 def _number(value: float) -> str:

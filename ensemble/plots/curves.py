@@ -73,7 +73,7 @@ class WidthCurveDisplay:
     def plot(self, ax: Axes | None = None, *, legend: bool = True) -> WidthCurveDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
         with style.drawing(ax) as (self.ax_, self.figure_):
-            style.log_width_axis(self.ax_, np.concatenate([curve.width for curve in self.curves]))
+            style.across_axis(self.ax_, self.curves)
             style.log_axis(self.ax_)
             self.ax_.set_ylabel(f"test MSE ({self.y_name}²)")
             self.lines_: list[Line2D] = []
@@ -105,7 +105,7 @@ class WidthCurveDisplay:
         label = curve.label + (f" ({diverged} of {curve.errors.size} diverged)" if counted else "")
         # Seeds are set apart sideways, a little and evenly, so that curves at the same widths do not hide each other.
         shift = 1.0 + 0.05 * (place - (len(self.curves) - 1) / 2)
-        widths = np.repeat(curve.width * shift, n_seeds)
+        widths = np.repeat(curve.across * shift, n_seeds)
         errors = style.gaps(curve.errors, ceiling).ravel()
         self.seeds_.append(self.ax_.scatter(widths, errors, s=6, color=colour, alpha=0.22, linewidths=0, zorder=1.5))
         line, band, words = style.draw_errors(self.ax_, place, curve, "test_loss", label, ceiling, self.errorbar)
@@ -115,14 +115,14 @@ class WidthCurveDisplay:
         if self.fixed:
             fixed = quartiles(curve.of(AT_FIXED))[1]
             self.fixed_lines_ += self.ax_.plot(
-                curve.width, style.gaps(fixed, ceiling), color=colour, linestyle=(0, (4, 2)), linewidth=1.1
+                curve.across, style.gaps(fixed, ceiling), color=colour, linestyle=(0, (4, 2)), linewidth=1.1
             )
         if self.mean_predictions:
             self.mean_lines_ += self.ax_.plot(
-                curve.width, style.gaps(self.mean_predictions[place], ceiling), color=colour, linestyle=(0, (1, 1)),
+                curve.across, style.gaps(self.mean_predictions[place], ceiling), color=colour, linestyle=(0, (1, 1)),
                 linewidth=1.6,
             )  # fmt: skip
-        for width, count in zip(curve.width[curve.diverged > 0], curve.diverged[curve.diverged > 0], strict=True):
+        for width, count in zip(curve.across[curve.diverged > 0], curve.diverged[curve.diverged > 0], strict=True):
             self.notes_.append(
                 self.ax_.text(
                     width, 0.985 - 0.045 * place, f"{count}/{n_seeds}", color=colour, fontsize=6.5,

@@ -1,4 +1,4 @@
-"""The display of what leaving a bias out costs."""
+"""The display of arms against the one that all are held against, such as both biases or one hidden layer."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ensemble.statistics import FEWEST, few_note
 
 @dataclass(eq=False, repr=False)
 class PairedDifferenceDisplay:
-    """What leaving a bias out costs: ratio of test errors paired by seed, against width, with intervals.
+    """What an arm costs against another: ratio of test errors paired by seed, against width, with intervals.
 
     Parameters
     ----------
     differences : sequence of Difference
-        Each arm against both biases.
+        Each arm against the same other one.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class PairedDifferenceDisplay:
     marks_ : list of Line2D
         Rings around points that differ from 1 (signed rank test, Holm over widths); none below 6 seeds.
     beyond_ : list of Line2D
-        Arrows at the top or bottom for medians beyond the axis: where an arm, or both biases, diverged.
+        Arrows at the top or bottom for medians beyond the axis: where one of the two diverged.
     """
 
     differences: Sequence[Difference]
@@ -44,7 +44,7 @@ class PairedDifferenceDisplay:
     def plot(self, ax: Axes | None = None) -> PairedDifferenceDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
         with style.drawing(ax) as (self.ax_, self.figure_):
-            style.log_width_axis(self.ax_, self.differences[0].arm.width)
+            style.across_axis(self.ax_, [each.base for each in self.differences])
             style.log_axis(self.ax_)
             self.lines_: list[Line2D] = []
             self.bars_: list[LineCollection] = []
@@ -56,7 +56,7 @@ class PairedDifferenceDisplay:
             for place, each in enumerate(self.differences, 1):
                 self._draw(place, each, ceiling)
             self.ax_.axhline(1, color=style.NOTE_COLOUR, linewidth=1, linestyle=":")
-            self.ax_.set_ylabel("test MSE / that with both biases")
+            self.ax_.set_ylabel(f"test MSE / that with {self.differences[0].base.label}")
             # Ratios are read as 0.1, 1, 10, and not as powers of ten.
             self.ax_.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             self.ax_.yaxis.set_minor_formatter(NullFormatter())
@@ -79,7 +79,7 @@ class PairedDifferenceDisplay:
     def _draw(self, place: int, each: Difference, ceiling: float) -> None:
         ratio, (low, high) = each.ratio, each.interval
         # Set apart sideways, a little and evenly, so that bars at the same width do not hide each other.
-        width = each.arm.width * (1.0 + 0.06 * (place - 2))
+        width = each.arm.across * (1.0 + 0.06 * (place - 2))
         colour, marker = style.look(place)
         shown = style.gaps(ratio, ceiling)
         # A bar is cut only where its end is 0 or infinity, because seeds diverged, or too far off for any axis.

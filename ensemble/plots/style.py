@@ -157,6 +157,15 @@ def log_width_axis(ax: Axes, widths: NDArray[np.int64]) -> None:
     ax.set_xlabel("width (hidden units)")
 
 
+def across_axis(ax: Axes, curves: Sequence[Curve]) -> None:
+    """Make the x axis one of what the curves are drawn against: widths, or multiply-adds, marked where the first is."""
+    log_width_axis(ax, np.concatenate([curve.across for curve in curves]))
+    if curves[0].spent is not None:
+        ax.xaxis.set_major_locator(FixedLocator(curves[0].spent.tolist()))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        ax.set_xlabel("multiply-adds per sample")
+
+
 class LogLabels(LogFormatterSciNotation):
     """Labels of a logarithmic axis as plain text, such as 10⁻³: formulas take a fifth of the time of drawing."""
 
@@ -215,9 +224,9 @@ def draw_errors(
     if errorbar is not None and len(curve.seeds) > 1:
         (low, high), words = curve.band(measure, errorbar)
         low, high = gaps(low, ceiling), gaps(np.minimum(high, ceiling), np.inf)
-        band = ax.fill_between(curve.width, low, high, color=colour, alpha=0.2, linewidth=0)
+        band = ax.fill_between(curve.across, low, high, color=colour, alpha=0.2, linewidth=0)
     (line,) = ax.plot(
-        curve.width, gaps(quartiles(curve.of(measure))[1], ceiling), color=colour, marker=marker, label=label,
+        curve.across, gaps(quartiles(curve.of(measure))[1], ceiling), color=colour, marker=marker, label=label,
         markeredgecolor="white", markeredgewidth=0.5,
     )  # fmt: skip
     return line, band, words

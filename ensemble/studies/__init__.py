@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ensemble.studies.bias.study import BiasStudy, bias_ablation
 from ensemble.studies.claims.study import ClaimsStudy, claims_study
+from ensemble.studies.depth.study import DepthStudy, depth_study
 from ensemble.studies.fit.study import FitStudy, fit_target
 from ensemble.studies.study import Setup, Study
 from ensemble.studies.transfer.study import TransferStudy, transfer_study
@@ -17,6 +18,7 @@ __all__ = [
     "STUDIES",
     "BiasStudy",
     "ClaimsStudy",
+    "DepthStudy",
     "FitStudy",
     "Question",
     "Setup",
@@ -25,6 +27,7 @@ __all__ = [
     "WidthStudy",
     "bias_ablation",
     "claims_study",
+    "depth_study",
     "fit_target",
     "transfer_study",
     "width_study",
@@ -46,6 +49,10 @@ STUDIES = {
     "bias_ablation": Question(
         bias_ablation,
         "What are the biases of a two-layer ReLU network worth? Test error against width with each bias on and off.",
+    ),
+    "depth_study": Question(
+        depth_study,
+        "Is the same computation better spent on depth than on width? Test error by depth at equal multiply-adds.",
     ),
     "rate_transfer": Question(
         transfer_study,

@@ -92,7 +92,7 @@ def _heading(title: str, shown: Shown) -> str:
     diverged = int((result.diverged_at >= 0).sum())
     names = ", ".join(html.escape(name) for name in shown.datasets)
     return (
-        f"<h1>{html.escape(title)}</h1><p>{len(result):,} two-layer ReLU networks trained for "
+        f"<h1>{html.escape(title)}</h1><p>{len(result):,} ReLU networks trained for "
         f"{int(result.epochs[-1]):,} epochs on {names}; {diverged:,} diverged. Learning rates are chosen for "
         "each width on validation data. Bands are 95% intervals of the median over seeds; dots are single seeds.</p>"
     )
@@ -118,7 +118,8 @@ def _error_plot(shown: Shown, group: Any, measure: Any) -> Any:
     from bokeh.models import ColumnDataSource, CustomJS, HoverTool
     from bokeh.plotting import figure
 
-    labels = [curve.label for curve in next(iter(shown.panels.values()))]
+    curves = next(iter(shown.panels.values()))
+    labels = [curve.label for curve in curves]
     data = {
         name: {
             words: [_curve_data(curve, loss) for curve in curves] + [_floor_data(shown, curves[0], words)]
@@ -128,7 +129,8 @@ def _error_plot(shown: Shown, group: Any, measure: Any) -> Any:
     }
     first = data[group.value][measure.value]
     plot = figure(
-        x_axis_type="log", y_axis_type="log", width=540, height=460, x_axis_label="width (hidden units)",
+        x_axis_type="log", y_axis_type="log", width=540, height=460,
+        x_axis_label="width (hidden units)" if curves[0].spent is None else "multiply-adds per sample",
         y_axis_label="mean squared error", tools="pan,wheel_zoom,box_zoom,reset,save", active_drag=None, name="errors",
     )  # fmt: skip
     lines, seeds, hovered = [], [], []
@@ -136,10 +138,10 @@ def _error_plot(shown: Shown, group: Any, measure: Any) -> Any:
         colour = COLOURS[place % len(COLOURS)]
         line = ColumnDataSource(first[place]["line"], name=f"line {label}")
         dots = ColumnDataSource(first[place]["seeds"], name=f"seeds {label}")
-        plot.varea("width", "low", "high", source=line, color=colour, alpha=0.2, legend_label=label)
-        plot.line("width", "median", source=line, color=colour, line_width=2, legend_label=label)
-        hovered.append(plot.scatter("width", "median", source=line, color=colour, size=8, legend_label=label))
-        dotted = plot.scatter("width", "error", source=dots, color=colour, size=4, alpha=0.4, legend_label=label)
+        plot.varea("across", "low", "high", source=line, color=colour, alpha=0.2, legend_label=label)
+        plot.line("across", "median", source=line, color=colour, line_width=2, legend_label=label)
+        hovered.append(plot.scatter("across", "median", source=line, color=colour, size=8, legend_label=label))
+        dotted = plot.scatter("across", "error", source=dots, color=colour, size=4, alpha=0.4, legend_label=label)
         words = [("", label), ("width", "@width"), ("seed", "@seed"), ("error", "@error{0.00e}"), ("rate", "@lr")]
         plot.add_tools(HoverTool(renderers=[dotted], tooltips=words))
         lines.append(line)
@@ -154,7 +156,7 @@ def _error_plot(shown: Shown, group: Any, measure: Any) -> Any:
         )
     )  # fmt: skip
     floor = ColumnDataSource(first[-1]["line"], name="floor")
-    plot.line("width", "floor", source=floor, color="black", line_dash="dashed", legend_label="nothing can be below")
+    plot.line("across", "floor", source=floor, color="black", line_dash="dashed", legend_label="nothing can be below")
     _legend_below(plot)
     change = CustomJS(
         args={"data": data, "lines": lines, "seeds": seeds, "floor": floor, "group": group, "measure": measure},
@@ -181,12 +183,14 @@ def _curve_data(curve: Curve, measure: str) -> dict[str, Any]:
     """Return one curve for one measure: columns of the line, and of the single seeds."""
     errors, ((low, high), _), n = curve.of(measure), curve.band(measure), len(curve.seeds)
     line = {
-        "width": curve.width.tolist(), "median": _plain(quartiles(errors)[1]), "low": _plain(low), "high": _plain(high),
+        "across": curve.across.tolist(), "width": curve.width.tolist(),
+        "median": _plain(quartiles(errors)[1]), "low": _plain(low), "high": _plain(high),
         "lr": curve.lr.tolist(), "label": [curve.label] * len(curve.width), "n": [n] * len(curve.width),
         "diverged": np.isinf(errors).sum(axis=1).tolist(),
     }  # fmt: skip
     seeds = {
-        "width": np.repeat(curve.width, n).tolist(), "error": _plain(errors.ravel()),
+        "across": np.repeat(curve.across, n).tolist(), "width": np.repeat(curve.width, n).tolist(),
+        "error": _plain(errors.ravel()),
         "seed": np.tile(curve.seeds, len(curve.width)).tolist(), "lr": np.repeat(curve.lr, n).tolist(),
     }  # fmt: skip
     return {"line": line, "seeds": seeds}
@@ -194,22 +198,24 @@ def _curve_data(curve: Curve, measure: str) -> dict[str, Any]:
 
 def _floor_data(shown: Shown, curve: Curve, measure: str) -> dict[str, Any]:
     """Return what no model can beat: on training data by width, on other data the noise variance in the mean."""
-    bound, noise = shown.bounds[curve.data], shown.datasets[curve.data].noise_variance
+    bound, noise = shown.bounds.get(curve.data), shown.datasets[curve.data].noise_variance
     if measure == "training MSE":
         widths, floor = ([], []) if bound is None else (bound.width, np.where(bound.floor > 0, bound.floor, np.nan))
     else:
-        widths, floor = (curve.width, np.full(len(curve.width), noise)) if noise else ([], [])
-    return {"line": {"width": np.asarray(widths).tolist(), "floor": _plain(np.asarray(floor, dtype=np.float64))}}
+        widths, floor = (curve.across, np.full(len(curve.width), noise)) if noise else ([], [])
+    return {"line": {"across": np.asarray(widths).tolist(), "floor": _plain(np.asarray(floor, dtype=np.float64))}}
 
 
 def _fit_plot(shown: Shown, group: Any) -> list[Any] | None:
-    """Return the plot of fitted curves with its select and slider, or None where no dataset has one input."""
+    """Return the plot of fitted curves with its select and slider; None for several inputs, or curves of other widths."""
     from bokeh.models import ColumnDataSource, CustomJS, Select, Slider
     from bokeh.plotting import figure
 
     datasets = shown.datasets
     drawn = {name: curves for name, curves in shown.panels.items() if datasets[curves[0].data].n_inputs == 1}
     if not drawn or shown.result.epochs[-1] == 0:
+        return None
+    if len({tuple(curve.width.tolist()) for curves in drawn.values() for curve in curves}) > 1:
         return None
     labels = [curve.label for curve in next(iter(drawn.values()))]
     widths = few(next(iter(drawn.values()))[0].width, FITS)

@@ -1,0 +1,1 @@
+"""The depth study: `study` asks and measures, `figures` draws."""

@@ -1,0 +1,358 @@
+"""The figures of the depth study: a summary, and one figure each for errors, ratios, fits, pieces, initial weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from numpy.typing import NDArray
+
+from ensemble.analysis import PieceFilm, multiply_adds
+from ensemble.plots import style
+from ensemble.plots.curves import WidthCurveDisplay
+from ensemble.plots.differences import PairedDifferenceDisplay
+from ensemble.plots.fits import FitDisplay
+from ensemble.plots.style import STYLE, about, legend_title, name_of, panel, sheet, title_of
+from ensemble.specs import CHOICES
+from ensemble.statistics import bootstrap_interval, quartiles
+from ensemble.studies.depth.study import DepthStudy
+
+Panel = Callable[[Axes], None]
+SIZE = (3.4, 2.9)  # inches of a panel where there are four in a row
+
+# Colours that no depth has.
+INITS: dict[str, Any] = {"normal": "#E69F00", "he": "#56B4E9", "uniform": "black", "fan_in": "0.55"}
+INIT_WORDS = {"normal": "N(0, 0.1²), the original's", "he": "he", "uniform": "uniform (PyTorch's)", "fan_in": "fan_in"}
+
+
+def figures(study: DepthStudy) -> dict[str, Figure]:
+    """Return the depth study's figures by name."""
+    names, optimizers = study.targets, study.settings["optimizers"]
+    columns = min(4, len(names)) if len(names) > 1 else len(optimizers)
+    every = [(data, optimizer) for optimizer in optimizers for data in names]
+    after = f"after {study.setup.epochs} epochs, best learning rate per depth and width"
+    noted = int(np.argmax([any(c.diverged.any() for c in study.curves(*each)) for each in every]))
+    found = {
+        "summary": _summary(study),
+        "error_by_depth": sheet(
+            [_errors(study, *each) for each in every], f"Test error against computation, by depth, {after}",
+            columns=columns, panel_size=SIZE, legend_at=noted,
+        ),
+        "ratios": sheet(
+            [_ratios(study, *each) for each in every],
+            f"Error of deeper networks / that of {study.curves()[0].label} for the same computation, {after}",
+            columns=columns, panel_size=SIZE, legend_at=noted,
+        ),
+    }  # fmt: skip
+    if study.fitted():
+        shown = [data for data in names if study.fits(data)]
+        title = f"Fits of {study.best_optimizer} for {_cost(study, -1)}, each by the seed with the median error"
+        found["fits"] = sheet([_fits(study, data) for data in shown], title, columns=columns, legend_at=0)
+    if study.films:
+        found["pieces"] = _pieces(study)
+    found["initial"] = _initial(study)
+    if study.sawtooth is not None:
+        found["sawtooth"] = _sawtooth(study)
+    return found
+
+
+def _cost(study: DepthStudy, place: int) -> str:
+    return f"{int(study.curves()[0].across[place]):,} multiply-adds per sample"
+
+
+def _summary(study: DepthStudy) -> Figure:
+    """Return the one slide: fits, errors and ratios of the best optimizer, dataset by dataset."""
+    shown = study.targets[:4]
+    rows: list[list[Panel]] = []
+    if all(study.fits(data) for data in shown):
+        rows.append([_fits(study, data, title_of(data, study.datasets[data])) for data in shown])
+    rows.append([_errors(study, data, title=f"{name_of(data)}: {_learned(study, data)}") for data in shown])
+    rows.append([_ratios(study, data, title=_answer(study, data)) for data in shown])
+    panels = [each for row in rows for each in row]
+    best = [study.deeper(data) for data in shown]
+    more = [
+        f"{name_of(data)} ({one.ratio:.2g}x the error)" for data, one in zip(shown, best, strict=True) if one.sign < 0
+    ]
+    rest = [name_of(data) for data, one in zip(shown, best, strict=True) if one.sign >= 0]
+    title = f"For {_cost(study, -1)}, depth does "
+    title += f"more than width on {' and '.join(more)}" if more else "nowhere more than width"
+    title += f", not on {' or '.join(rest)}" if more and rest else ""
+    columns = len(shown) if len(shown) > 1 else 2
+    figure = sheet(panels, title, columns=columns, panel_size=SIZE, legend_at=len(rows[0]) * (len(rows) > 2))
+    for place, ax in enumerate(figure.axes):
+        if len(shown) > 1 and place % columns:
+            ax.set_ylabel("")
+    heading = figure.legends[0].get_title()
+    words = f"{study.best_optimizer}, {legend_title(len(study.settings['seeds']), '95% interval; dots: single seeds')}"
+    heading.set_text(
+        words.replace("\n", " ") + ". Fits: largest computation, seed with the median error.\n"
+        "Last row: median of ratios paired by seed with its 95% interval; ring: differs from 1 (signed rank, Holm)"
+    )
+    heading.set_multialignment("center")
+    return figure
+
+
+def _learned(study: DepthStudy, data: str) -> str:
+    """Return what the best network of all leaves of the variance, in words."""
+    left = min(float(curve.quartiles[1].min()) for curve in study.curves(data)) / study.variance(data)
+    return f"{100 * left:.2g}% of the variance left at best"
+
+
+def _answer(study: DepthStudy, data: str) -> str:
+    """Return the best deeper network against the shallowest at the largest computation, in words."""
+    found = study.deeper(data)
+    words = {-1: "depth does more", 1: "depth does less", 0: "no clear difference"}[found.sign]
+    return f"{words}: {found.curve.settings['hidden_layers']} layers {found.words}"
+
+
+def _errors(study: DepthStudy, data: str, optimizer: str | None = None, title: str = "") -> Panel:
+    display = WidthCurveDisplay(study.curves(data, optimizer), shared=True, **about(study.datasets[data]))
+    return panel(display, title or f"{title_of(data, study.datasets[data])}, {optimizer}")
+
+
+def _ratios(study: DepthStudy, data: str, optimizer: str | None = None, title: str = "") -> Panel:
+    display = PairedDifferenceDisplay(study.differences(data, optimizer))
+    return panel(display, title or f"{title_of(data, study.datasets[data])}, {optimizer}")
+
+
+def _fits(study: DepthStudy, data: str, title: str = "") -> Panel:
+    return panel(FitDisplay.over(study.fits(data), study.datasets[data]), title or title_of(data, study.datasets[data]))
+
+
+def _line(ax: Axes, x: Sequence[float], errors: NDArray[np.float64], label: str, **look: Any) -> None:
+    """Draw medians of errors (K, S) over x (K,), with their 95% intervals as a band."""
+    low, high = bootstrap_interval(errors)
+    ceiling = style.ceiling_of(errors)
+    ax.fill_between(
+        x, style.gaps(low, ceiling), style.gaps(np.minimum(high, ceiling), np.inf), color=look["color"], alpha=0.2,
+        linewidth=0,
+    )  # fmt: skip
+    ax.plot(
+        x, style.gaps(quartiles(errors)[1], ceiling), label=label, markeredgecolor="white", markeredgewidth=0.5, **look
+    )
+
+
+def _depth_axis(ax: Axes, depths: Sequence[int]) -> None:
+    ax.xaxis.set_major_locator(FixedLocator(list(depths)))
+    ax.set_xlabel("hidden layers")
+
+
+# ---- pieces ----
+
+
+def _pieces(study: DepthStudy) -> Figure:
+    """Return pieces by layer over epochs, and pieces after training against the number of units."""
+    names = list(study.pieces)
+
+    def over_epochs(film: PieceFilm) -> Panel:
+        def draw(ax: Axes) -> None:
+            shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, film.pieces.shape[1]))
+            for layer, shade in enumerate(shades, start=1):
+                ax.plot(film.epochs, film.pieces[:, layer - 1], color=shade, label=f"layer {layer}")
+                ax.axhline(layer * film.width, color=shade, linewidth=1, linestyle=":")
+            ax.plot([], [], color=style.NOTE_COLOUR, linewidth=1, linestyle=":", label="units up to that layer")
+            style.epoch_axis(ax, int(film.epochs[-1]))
+            ax.set_ylim(bottom=0)
+            ax.set_ylabel("linear pieces of a layer")
+            end = f"{film.pieces[-1, -1]} pieces at last, {film.pieces.shape[1] * film.width} units"
+            ax.set_title(f"{name_of(film.data)}: {film.pieces.shape[1]} layers of {film.width}\n{end}")
+            ax.legend(fontsize=7)
+
+        return draw
+
+    def against_units(data: str) -> Panel:
+        def draw(ax: Axes) -> None:
+            counts = study.pieces[data]
+            top = 1.0
+            for place, (curve, found) in enumerate(zip(study.curves(data), counts, strict=True)):
+                colour, marker = style.look(place)
+                units = curve.width * curve.settings["hidden_layers"]
+                top = max(top, float(units.max()))
+                shifted = np.repeat(units * (1 + 0.04 * (place - 1)), found.shape[1])
+                ax.scatter(shifted, found.ravel(), s=6, color=colour, alpha=0.25, linewidths=0)
+                ax.plot(units, np.median(found, axis=1), color=colour, marker=marker, label=curve.label,
+                        markeredgecolor="white", markeredgewidth=0.5)  # fmt: skip
+            ax.plot([1, top], [1, top], color=style.NOTE_COLOUR, linewidth=1, linestyle=":", label="one piece per unit")
+            n = study.datasets[data].n_train
+            ax.axhline(n, color=style.NOTE_COLOUR, linewidth=1, linestyle="--", label=f"one per sample ({n})")
+            ax.set_xscale("log", base=2)
+            ax.set_yscale("log", base=2)
+            for axis in (ax.xaxis, ax.yaxis):
+                axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+                axis.set_minor_locator(NullLocator())
+            ax.set_xlabel("hidden units in all layers")
+            ax.set_ylabel("pieces of the network")
+            deepest = study.curves(data)[-1]
+            ratio = np.median(counts[-1][-1]) / (deepest.width[-1] * deepest.settings["hidden_layers"])
+            ax.set_title(f"{name_of(data)}: {ratio:.2g} pieces per unit\nat {deepest.label} of {deepest.width[-1]}")
+            if data == names[0]:
+                ax.legend(fontsize=7)
+
+        return draw
+
+    every = np.concatenate([
+        np.median(found[-1], axis=-1)[None] / (curve.width[-1] * curve.settings["hidden_layers"])
+        for data in names
+        for curve, found in zip(study.curves(data), study.pieces[data], strict=True)
+        if curve.settings["hidden_layers"] > 1
+    ])  # fmt: skip
+    title = (
+        f"A deep network has about as many pieces as units, not exponentially many: {every.min():.2g} to "
+        f"{every.max():.2g} per unit at {_cost(study, -1)} ({study.best_optimizer})"
+    )
+    panels = [*(over_epochs(film) for film in study.films), *(against_units(data) for data in names)]
+    return sheet(panels, title, columns=max(2, len(names)), panel_size=SIZE)
+
+
+# ---- initial weights ----
+
+
+def _initial(study: DepthStudy) -> Figure:
+    """Return what each layer passes on before training, and errors by depth, for all initial weights."""
+    found, depths = study.initial, study.hidden_layers
+    last = depths[-1]
+    kinds = CHOICES["init"]
+
+    def look(init: str) -> dict[str, Any]:
+        return {"color": INITS[init], "marker": style.MARKERS[kinds.index(init)]}
+
+    def spread(ax: Axes) -> None:
+        for init in kinds:
+            _line(ax, range(last + 2), found.spread[init].T, INIT_WORDS[init], **look(init))
+        style.log_axis(ax)
+        style.tidy_log_axis(ax)
+        ax.xaxis.set_major_locator(FixedLocator(range(last + 2)))
+        ax.set_xticks(range(last + 2), ["x", *map(str, range(1, last + 1)), "y"])
+        ax.set_xlabel("layer (x: inputs, y: output)")
+        ax.set_ylabel("spread over samples / that of x")
+        ax.set_title(
+            f"before training: N(0, 0.1²) lets\n{_percent(_passed(study, 'normal'))} of x through {last} layers"
+        )
+        ax.legend(fontsize=7)
+
+    def scores(ax: Axes) -> None:
+        for init in kinds:
+            each = [found.score(init, place) for place in range(len(depths))]
+            ax.plot(depths, each, label=INIT_WORDS[init], markeredgecolor="white", markeredgewidth=0.5, **look(init))
+        style.log_axis(ax)
+        style.tidy_log_axis(ax)
+        _depth_axis(ax, depths)
+        ax.set_ylabel("error / that of the best weights")
+        ax.set_title("mean ratio of all panels to the right")
+
+    def errors(data: str, optimizer: str) -> Panel:
+        def draw(ax: Axes) -> None:
+            for init in kinds:
+                _line(ax, depths, found.errors[data, optimizer, init], INIT_WORDS[init], **look(init))
+            style.log_axis(ax)
+            style.tidy_log_axis(ax)
+            _depth_axis(ax, depths)
+            ax.set_ylabel(f"test MSE ({study.datasets[data].y_name}²)")
+            costs = np.median(found.errors[data, optimizer, "normal"][-1]) / np.median(
+                found.errors[data, optimizer, study.settings["init"]][-1]
+            )
+            ax.set_title(f"{name_of(data)}, {optimizer}: N(0, 0.1²) has\n{costs:.2g}x the error at {last} layers")
+
+        return draw
+
+    names = list(dict.fromkeys(key[0] for key in found.errors))
+    panels: list[Panel] = []
+    for place, optimizer in enumerate(study.settings["optimizers"]):
+        panels += [spread if place == 0 else scores] if place < 2 else []
+        panels += [errors(data, optimizer) for data in names]
+    score, first = found.score("normal", -1), found.score("normal", 0)
+    title = (
+        f"Initial weights at {found.spent:,} multiply-adds per sample: the original's N(0, 0.1²) starves a deep network"
+        f"\n({score:.2g}x the best error at {last} layers, {first:.2g}x at {depths[0]}); best over depths: "
+        f"{min(kinds, key=found.score)}"
+    )
+    return sheet(panels, title, columns=1 + len(names), panel_size=SIZE)
+
+
+def _passed(study: DepthStudy, init: str) -> float:
+    return float(np.median(study.initial.spread[init][:, -1]))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%"
+
+
+# ---- the sawtooth ----
+
+
+def _sawtooth(study: DepthStudy) -> Figure:
+    """Return the network that exists, the floor of one layer, and what training finds, by number of teeth."""
+    found = study.sawtooth
+    assert found is not None
+    dataset, teeth = found.dataset, 2 ** (found.k - 1)
+    exact = f"built: {2 * found.k} units in {found.k} layers, exact"
+
+    def fits(ax: Axes) -> None:
+        FitDisplay.over(study.fits(found.name), dataset).plot(ax, legend=False)
+        x = np.linspace(*dataset.target.interval, 2 ** (found.k + 4) + 1) if dataset.target else dataset.x_train[:, 0]
+        ax.plot(x, found.network.predict(x), color="black", linewidth=1, linestyle="--")
+        ax.set_title(f"trained for {_cost(study, -1)}, and built for {found.spent}")
+
+    def possible(ax: Axes) -> None:
+        ceiling = style.ceiling_of(*(curve.of("train_loss") for curve in found.curves))
+        style.across_axis(ax, found.curves)
+        style.log_axis(ax)
+        for place, curve in enumerate(found.curves):
+            style.draw_errors(ax, place, curve, "train_loss", curve.label, ceiling, "ci")
+        error = found.built_error("train")
+        ax.plot(found.spent, error, color="black", marker="X", markersize=8, linestyle="", label=exact)
+        positive = found.floor.floor[found.floor.floor > 0]
+        bottom = min(error or positive.min(), positive.min()) / 4
+        spent = multiply_adds(found.floor.width, 1)
+        ax.fill_between(
+            spent, bottom / 10, np.maximum(found.floor.floor, bottom / 10), facecolor="0.88", edgecolor="0.5",
+            hatch="///", linewidth=0.8, label="impossible with one hidden layer", zorder=0.5,
+        )  # fmt: skip
+        ax.set_ylim(bottom, ceiling)
+        ax.set_xlim(left=min(found.spent, 4) / 1.25)
+        style.tidy_log_axis(ax)
+        ax.set_ylabel("training MSE (y²)")
+        finds = "training finds neither" if found.learned < teeth else "training finds it"
+        ax.set_title(f"one layer needs {2**found.k - 1} units, {found.k} layers {2 * found.k};\n{finds}")
+
+    def by_teeth(ax: Axes) -> None:
+        counts = [2**place for place in range(found.k)]
+        for place, (depth, left) in enumerate(found.left.items()):
+            colour, marker = style.look(place)
+            label = f"{depth} hidden layer{'s' * (depth > 1)}"
+            _line(ax, counts, left, label, color=colour, marker=marker)
+        ax.axhline(1, color=style.NOTE_COLOUR, linewidth=1, linestyle=":")
+        ax.text(1, 1.15, "nothing learned", fontsize=7, color=style.NOTE_COLOUR)
+        ax.set_xscale("log", base=2)
+        style.log_axis(ax)
+        ax.set_ylim(top=3)
+        style.tidy_log_axis(ax)
+        ax.xaxis.set_major_locator(FixedLocator(counts))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.set_xlabel("teeth")
+        ax.set_ylabel("test MSE / variance")
+        learned = f"up to {found.learned} of {teeth} teeth are learned" if found.learned else "no tooth is learned"
+        ax.set_title(f"{_cost(study, study.middle)}:\n{learned} (to 1%)")
+
+    title = (
+        f"A sawtooth of {teeth} teeth is exactly a network of {2 * found.k} units in {found.k} layers: training leaves "
+        f"{_percent(found.trained)} of its variance"
+    )
+    figure = sheet([fits, possible, by_teeth], title, columns=3, panel_size=(4.4, 3.6))
+    with rc_context(STYLE):
+        handles, labels = figure.axes[1].get_legend_handles_labels()
+        handles.append(Line2D([], [], linestyle="", marker="o", color=style.DATA_COLOUR, alpha=0.5, markersize=3))
+        figure.legend(
+            handles, [*labels, "training data"], loc="outside lower center", ncols=4,
+            title=f"{study.best_optimizer}, median of {len(study.settings['seeds'])} seeds; band: 95% interval",
+            title_fontsize=8,
+        )  # fmt: skip
+    return figure
