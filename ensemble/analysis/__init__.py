@@ -15,11 +15,13 @@ from ensemble.analysis.coordinates import (
 )
 from ensemble.analysis.curves import AT_FIXED, Curve, LearningCurve, choose, few, learning_curves
 from ensemble.analysis.depth import (
+    VERDICTS,
     Deeper,
     PieceFilm,
     count_pieces,
     deeper,
     equal_width,
+    equal_widths,
     layer_spread,
     multiply_adds,
     piece_films,
@@ -29,9 +31,9 @@ from ensemble.analysis.fits import Fit, fit_of, interval_of
 from ensemble.analysis.units import Film, dead_fraction, films_of, mean_prediction_mse
 
 __all__ = [
-    "AT_FIXED", "BUILT_WIDTH", "MOMENTS", "PARAMETRIZATIONS", "QUANTITIES", "Bounds", "CoordinateCheck", "Curve",
-    "Deeper", "Difference", "Film", "Fit", "LearningCurve", "PieceFilm", "bound_rows", "bounds_of", "choose",
-    "coordinate_check", "count_pieces", "dead_fraction", "deeper", "difference", "equal_width", "few", "films_of",
-    "fit_of", "interval_of", "layer_spread", "learning_curves", "mean_prediction_mse", "multiply_adds",
-    "piece_films", "ridge_movement", "transfer_price",
+    "AT_FIXED", "BUILT_WIDTH", "MOMENTS", "PARAMETRIZATIONS", "QUANTITIES", "VERDICTS", "Bounds", "CoordinateCheck",
+    "Curve", "Deeper", "Difference", "Film", "Fit", "LearningCurve", "PieceFilm", "bound_rows", "bounds_of",
+    "choose", "coordinate_check", "count_pieces", "dead_fraction", "deeper", "difference", "equal_width",
+    "equal_widths", "few", "films_of", "fit_of", "interval_of", "layer_spread", "learning_curves",
+    "mean_prediction_mse", "multiply_adds", "piece_films", "ridge_movement", "transfer_price",
 ]  # fmt: skip

@@ -20,11 +20,19 @@ from ensemble.statistics import Comparison, compare
 from ensemble.training import train
 
 __all__ = [
-    "Deeper", "PieceFilm", "count_pieces", "deeper", "equal_width", "layer_spread", "multiply_adds", "piece_films",
+    "VERDICTS", "Deeper", "PieceFilm", "count_pieces", "deeper", "equal_width", "equal_widths", "layer_spread",
+    "multiply_adds", "piece_films",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+VERDICTS = {
+    "more": "depth does more than width",
+    "less": "depth does less than width",
+    "as much": "no clear difference",
+    "nothing": "neither learns half of the variance",
+}
 
 
 def multiply_adds(width: Any, hidden_layers: int, n_inputs: int = 1) -> Any:
@@ -40,6 +48,25 @@ def equal_width(spent: int, hidden_layers: int, n_inputs: int = 1) -> int:
     return min((low, low + 1), key=lambda width: abs(int(multiply_adds(width, hidden_layers, n_inputs)) - spent))
 
 
+def equal_widths(widths: Sequence[int], hidden_layers: Sequence[int], n_inputs: int = 1) -> dict[int, list[int]]:
+    """Return by depth the widths that spend what one hidden layer of each of `widths` spends.
+
+    Raises
+    ------
+    ValueError
+        A depth would have one width twice.
+    """
+    spent = [int(multiply_adds(width, 1, n_inputs)) for width in widths]
+    found = {depth: [equal_width(each, depth, n_inputs) for each in spent] for depth in hidden_layers}
+    for depth, own in found.items():
+        if len(set(own)) < len(own):
+            raise ValueError(
+                f"widths {list(widths)} are too small for {depth} hidden layers, whose widths would be {own}; give "
+                "larger ones, or fewer"
+            )
+    return found
+
+
 class Deeper(NamedTuple):
     """The best deeper network against the shallowest one for the same computation, at one point of the curves.
 
@@ -52,13 +79,19 @@ class Deeper(NamedTuple):
     comparison : Comparison
         Its test errors (a) against those of the shallowest (b), paired by seed.
     left : float
-        Its median test MSE as a share of the variance of the test data.
+        The lower of the two median test MSEs, as a share of the variance of the test data.
     """
 
     curve: Curve
     place: int
     comparison: Comparison
     left: float
+
+    @property
+    def hidden_layers(self) -> int:
+        """Its number of hidden layers."""
+        depth: int = self.curve.settings["hidden_layers"]
+        return depth
 
     @property
     def ratio(self) -> float:
@@ -74,16 +107,24 @@ class Deeper(NamedTuple):
         return float(low), float(high)
 
     @property
-    def sign(self) -> int:
-        """-1 where the interval lies below 1 (depth does more), 1 where it lies above, 0 where it holds 1."""
+    def verdict(self) -> str:
+        """What depth does: "more" or "less" than width where the interval does not hold 1, "as much" where it does.
+
+        "nothing" where both leave more than half of the variance: where so little is learned, little can be gained.
+        """
         low, high = self.interval
-        return -1 if high < 1 else 1 if low > 1 else 0
+        return "nothing" if self.left > 0.5 else "more" if high < 1 else "less" if low > 1 else "as much"
+
+    @property
+    def says(self) -> str:
+        """The verdict in words."""
+        return VERDICTS[self.verdict]
 
     @property
     def words(self) -> str:
-        """The ratio with its interval, such as "0.41x [0.35, 0.5]"."""
+        """The depth and the ratio with its interval, such as "4 layers: 0.41x the error [0.35, 0.5]"."""
         low, high = self.interval
-        return f"{self.ratio:.2g}x [{low:.2g}, {high:.2g}]"
+        return f"{self.hidden_layers} layers: {self.ratio:.3g}x the error [{low:.3g}, {high:.3g}]"
 
 
 def deeper(curves: Sequence[Curve], place: int, variance: float) -> Deeper:
@@ -99,9 +140,9 @@ def deeper(curves: Sequence[Curve], place: int, variance: float) -> Deeper:
     """
     shallow, *others = curves
     best = min(others, key=lambda curve: float(curve.validation_median[place].min()))
-    errors = best.errors[place]
-    comparison = compare(errors, shallow.errors[place], best.seeds, shallow.seeds)
-    return Deeper(best, place, comparison, float(np.median(errors)) / variance)
+    pair = best.errors[place], shallow.errors[place]
+    comparison = compare(*pair, best.seeds, shallow.seeds)
+    return Deeper(best, place, comparison, float(np.median(pair, axis=1).min()) / variance)
 
 
 # ---- pieces ----

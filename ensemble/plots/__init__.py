@@ -12,6 +12,7 @@ from ensemble.plots.differences import PairedDifferenceDisplay
 from ensemble.plots.drawing import Drawing
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.limits import LimitDisplay
+from ensemble.plots.pieces import PieceCountDisplay, PieceFilmDisplay
 from ensemble.plots.rates import LearningRateMapDisplay
 from ensemble.plots.rendering import check_format, render, show
 from ensemble.plots.style import STYLE
@@ -29,6 +30,8 @@ __all__ = [
     "LearningRateMapDisplay",
     "LimitDisplay",
     "PairedDifferenceDisplay",
+    "PieceCountDisplay",
+    "PieceFilmDisplay",
     "WidthCurveDisplay",
     "check_format",
     "render",

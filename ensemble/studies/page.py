@@ -207,7 +207,7 @@ def _floor_data(shown: Shown, curve: Curve, measure: str) -> dict[str, Any]:
 
 
 def _fit_plot(shown: Shown, group: Any) -> list[Any] | None:
-    """Return the plot of fitted curves with its select and slider; None for several inputs, or curves of other widths."""
+    """Return the plot of fitted curves with its select and slider; None for several inputs, or other widths."""
     from bokeh.models import ColumnDataSource, CustomJS, Select, Slider
     from bokeh.plotting import figure
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -19,6 +18,7 @@ from ensemble.plots import style
 from ensemble.plots.curves import WidthCurveDisplay
 from ensemble.plots.differences import PairedDifferenceDisplay
 from ensemble.plots.fits import FitDisplay
+from ensemble.plots.pieces import PieceCountDisplay, PieceFilmDisplay
 from ensemble.plots.style import STYLE, about, legend_title, name_of, panel, sheet, title_of
 from ensemble.specs import CHOICES
 from ensemble.statistics import bootstrap_interval, quartiles
@@ -37,25 +37,28 @@ def figures(study: DepthStudy) -> dict[str, Figure]:
     names, optimizers = study.targets, study.settings["optimizers"]
     columns = min(4, len(names)) if len(names) > 1 else len(optimizers)
     every = [(data, optimizer) for optimizer in optimizers for data in names]
-    after = f"after {study.setup.epochs} epochs, best learning rate per depth and width"
     noted = int(np.argmax([any(c.diverged.any() for c in study.curves(*each)) for each in every]))
+    beyond = [~np.isfinite(np.log([one.ratio for one in study.differences(*each)])) for each in every]
+    count = sum(study.deeper(*each).verdict == "more" for each in every)
+    title = f"For {_cost(study, -1)}, depth does more than width in {count} of {len(every)} cases"
+    after = f"{study.setup.epochs} epochs, best learning rate per depth and width"
+    size = SIZE if columns > 1 else (5.2, 3.6)
     found = {
         "summary": _summary(study),
         "error_by_depth": sheet(
-            [_errors(study, *each) for each in every], f"Test error against computation, by depth, {after}",
-            columns=columns, panel_size=SIZE, legend_at=noted,
+            [_errors(study, *each) for each in every], f"{title} ({after})", columns=columns, panel_size=size,
+            legend_at=noted,
         ),
         "ratios": sheet(
-            [_ratios(study, *each) for each in every],
-            f"Error of deeper networks / that of {study.curves()[0].label} for the same computation, {after}",
-            columns=columns, panel_size=SIZE, legend_at=noted,
+            [_ratios(study, *each) for each in every], f"{title} ({after})", columns=columns, panel_size=size,
+            legend_at=int(np.argmax([one.any() for one in beyond])),
         ),
     }  # fmt: skip
-    if study.fitted():
-        shown = [data for data in names if study.fits(data)]
-        title = f"Fits of {study.best_optimizer} for {_cost(study, -1)}, each by the seed with the median error"
-        found["fits"] = sheet([_fits(study, data) for data in shown], title, columns=columns, legend_at=0)
-    if study.films:
+    shown = [data for data in names if study.fits(data)]
+    if shown:
+        panels = [_fits(study, data, place) for place in study.fit_places for data in shown]
+        title = f"Fits of {study.best_optimizer} over the training data, each by the seed with the median error"
+        found["fits"] = sheet(panels, title, columns=max(2, len(shown)), panel_size=SIZE, legend_at=0)
         found["pieces"] = _pieces(study)
     found["initial"] = _initial(study)
     if study.sawtooth is not None:
@@ -69,61 +72,72 @@ def _cost(study: DepthStudy, place: int) -> str:
 
 def _summary(study: DepthStudy) -> Figure:
     """Return the one slide: fits, errors and ratios of the best optimizer, dataset by dataset."""
-    shown = study.targets[:4]
+    shown, best = study.targets[:4], study.best_optimizer
     rows: list[list[Panel]] = []
     if all(study.fits(data) for data in shown):
-        rows.append([_fits(study, data, title_of(data, study.datasets[data])) for data in shown])
-    rows.append([_errors(study, data, title=f"{name_of(data)}: {_learned(study, data)}") for data in shown])
-    rows.append([_ratios(study, data, title=_answer(study, data)) for data in shown])
-    panels = [each for row in rows for each in row]
-    best = [study.deeper(data) for data in shown]
-    more = [
-        f"{name_of(data)} ({one.ratio:.2g}x the error)" for data, one in zip(shown, best, strict=True) if one.sign < 0
-    ]
-    rest = [name_of(data) for data, one in zip(shown, best, strict=True) if one.sign >= 0]
+        rows.append([_fits(study, data, title=title_of(data, study.datasets[data])) for data in shown])
+    rows.append([_errors(study, data, best, f"{name_of(data)}\n{_left(study, data)}") for data in shown])
+    rows.append([_ratios(study, data, best, _answer(study, data)) for data in shown])
+    found = {data: study.deeper(data) for data in shown}
+    more = [f"{name_of(data)} ({one.ratio:.2g}x the error)" for data, one in found.items() if one.verdict == "more"]
+    rest = [name_of(data) for data, one in found.items() if one.verdict != "more"]
     title = f"For {_cost(study, -1)}, depth does "
-    title += f"more than width on {' and '.join(more)}" if more else "nowhere more than width"
+    title += f"more than width\non {' and '.join(more)}" if more else "nowhere more than width"
     title += f", not on {' or '.join(rest)}" if more and rest else ""
     columns = len(shown) if len(shown) > 1 else 2
-    figure = sheet(panels, title, columns=columns, panel_size=SIZE, legend_at=len(rows[0]) * (len(rows) > 2))
+    panels = [each for row in rows for each in row]
+    figure = sheet(panels, title, columns=columns, panel_size=SIZE, legend_at=len(panels) - 2 * len(shown))
     for place, ax in enumerate(figure.axes):
         if len(shown) > 1 and place % columns:
             ax.set_ylabel("")
     heading = figure.legends[0].get_title()
-    words = f"{study.best_optimizer}, {legend_title(len(study.settings['seeds']), '95% interval; dots: single seeds')}"
+    words = legend_title(len(study.settings["seeds"]), "95% interval; dots: single seeds").replace("\n", " ")
     heading.set_text(
-        words.replace("\n", " ") + ". Fits: largest computation, seed with the median error.\n"
+        f"{best}, {words}. Fits: largest computation, seed with the median error.\n"
         "Last row: median of ratios paired by seed with its 95% interval; ring: differs from 1 (signed rank, Holm)"
     )
     heading.set_multialignment("center")
     return figure
 
 
-def _learned(study: DepthStudy, data: str) -> str:
+def _left(study: DepthStudy, data: str) -> str:
     """Return what the best network of all leaves of the variance, in words."""
     left = min(float(curve.quartiles[1].min()) for curve in study.curves(data)) / study.variance(data)
-    return f"{100 * left:.2g}% of the variance left at best"
+    return f"best leaves {_percent(left)} of the variance"
 
 
-def _answer(study: DepthStudy, data: str) -> str:
+def _answer(study: DepthStudy, data: str, optimizer: str | None = None) -> str:
     """Return the best deeper network against the shallowest at the largest computation, in words."""
-    found = study.deeper(data)
-    words = {-1: "depth does more", 1: "depth does less", 0: "no clear difference"}[found.sign]
-    return f"{words}: {found.curve.settings['hidden_layers']} layers {found.words}"
+    found = study.deeper(data, optimizer)
+    return f"{found.says}\n{found.words}"
 
 
-def _errors(study: DepthStudy, data: str, optimizer: str | None = None, title: str = "") -> Panel:
-    display = WidthCurveDisplay(study.curves(data, optimizer), shared=True, **about(study.datasets[data]))
-    return panel(display, title or f"{title_of(data, study.datasets[data])}, {optimizer}")
+def _titled(study: DepthStudy, data: str, optimizer: str, title: str) -> str:
+    return title or f"{name_of(data)}, {optimizer}: {_answer(study, data, optimizer)}"
 
 
-def _ratios(study: DepthStudy, data: str, optimizer: str | None = None, title: str = "") -> Panel:
-    display = PairedDifferenceDisplay(study.differences(data, optimizer))
-    return panel(display, title or f"{title_of(data, study.datasets[data])}, {optimizer}")
+def _errors(study: DepthStudy, data: str, optimizer: str, title: str = "") -> Panel:
+    curves, dataset = study.curves(data, optimizer), study.datasets[data]
+    display = WidthCurveDisplay(curves, shared=True, **about(dataset))
+
+    def draw(ax: Axes) -> None:
+        panel(display, _titled(study, data, optimizer, title))(ax)
+        errors = np.concatenate([curve.errors.ravel() for curve in curves])
+        errors = errors[np.isfinite(errors) & (errors > 0)]
+        if len(errors):  # where the noise is far below all errors, its line would leave them no room
+            ax.set_ylim(bottom=max(ax.get_ylim()[0], errors.min() / 10))
+            style.tidy_log_axis(ax)
+
+    return draw
 
 
-def _fits(study: DepthStudy, data: str, title: str = "") -> Panel:
-    return panel(FitDisplay.over(study.fits(data), study.datasets[data]), title or title_of(data, study.datasets[data]))
+def _ratios(study: DepthStudy, data: str, optimizer: str, title: str = "") -> Panel:
+    return panel(PairedDifferenceDisplay(study.differences(data, optimizer)), _titled(study, data, optimizer, title))
+
+
+def _fits(study: DepthStudy, data: str, place: int = -1, title: str = "") -> Panel:
+    words = title or f"{name_of(data)}, {int(study.curves()[0].across[place]):,} multiply-adds"
+    return panel(FitDisplay.over(study.fits(data, place), study.datasets[data]), words)
 
 
 def _line(ax: Axes, x: Sequence[float], errors: NDArray[np.float64], label: str, **look: Any) -> None:
@@ -152,50 +166,15 @@ def _pieces(study: DepthStudy) -> Figure:
     names = list(study.pieces)
 
     def over_epochs(film: PieceFilm) -> Panel:
-        def draw(ax: Axes) -> None:
-            shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, film.pieces.shape[1]))
-            for layer, shade in enumerate(shades, start=1):
-                ax.plot(film.epochs, film.pieces[:, layer - 1], color=shade, label=f"layer {layer}")
-                ax.axhline(layer * film.width, color=shade, linewidth=1, linestyle=":")
-            ax.plot([], [], color=style.NOTE_COLOUR, linewidth=1, linestyle=":", label="units up to that layer")
-            style.epoch_axis(ax, int(film.epochs[-1]))
-            ax.set_ylim(bottom=0)
-            ax.set_ylabel("linear pieces of a layer")
-            end = f"{film.pieces[-1, -1]} pieces at last, {film.pieces.shape[1] * film.width} units"
-            ax.set_title(f"{name_of(film.data)}: {film.pieces.shape[1]} layers of {film.width}\n{end}")
-            ax.legend(fontsize=7)
-
-        return draw
+        depth = film.pieces.shape[1]
+        end = f"{film.pieces[-1, -1]} pieces at last, {depth * film.width} units"
+        return panel(PieceFilmDisplay(film), f"{name_of(film.data)}: {depth} layers of {film.width}\n{end}")
 
     def against_units(data: str) -> Panel:
-        def draw(ax: Axes) -> None:
-            counts = study.pieces[data]
-            top = 1.0
-            for place, (curve, found) in enumerate(zip(study.curves(data), counts, strict=True)):
-                colour, marker = style.look(place)
-                units = curve.width * curve.settings["hidden_layers"]
-                top = max(top, float(units.max()))
-                shifted = np.repeat(units * (1 + 0.04 * (place - 1)), found.shape[1])
-                ax.scatter(shifted, found.ravel(), s=6, color=colour, alpha=0.25, linewidths=0)
-                ax.plot(units, np.median(found, axis=1), color=colour, marker=marker, label=curve.label,
-                        markeredgecolor="white", markeredgewidth=0.5)  # fmt: skip
-            ax.plot([1, top], [1, top], color=style.NOTE_COLOUR, linewidth=1, linestyle=":", label="one piece per unit")
-            n = study.datasets[data].n_train
-            ax.axhline(n, color=style.NOTE_COLOUR, linewidth=1, linestyle="--", label=f"one per sample ({n})")
-            ax.set_xscale("log", base=2)
-            ax.set_yscale("log", base=2)
-            for axis in (ax.xaxis, ax.yaxis):
-                axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-                axis.set_minor_locator(NullLocator())
-            ax.set_xlabel("hidden units in all layers")
-            ax.set_ylabel("pieces of the network")
-            deepest = study.curves(data)[-1]
-            ratio = np.median(counts[-1][-1]) / (deepest.width[-1] * deepest.settings["hidden_layers"])
-            ax.set_title(f"{name_of(data)}: {ratio:.2g} pieces per unit\nat {deepest.label} of {deepest.width[-1]}")
-            if data == names[0]:
-                ax.legend(fontsize=7)
-
-        return draw
+        counts, deepest = study.pieces[data], study.curves(data)[-1]
+        ratio = np.median(counts[-1][-1]) / (deepest.width[-1] * deepest.settings["hidden_layers"])
+        title = f"{name_of(data)}: {ratio:.2g} pieces per unit\nat {deepest.label} of {deepest.width[-1]}"
+        return panel(PieceCountDisplay(study.curves(data), counts, study.datasets[data].n_train), title)
 
     every = np.concatenate([
         np.median(found[-1], axis=-1)[None] / (curve.width[-1] * curve.settings["hidden_layers"])
@@ -203,12 +182,21 @@ def _pieces(study: DepthStudy) -> Figure:
         for curve, found in zip(study.curves(data), study.pieces[data], strict=True)
         if curve.settings["hidden_layers"] > 1
     ])  # fmt: skip
+    most, deepest = float(every.max()), study.curves(names[0])[-1]
+    width, depth = int(deepest.width[-1]), deepest.settings["hidden_layers"]
+    have = "fewer pieces than units" if most < 1 else "about as many pieces as units" if most < 2 else "more pieces"
     title = (
-        f"A deep network has about as many pieces as units, not exponentially many: {every.min():.2g} to "
-        f"{every.max():.2g} per unit at {_cost(study, -1)} ({study.best_optimizer})"
+        f"Trained deep networks have {have}: {every.min():.2g} to {most:.2g} per unit, where "
+        f"{width + 1}^{depth} = {float((width + 1) ** depth):.2g} are possible ({study.best_optimizer})"
     )
     panels = [*(over_epochs(film) for film in study.films), *(against_units(data) for data in names)]
-    return sheet(panels, title, columns=max(2, len(names)), panel_size=SIZE)
+    columns = max(2, len(names))
+    figure = sheet(panels, title, columns=columns, panel_size=SIZE)
+    with rc_context(STYLE):
+        keys = [figure.axes[place].get_legend_handles_labels() for place in (0, len(study.films))]
+        handles, labels = [one for each in keys for one in each[0]], [one for each in keys for one in each[1]]
+        figure.legend(handles, labels, loc="outside lower center", ncols=-(-len(labels) // 2))
+    return figure
 
 
 # ---- initial weights ----
@@ -245,7 +233,8 @@ def _initial(study: DepthStudy) -> Figure:
         style.tidy_log_axis(ax)
         _depth_axis(ax, depths)
         ax.set_ylabel("error / that of the best weights")
-        ax.set_title("mean ratio of all panels to the right")
+        best = min(kinds, key=found.score)
+        ax.set_title(f"all panels to the right: {best} is best,\n{found.score(best):.3g}x the best of each in the mean")
 
     def errors(data: str, optimizer: str) -> Panel:
         def draw(ax: Axes) -> None:
@@ -270,7 +259,7 @@ def _initial(study: DepthStudy) -> Figure:
     score, first = found.score("normal", -1), found.score("normal", 0)
     title = (
         f"Initial weights at {found.spent:,} multiply-adds per sample: the original's N(0, 0.1²) starves a deep network"
-        f"\n({score:.2g}x the best error at {last} layers, {first:.2g}x at {depths[0]}); best over depths: "
+        f"\n({score:.3g}x the best error at {last} layers, {first:.3g}x at {depths[0]}); best over depths: "
         f"{min(kinds, key=found.score)}"
     )
     return sheet(panels, title, columns=1 + len(names), panel_size=SIZE)

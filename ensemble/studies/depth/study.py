@@ -7,7 +7,7 @@ initial weights, and sawtooths of fewer teeth, which show where training finds w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial, reduce
 from operator import add
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.analysis import (
+    VERDICTS,
     Curve,
     Deeper,
     Difference,
@@ -27,7 +28,7 @@ from ensemble.analysis import (
     count_pieces,
     deeper,
     difference,
-    equal_width,
+    equal_widths,
     layer_spread,
     multiply_adds,
     piece_films,
@@ -102,14 +103,7 @@ def depth_study(
         raise ValueError(f"hidden_layers is {layers}; the depth study compares two depths or more")
     shallow = sorted(values_of("widths", widths))
     grid(width=shallow, hidden_layers=layers)  # names a value that is not allowed
-    spent = [int(multiply_adds(width, 1, n_inputs)) for width in shallow]
-    by_depth = {depth: [equal_width(each, depth, n_inputs) for each in spent] for depth in layers}
-    for depth, found in by_depth.items():
-        if len(set(found)) < len(found):
-            raise ValueError(
-                f"widths {shallow} are too small for {depth} hidden layers, whose widths would be {found}; "
-                "give larger ones, or fewer"
-            )
+    by_depth = equal_widths(shallow, layers, n_inputs)
     settings: dict[str, Any] = {
         "widths": shallow, "hidden_layers": layers, "widths_by_depth": by_depth, "seeds": seeds_of(seeds),
         "lrs": None if lrs is None else values_of("lrs", lrs), "optimizers": values_of("optimizers", optimizers),
@@ -208,15 +202,25 @@ class DepthStudy(Study):
         several = len(self.settings["optimizers"]) > 1
         return {f"{data}, {name}" if several else data: curves for (data, name), curves in self._curves.items()}
 
-    def fits(self, data: str) -> list[Fit]:
-        """Return the fit of each depth at the largest computation, by the seed with the median error; D = 1 only."""
+    def fits(self, data: str, place: int = -1) -> list[Fit]:
+        """Return the fit of each depth at one computation (default: the largest), by the seed with the median error.
+
+        None for data of several inputs.
+        """
         if self.datasets[data].n_inputs > 1:
             return []
-        return [self.fit(curve.label, int(curve.typical_models[-1])) for curve in self.curves(data)]
+        return [self.fit(curve.label, int(curve.typical_models[place])) for curve in self.curves(data)]
+
+    @property
+    def fit_places(self) -> list[int]:
+        """Places of the computations whose fits are drawn: the second and the last."""
+        last = len(self.settings["widths"]) - 1
+        return sorted({min(1, last), last})
 
     def fitted(self) -> list[tuple[str, Fit]]:
-        """Return every fitted curve of the plots, with its optimizer."""
-        return [(self.best_optimizer, fit) for data in self.targets for fit in self.fits(data)]
+        """Return every fitted curve of the plots, with its depth."""
+        pairs = [(data, place) for place in self.fit_places for data in self.targets]
+        return [(fit.label, fit) for data, place in pairs for fit in self.fits(data, place)]
 
     # ---- pieces ----
 
@@ -312,19 +316,12 @@ class DepthStudy(Study):
         spent = int(self.curves()[0].across[-1])
         least = self.hidden_layers[0]
 
-        def named(chosen: Sequence[str]) -> str:
-            return ", ".join(
-                f"{data} ({found[data].curve.settings['hidden_layers']} layers: {found[data].words} the error)"
-                for data in chosen
-            )
-
-        signs = {-1: "more than width on", 1: "less than width on", 0: "neither clearly more nor less on"}
         parts = []
-        for sign, words in signs.items():
-            chosen = [data for data in self.targets if found[data].sign == sign]
-            parts += [f"{words} {named(chosen)}"] if chosen else []
-        text = f"For {spent:,} multiply-adds per sample ({optimizer}), depth does {'; '.join(parts)}; "
-        text += f"against {least} hidden layer{'s' * (least > 1)}, paired by seed, 95% interval."
+        for verdict, words in VERDICTS.items():
+            chosen = ", ".join(f"{data} ({one.words})" for data, one in found.items() if one.verdict == verdict)
+            parts += [f"{words} on {chosen}"] if chosen else []
+        text = f"For {spent:,} multiply-adds per sample ({optimizer}), {'; '.join(parts)}; against {least} hidden "
+        text += f"layer{'s' * (least > 1)}, paired by seed, 95% interval."
         if self.sawtooth is not None:
             text += f" {self.sawtooth.answer}"
         return text
@@ -339,14 +336,12 @@ class DepthStudy(Study):
                 f"{self.setup.epochs} epochs, best learning rate per depth and width"
             )
             heads = "".join(f"{f'L = {depth}':>10} " for depth in self.hidden_layers)
-            lines.append(f"  multiply-adds{heads}   best deeper / L = {self.hidden_layers[0]} [95%]")
+            lines.append(f"  multiply-adds{heads}   best deeper against L = {self.hidden_layers[0]}")
             for i, spent in enumerate(curves[0].across.tolist()):
                 cells = "".join(f"{curve.quartiles[1, i]:10.2e}{'*' if curve.at_edge[i] else ' '}" for curve in curves)
                 best = self.deeper(data, optimizer, i)
-                little = f"  {100 * best.left:.0f}% of the variance left" if 0.5 < best.left < np.inf else ""
-                lines.append(
-                    f"{spent:15,d}{cells}   L = {best.curve.settings['hidden_layers']}: {best.words}{little}".rstrip()
-                )
+                little = f"; {100 * best.left:.0f}% of the variance left" if 0.5 < best.left < np.inf else ""
+                lines.append(f"{spent:15,d}{cells}   {best.words}{little}")
             if any(curve.at_edge.any() for curve in curves):
                 lines.append("  * the first or last of the learning rates: a better one may lie beyond")
         lines += self.initial.lines()
