@@ -89,6 +89,18 @@ def test_own_data_and_json_as_a_script(tmp_path):
     assert [row["median"] for row in outcome["summary"]] == written
 
 
+def test_hidden_layers_are_one_number_where_a_study_takes_one(tmp_path, capsys, undrawn):
+    settings = ["--widths", "4", "--lrs", "0.1", "--seeds", "2", "--epochs", "2", "--out", str(tmp_path / "out")]
+    assert run([*settings, "--hidden-layers", "2"], "fit_target") == 0
+    with open(tmp_path / "out" / "models.csv", newline="") as file:
+        assert {row["hidden_layers"] for row in csv.DictReader(file)} == {"2"}
+    capsys.readouterr()
+    assert run([*settings, "--hidden-layers", "1", "2"], "bias_ablation") == 2
+    assert "--hidden-layers is [1, 2]; bias_ablation takes one number" in capsys.readouterr().err
+    assert run(["--claims", "--hidden-layers", "2"], "fit_target") == 2
+    assert "--hidden-layers does not go with --claims" in capsys.readouterr().err
+
+
 def test_bad_input_ends_a_script_in_one_line(tmp_path):
     done = script("width_study", "--target", "sine", folder=tmp_path)
     assert done.returncode == 2
@@ -257,7 +269,7 @@ def test_arguments_reach_the_study(tmp_path, capsys, undrawn):
     assert run([*arguments, "--out", tmp_path]) == 0
     outcome = json.loads(capsys.readouterr().out)
     assert outcome["settings"] == {
-        "widths": [2, 4], "seeds": [0, 1], "lrs": {"momentum": [0.05, 0.1]}, "optimizers": ["momentum"],
+        "widths": [2, 4], "hidden_layers": [1], "seeds": [0, 1], "lrs": {"momentum": [0.05, 0.1]}, "optimizers": ["momentum"],
         "epochs": 10, "noise": 0.5,
     }  # fmt: skip
     assert set(outcome["data"]) == {"quadratic", "chirp"}

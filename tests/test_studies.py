@@ -11,6 +11,7 @@ import pytest
 from conftest import SMALL
 
 import ensemble
+from ensemble import limits
 from ensemble.analysis import choose, few, learning_curves
 from ensemble.statistics import quartiles
 from ensemble.studies import bias_ablation, fit_target, width_study
@@ -187,7 +188,7 @@ def test_study_json_says_what_was_run_and_where(width, saved):
     record = json.loads((saved[0] / "study.json").read_text())
     assert record["study"] == "width_study"
     assert record["settings"] == {
-        "widths": [2, 8, 16], "seeds": [0, 1, 2], "lrs": {"gd": [0.02, 0.1], "adam": [0.02, 0.1]},
+        "widths": [2, 8, 16], "hidden_layers": [1], "seeds": [0, 1, 2], "lrs": {"gd": [0.02, 0.1], "adam": [0.02, 0.1]},
         "optimizers": ["gd", "adam"], "epochs": 30, "noise": 0.01,
     }  # fmt: skip
     assert record["data"]["reciprocal_sine"]["sha256"] == width.datasets["reciprocal_sine"].digest
@@ -219,6 +220,37 @@ def test_an_unknown_format_writes_nothing(width, tmp_path):
     with pytest.raises(ValueError, match="format 'gif' is unknown; allowed are png, svg, pdf"):
         width.save(tmp_path / "new", formats=("png", "gif"))
     assert not (tmp_path / "new").exists()
+
+
+# Depth
+
+
+def test_the_width_study_has_a_curve_per_depth(tmp_path):
+    study = width_study(**SMALL | {"hidden_layers": [1, 3], "widths": [2, 8], "optimizers": ["adam"]}).run(
+        progress=False
+    )
+    assert [curve.label for curve in study.curves()] == ["adam, 1 layer", "adam, 3 layers"]
+    for curve, depth in zip(study.curves(), (1, 3), strict=True):
+        assert (study.specs.hidden_layers[curve.models] == depth).all()
+    data = study.datasets["reciprocal_sine"]
+    bounds = study.bounds["reciprocal_sine"]
+    np.testing.assert_array_equal(bounds.floor, limits.width_floor(data.x_train, data.y_train, [2, 8], 3))
+    assert {study.specs.hidden_layers[film.model] for film in study.films} == {1}
+    study.save(tmp_path)
+    rows = [row for row in rows_of(tmp_path / "summary.csv") if row["figure"] == "width_curves"]
+    assert {row["hidden_layers"] for row in rows} == {"1", "3"}
+
+
+def test_every_study_takes_deep_networks():
+    settings = {"seeds": 2, "epochs": 3}
+    deep = width_study("quadratic", widths=[4], hidden_layers=[2], lrs=[0.1], **settings).run(progress=False)
+    assert deep.films == [] and len(deep.bounds["quadratic"].built) == 0
+    assert "a ReLU network of 2 hidden layers" in deep.figures()["summary"].get_suptitle()
+    bias = bias_ablation("quadratic", widths=[4], hidden_layers=2, lrs=[0.1], **settings).run(progress=False)
+    fit = fit_target(width=4, hidden_layers=2, **settings).run(progress=False)
+    for study in (deep, bias, fit):
+        assert set(study.specs.hidden_layers) == {2}
+        assert study.figures()
 
 
 # The bias ablation

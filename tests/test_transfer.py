@@ -147,10 +147,32 @@ def test_each_curve_is_of_its_own_models(small):
     assert (small.specs.init == "fan_in").all()
 
 
+def test_depths_are_compared_at_the_narrowest_width(small):
+    assert small.curves()[0].settings["hidden_layers"] == 1
+    assert not any(curve.settings.get("hidden_layers", 1) > 1 for curve in small.curves())
+    for curve in small.by_depth():
+        assert (curve.axis, curve.across.tolist(), curve.width.tolist()) == ("hidden_layers", [1, 2, 4], [4, 4, 4])
+        for place, depth in enumerate((1, 2, 4)):
+            assert (small.specs.hidden_layers[curve.models[place]] == depth).all()
+            assert (small.specs.width[curve.models[place]] == 4).all()
+        assert f"{curve.label} 2^{ridge_movement(curve):g}" in small.answer("reciprocal_sine")
+    assert [row["hidden_layers"] for row in small.by_depth()[0].map_rows("m")] == [1, 1, 2, 2, 4, 4]
+    for name in ("val_loss", "test_loss"):
+        np.testing.assert_array_equal(getattr(small.by_depth()[0], name)[0], getattr(small.curves()[0], name)[0])
+
+
+def test_one_depth_needs_no_maps_of_it():
+    study = transfer_study(widths=[4], hidden_layers=[2], seeds=2, lrs=[0.01], optimizers=["gd"], epochs=2).run(
+        progress=False
+    )
+    assert study.by_depth() == [] and set(study.specs.hidden_layers) == {2}
+    assert set(study.figures()) == {"summary", "learning_rate_map", "coordinate_check"}
+
+
 def test_default_grids_have_equally_many_rates():
     setup = transfer_study()
     assert len({len(rates) for kinds in RATES.values() for rates in kinds.values()}) == 1
-    assert len(setup.specs) == 4 * 6 * 11 * 16
+    assert len(setup.specs) == 4 * (6 + 2) * 11 * 16  # six widths, and two more depths at the narrowest
     for optimizer, kinds in RATES.items():
         specs = transfer_study(optimizers=[optimizer], widths=[4], seeds=2).specs
         for kind, rates in kinds.items():
@@ -159,8 +181,9 @@ def test_default_grids_have_equally_many_rates():
 
 def test_everything_is_written(small, tmp_path):
     names = [path.name for path in small.save(tmp_path, formats=("svg",))]
-    assert names[:3] == ["summary.svg", "learning_rate_map.svg", "coordinate_check.svg"]
-    left = [name for name in names[3:] if name != "report.html"]  # there only where its extra is installed
+    maps = ["learning_rate_map.svg", "learning_rate_by_depth.svg"]
+    assert sorted(names[:4]) == sorted(["summary.svg", "coordinate_check.svg", *maps])
+    left = [name for name in names[4:] if name != "report.html"]  # there only where its extra is installed
     assert left == ["models.csv", "summary.csv", "points.csv", "study.json"]
     with open(tmp_path / "summary.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -199,12 +222,13 @@ def test_own_data_and_several_datasets(tmp_path):
         progress=False
     )
     assert {"summary-a", "summary-b"} < set(study.figures())
-    assert study.outcome().count("momentum, mu-P") == 4
+    assert study.outcome().count("momentum, mu-P") == 8
     assert len(study.setup.notes) == 2
 
 
 def test_every_model_may_diverge():
-    study = transfer_study(widths=[4, 8], seeds=2, lrs=[1e9], optimizers=["gd"], epochs=20).run(progress=False)
+    settings = {"widths": [4, 8], "hidden_layers": [1], "lrs": [1e9], "optimizers": ["gd"], "epochs": 20}
+    study = transfer_study(**settings, seeds=2).run(progress=False)
     assert (study.result.status == "diverged").all()
     assert "nan" in study.outcome()
     figures = study.figures()
@@ -266,7 +290,7 @@ def script(*arguments, folder):
 def test_the_script_plans_and_refuses(tmp_path):
     planned = script("--dry-run", folder=tmp_path)
     assert (planned.returncode, planned.stderr) == (0, "")
-    assert planned.stdout.startswith("4,224 models")
+    assert planned.stdout.startswith("5,632 models")
     wrong = script("--optimizers", "sgd", folder=tmp_path)
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("rate_transfer: error: ") and "'sgd'" in wrong.stderr

@@ -13,7 +13,7 @@ from ensemble.analysis.coordinates import (
     ridge_movement,
     transfer_price,
 )
-from ensemble.analysis.curves import AT_FIXED, Curve, LearningCurve, choose, few, learning_curves
+from ensemble.analysis.curves import AT_FIXED, Curve, LearningCurve, choose, few, joined, learning_curves
 from ensemble.analysis.depth import (
     VERDICTS,
     Deeper,
@@ -34,6 +34,6 @@ __all__ = [
     "AT_FIXED", "BUILT_WIDTH", "MOMENTS", "PARAMETRIZATIONS", "QUANTITIES", "VERDICTS", "Bounds", "CoordinateCheck",
     "Curve", "Deeper", "Difference", "Film", "Fit", "LearningCurve", "PieceFilm", "bound_rows", "bounds_of",
     "choose", "coordinate_check", "count_pieces", "dead_fraction", "deeper", "difference", "equal_width",
-    "equal_widths", "few", "films_of", "fit_of", "interval_of", "layer_spread", "learning_curves",
+    "equal_widths", "few", "films_of", "fit_of", "interval_of", "joined", "layer_spread", "learning_curves",
     "mean_prediction_mse", "multiply_adds", "piece_films", "ridge_movement", "transfer_price",
 ]  # fmt: skip

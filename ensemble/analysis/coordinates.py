@@ -31,7 +31,7 @@ Integers = NDArray[np.int64]
 PARAMETRIZATIONS: dict[Any, str] = {"standard": "standard", "mup": "mu-P"}  # with their names in plots
 MOMENTS = (1, 2, 4, 8)  # epochs at which the first steps are measured
 QUANTITIES = {
-    "preactivation": "hidden pre-activations",
+    "preactivation": "hidden pre-activations",  # of the first hidden layer
     "preactivation_change": "change of the pre-activations",
     "output_change": "change of the output",
 }
@@ -157,7 +157,7 @@ def coordinate_check(dataset: Dataset, curve: Curve) -> CoordinateCheck:
 
 
 def _preactivations(x: Floats, start: NetworkStack, end: NetworkStack) -> Floats:
-    """Return root mean squares over samples and hidden units, (2, M): of z at the end, and of its change since start.
+    """Return root mean squares over samples and units of layer 1, (2, M): of z at the end, of its change since start.
 
     With G the second moments of the inputs and a one, the mean of z_j^2 over samples is t_j' G t_j, t_j = (w1_j, b1_j):
     no array of samples by hidden units is needed.
@@ -165,8 +165,9 @@ def _preactivations(x: Floats, start: NetworkStack, end: NetworkStack) -> Floats
     with_one = np.column_stack([x, np.ones(len(x))])
     moments = with_one.T @ with_one / len(x)
     found = np.empty((2, len(end)))
-    for width in np.unique(end.specs.width).tolist():
-        before, after = start.stack(width, units="training"), end.stack(width, units="training")
+    for shape in end.shapes():
+        width = shape[0]
+        before, after = start.stack(*shape, units="training"), end.stack(*shape, units="training")
         weights = _hidden(after)
         for row, moved in enumerate((weights, weights - _hidden(before))):
             with np.errstate(over="ignore", invalid="ignore"):  # the weights of a diverged model

@@ -5,7 +5,8 @@ Between a `Result` and the plots: `choose` turns the rows of a study into `Curve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +17,7 @@ from ensemble.results import Result
 from ensemble.specs import Specs
 from ensemble.statistics import Errorbar, Interval, ScalingFit, error_band, few_note, fit_scaling, quartiles
 
-__all__ = ["AT_FIXED", "Curve", "LearningCurve", "choose", "few", "learning_curves"]
+__all__ = ["AT_FIXED", "Curve", "LearningCurve", "choose", "few", "joined", "learning_curves"]
 
 AT_FIXED = "test_mse_at_fixed_lr"  # the measure: test MSE at the learning rate that is best at the middle width
 QUARTILES = ("lower_quartile", "median", "upper_quartile")
@@ -45,8 +46,10 @@ class Curve:
         Rows of the study's specs.
     val_loss, test_loss, train_loss : (W, L, S) float
         After the last epoch, +inf where the model diverged.
-    spent : (W,) int, optional
-        Multiply-adds per sample of each width, where that is what curves are drawn against.
+    axis : str
+        What the curve is drawn against: "width", "multiply_adds" or "hidden_layers".
+    positions : (W,) int, optional
+        The values of that, where it is not the width.
     """
 
     data: str
@@ -59,12 +62,17 @@ class Curve:
     val_loss: Floats
     test_loss: Floats
     train_loss: Floats
-    spent: Integers | None = None
+    axis: str = "width"
+    positions: Integers | None = None
 
     @property
     def across(self) -> Integers:
-        """What the curve is drawn against, (W,): `spent` where it is given, else the width."""
-        return self.width if self.spent is None else self.spent
+        """Where the curve's points are drawn, (W,): its positions where they are given, else the width."""
+        return self.width if self.positions is None else self.positions
+
+    def cells(self, place: int) -> dict[str, int]:
+        """Return the cells that say which point of the curve a row of `summary.csv` is of."""
+        return {"width": int(self.width[place]), self.axis: int(self.across[place])}
 
     def head(self, figure: str, measure: str) -> dict[str, Any]:
         """Return the cells with which the curve's rows of `summary.csv` begin."""
@@ -157,20 +165,20 @@ class Curve:
         head = self.head(figure, measure)
         return [
             head
-            | {"width": width, **({} if self.spent is None else {"multiply_adds": int(self.spent[i])})}
+            | self.cells(i)
             | {"lr": lrs[i], "seeds": n_seeds, "diverged": int(np.isinf(errors[i]).sum())}
             | {"note": few_note(n_seeds)}
             | dict(zip(QUARTILES, quartiles(errors[i]).tolist(), strict=True))
             | {"ci_low": float(low[i]), "ci_high": float(high[i])}
-            for i, width in enumerate(self.width.tolist())
+            for i in range(len(self.width))
         ]
 
     def unit_rows(self, figure: str, measure: str, values: NDArray[Any]) -> list[dict[str, Any]]:
         """Return the rows of `summary.csv` for one number per width: (W,), or (W, S) of which the median is listed."""
         head = self.head(figure, measure) | {"seeds": len(self.seeds)}
         medians = values if values.ndim == 1 else np.median(values, axis=1)
-        pairs = zip(self.width.tolist(), self.lr.tolist(), medians.tolist(), strict=True)
-        return [head | {"width": width, "lr": lr, "median": median} for width, lr, median in pairs]
+        pairs = enumerate(zip(self.lr.tolist(), medians.tolist(), strict=True))
+        return [head | self.cells(place) | {"lr": lr, "median": median} for place, (lr, median) in pairs]
 
     def scaling_rows(self, figure: str) -> list[dict[str, Any]]:
         """Return the rows of `summary.csv` for the slope of error against width; none where it is unknown."""
@@ -185,9 +193,10 @@ class Curve:
         head = self.head(figure, "val_loss")
         return [
             head
-            | {"width": width, "lr": lr, "seeds": len(self.seeds)}
+            | self.cells(i)
+            | {"lr": lr, "seeds": len(self.seeds)}
             | {"median": float(self.validation_median[i, j]), "chosen": int(self.lr_index[i] == j)}
-            for i, width in enumerate(self.width.tolist())
+            for i in range(len(self.width))
             for j, lr in enumerate(self.lr_grid.tolist())
         ]
 
@@ -240,6 +249,25 @@ def choose(specs: Specs, result: Result, label: str, data: str, **settings: Any)
         val_loss=result.val_loss[models, -1], test_loss=result.test_loss[models, -1],
         train_loss=result.train_loss[models, -1],
     )  # fmt: skip
+
+
+def joined(curves: Sequence[Curve], label: str, axis: str) -> Curve:
+    """Return curves of one point each as one curve, drawn against a setting in which they differ.
+
+    Raises
+    ------
+    ValueError
+        They differ in learning rates or seeds.
+    """
+    first = curves[0]
+    for curve in curves[1:]:
+        if not (np.array_equal(curve.lr_grid, first.lr_grid) and np.array_equal(curve.seeds, first.seeds)):
+            raise ValueError(f"the curves of {label!r} differ in learning rates or seeds")
+    positions = np.array([curve.settings[axis] for curve in curves])
+    columns = ("width", "models", "val_loss", "test_loss", "train_loss")
+    together: dict[str, Any] = {name: np.concatenate([getattr(curve, name) for curve in curves]) for name in columns}
+    settings = {name: value for name, value in first.settings.items() if name != axis}
+    return replace(first, label=label, settings=settings, axis=axis, positions=positions, **together)
 
 
 def learning_curves(curve: Curve, result: Result, widths: ArrayLike) -> list[LearningCurve]:

@@ -28,10 +28,10 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 VERDICTS = {
-    "more": "depth does more than width",
-    "less": "depth does less than width",
+    "more": "depth does more",
+    "less": "depth does less",
     "as much": "no clear difference",
-    "nothing": "neither learns half of the variance",
+    "nothing": "neither learns it",
 }
 
 

@@ -54,12 +54,13 @@ class Difference(NamedTuple):
         measure = f"ratio_to_{self.base.label.replace(' ', '_')}"
         head = {"arm": self.arm.label, **self.arm.head(figure, measure)}
         rows = []
-        points = zip(self.arm.width.tolist(), self.comparisons, self.ratio, self.interval.T, strict=True)
-        for width, found, ratio, (low, high) in points:
+        points = enumerate(zip(self.comparisons, self.ratio, self.interval.T, strict=True))
+        for place, (found, ratio, (low, high)) in points:
             difference_low, difference_high = found.difference_interval
             rows.append(
                 head
-                | {"width": width, "seeds": found.n, "note": found.note}
+                | self.arm.cells(place)
+                | {"seeds": found.n, "note": found.note}
                 | {"median": float(ratio), "ci_low": float(low), "ci_high": float(high)}
                 | {"median_difference": found.median_difference}
                 | {"difference_ci_low": difference_low, "difference_ci_high": difference_high}

@@ -56,6 +56,7 @@ def build_parser(study: str, question: str, *, single: bool = False) -> Parser:
     data.add_argument("--y", metavar="COLUMN", help="output column of the file")
     models = parser.add_argument_group("which models (default: the study's own)")
     models.add_argument("--widths", type=int, metavar="H", help="hidden units", **several)
+    models.add_argument("--hidden-layers", type=int, nargs="+", metavar="L", help="hidden layers")
     models.add_argument("--seeds", type=int, metavar="N", help="number of seeds: 0 ... N - 1")
     models.add_argument("--lrs", type=float, metavar="RATE", help="learning rates", **several)
     models.add_argument("--optimizers", metavar="NAME", help=f"of {', '.join(CHOICES['optimizer'])}", **several)

@@ -29,7 +29,10 @@ from ensemble.training.shards import shard
 __all__ = ["run"]
 
 # Flags whose name is not that of the study's argument.
-_FLAGS = {"data": "--target or --data", "width": "--widths", "lr": "--lrs", "optimizer": "--optimizers"}
+_FLAGS = {
+    "data": "--target or --data", "width": "--widths", "lr": "--lrs", "optimizer": "--optimizers",
+    "hidden_layers": "--hidden-layers",
+}  # fmt: skip
 
 
 def run(study: str, arguments: Sequence[str], stage: Stage) -> int:
@@ -117,6 +120,12 @@ def _study_arguments(name: str, options: Namespace) -> dict[str, Any]:
     for flag in ("widths", "lrs", "optimizers"):
         values, single = getattr(options, flag), flag.removesuffix("s")
         given[single if single in known else flag] = values[0] if values and single in known else values
+    depths = options.hidden_layers
+    if depths and "hidden_layers" in known and isinstance(known["hidden_layers"].default, int):
+        if len(depths) > 1:
+            raise ValueError(f"--hidden-layers is {depths}; {name} takes one number")
+        depths = depths[0]
+    given["hidden_layers"] = depths
     if options.data is not None:
         for flag in ("target", "noise"):
             if getattr(options, flag) is not None:

@@ -30,7 +30,8 @@ class LearningRateMapDisplay:
     ----------
     ax_, figure_ : Axes, Figure
     mesh_ : QuadMesh
-        Widths across, learning rates upwards; grey where the median over seeds diverged, or is far off.
+        Widths, or what else the curve is drawn against, across, learning rates upwards; grey where the median over
+        seeds diverged, or is far off.
     ridge_ : Line2D
         The chosen learning rate of each width.
     colorbar_ : Colorbar
@@ -65,12 +66,14 @@ class LearningRateMapDisplay:
                 linewidth=1, label="best rate",
             )  # fmt: skip
             self.ax_.grid(visible=False)
-            self.ax_.set_xticks(across, [str(width) for width in curve.width], rotation=45 if len(across) > 7 else 0)
+            self.ax_.set_xticks(
+                across, [str(position) for position in curve.across], rotation=45 if len(across) > 7 else 0
+            )
             every = -(-len(curve.lr_grid) // 12)
             labels = [style.rate_text(lr) for lr in curve.lr_grid.tolist()[::every]]
             self.ax_.set_yticks(np.arange(len(curve.lr_grid))[::every] + 0.5, labels)
             self.ax_.tick_params(length=0)
-            self.ax_.set_xlabel("width (hidden units)")
+            self.ax_.set_xlabel(style.AXES[curve.axis])
             self.ax_.set_ylabel("learning rate")
             if colorbar and errors.count():
                 # An arrow on the bar says that errors beyond the last colour share it.

@@ -33,6 +33,9 @@ from ensemble.statistics import Errorbar, few_note, quartiles
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 1, 1, 1, 1, 1)), (0, (3, 3)))
+AXES = {  # what curves are drawn against
+    "width": "width (hidden units)", "multiply_adds": "multiply-adds per sample", "hidden_layers": "hidden layers",
+}  # fmt: skip
 DECADES = 10  # of an error axis, at most
 DATA_COLOUR, NOTE_COLOUR = "0.55", "0.25"
 
@@ -154,16 +157,16 @@ def log_width_axis(ax: Axes, widths: NDArray[np.int64]) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.set_xlim(low / 1.25, high * 1.25)
-    ax.set_xlabel("width (hidden units)")
+    ax.set_xlabel(AXES["width"])
 
 
 def across_axis(ax: Axes, curves: Sequence[Curve]) -> None:
-    """Make the x axis one of what the curves are drawn against: widths, or multiply-adds, marked where the first is."""
+    """Make the x axis one of what the curves are drawn against: of widths, or with ticks at the points of the first."""
     log_width_axis(ax, np.concatenate([curve.across for curve in curves]))
-    if curves[0].spent is not None:
-        ax.xaxis.set_major_locator(FixedLocator(curves[0].spent.tolist()))
+    if curves[0].axis != "width":
+        ax.xaxis.set_major_locator(FixedLocator(curves[0].across.tolist()))
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        ax.set_xlabel("multiply-adds per sample")
+        ax.set_xlabel(AXES[curves[0].axis])
 
 
 class LogLabels(LogFormatterSciNotation):

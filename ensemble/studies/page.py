@@ -130,7 +130,7 @@ def _error_plot(shown: Shown, group: Any, measure: Any) -> Any:
     first = data[group.value][measure.value]
     plot = figure(
         x_axis_type="log", y_axis_type="log", width=540, height=460,
-        x_axis_label="width (hidden units)" if curves[0].spent is None else "multiply-adds per sample",
+        x_axis_label="width (hidden units)" if curves[0].axis == "width" else curves[0].axis.replace("_", " "),
         y_axis_label="mean squared error", tools="pan,wheel_zoom,box_zoom,reset,save", active_drag=None, name="errors",
     )  # fmt: skip
     lines, seeds, hovered = [], [], []

@@ -44,6 +44,7 @@ def bias_ablation(
     data: Data = TARGETS,
     *,
     widths: Iterable[int] = WIDTHS,
+    hidden_layers: int = 1,
     seeds: int | Iterable[int] = 16,
     lrs: Iterable[float] = LRS,
     optimizers: Iterable[str] = OPTIMIZERS,
@@ -56,6 +57,8 @@ def bias_ablation(
     ----------
     data, widths, seeds, lrs, optimizers, epochs, noise
         As in `width_study`.
+    hidden_layers : int
+        Of all models.
 
     Raises
     ------
@@ -64,12 +67,13 @@ def bias_ablation(
     """
     datasets, notes = as_datasets(data, noise)
     settings: dict[str, Any] = {
-        "widths": values_of("widths", widths), "seeds": seeds_of(seeds), "lrs": values_of("lrs", lrs),
-        "optimizers": values_of("optimizers", optimizers), "epochs": epochs, "noise": noise_of(data, noise),
+        "widths": values_of("widths", widths), "hidden_layers": hidden_layers, "seeds": seeds_of(seeds),
+        "lrs": values_of("lrs", lrs), "optimizers": values_of("optimizers", optimizers), "epochs": epochs,
+        "noise": noise_of(data, noise),
     }  # fmt: skip
     specs = grid(
         data=list(datasets), optimizer=settings["optimizers"], hidden_bias=[True, False], output_bias=[True, False],
-        lr=settings["lrs"], width=settings["widths"], seed=settings["seeds"],
+        lr=settings["lrs"], width=settings["widths"], seed=settings["seeds"], hidden_layers=hidden_layers,
     )  # fmt: skip
     return Setup(BiasStudy, specs, datasets, epochs, settings, notes)
 
@@ -117,7 +121,11 @@ class BiasStudy(Study):
     @cached_property
     def bounds(self) -> dict[str, Bounds | None]:
         """What is possible on each dataset; None where it is not known."""
-        return {name: bounds_of(name, data, self.specs.width, (), self.folder) for name, data in self.datasets.items()}
+        depth = self.settings["hidden_layers"]
+        return {
+            name: bounds_of(name, data, self.specs.width, (), self.folder, depth)
+            for name, data in self.datasets.items()
+        }
 
     def parts(self) -> list[tuple[str, str]]:
         """Return each pair of dataset and optimizer: one set of figures."""

@@ -125,7 +125,7 @@ def _errors(study: DepthStudy, data: str, optimizer: str, title: str = "") -> Pa
         errors = np.concatenate([curve.errors.ravel() for curve in curves])
         errors = errors[np.isfinite(errors) & (errors > 0)]
         if len(errors):  # where the noise is far below all errors, its line would leave them no room
-            ax.set_ylim(bottom=max(ax.get_ylim()[0], errors.min() / 10))
+            ax.set_ylim(bottom=max(ax.get_ylim()[0], errors.min() / 2))
             style.tidy_log_axis(ax)
 
     return draw
@@ -185,9 +185,11 @@ def _pieces(study: DepthStudy) -> Figure:
     most, deepest = float(every.max()), study.curves(names[0])[-1]
     width, depth = int(deepest.width[-1]), deepest.settings["hidden_layers"]
     have = "fewer pieces than units" if most < 1 else "about as many pieces as units" if most < 2 else "more pieces"
+    possible = float(width + 1) ** depth
+    count = f"{possible:,.0f}" if possible < 1e10 else f"{possible:.0e}"
     title = (
-        f"Trained deep networks have {have}: {every.min():.2g} to {most:.2g} per unit, where "
-        f"{width + 1}^{depth} = {float((width + 1) ** depth):.2g} are possible ({study.best_optimizer})"
+        f"Trained deep networks have {have}: {every.min():.2g} to {most:.2g} per unit\n"
+        f"(width {width}, {depth} layers: {count} pieces are possible; {study.best_optimizer})"
     )
     panels = [*(over_epochs(film) for film in study.films), *(against_units(data) for data in names)]
     columns = max(2, len(names))

@@ -122,7 +122,7 @@ def depth_study(
             parts.append(some(data=names, init=init, width=by_depth[depth], seed=settings["seeds"]))
             at = by_depth[depth][(len(shallow) - 1) // 2]
             parts.append(some(data=compared(names), init=others, width=at, seed=half(settings["seeds"])))
-            if easier and name == settings["optimizers"][-1]:
+            if easier:
                 parts.append(some(data=list(easier), init=init, width=at, seed=settings["seeds"]))
     return Setup(DepthStudy, reduce(add, parts), datasets | easier, epochs, settings, notes, record=())
 
@@ -166,7 +166,8 @@ class DepthStudy(Study):
         label = f"{depth} hidden layer{'s' * (depth > 1)}"
         settings = {"optimizer": optimizer, "hidden_layers": depth, "init": init or self.settings["init"]}
         curve = choose(self.specs, self.result, label, data, **settings)
-        return replace(curve, spent=multiply_adds(curve.width, depth, self.datasets[data].n_inputs))
+        spent = multiply_adds(curve.width, depth, self.datasets[data].n_inputs)
+        return replace(curve, axis="multiply_adds", positions=spent)
 
     @cached_property
     def best_optimizer(self) -> str:
@@ -281,7 +282,7 @@ class DepthStudy(Study):
         for depth in self.hidden_layers:
             rows = []
             for each in tents:
-                curve = self._curve(each, self.settings["optimizers"][-1], depth)
+                curve = self._curve(each, self.best_optimizer, depth)
                 rows.append(curve.errors[self.middle if each in self.targets else 0] / self.variance(each))
             left[depth] = np.array(rows)
         floor = bounds_of(name, self.datasets[name], np.arange(1, 2**k + 1), (), self.folder)
@@ -319,9 +320,9 @@ class DepthStudy(Study):
         parts = []
         for verdict, words in VERDICTS.items():
             chosen = ", ".join(f"{data} ({one.words})" for data, one in found.items() if one.verdict == verdict)
-            parts += [f"{words} on {chosen}"] if chosen else []
-        text = f"For {spent:,} multiply-adds per sample ({optimizer}), {'; '.join(parts)}; against {least} hidden "
-        text += f"layer{'s' * (least > 1)}, paired by seed, 95% interval."
+            parts += [f"{words}: {chosen}"] if chosen else []
+        text = f"For {spent:,} multiply-adds per sample ({optimizer}), against {least} hidden layer{'s' * (least > 1)} "
+        text += f"(paired by seed, 95% interval): {'; '.join(parts)}."
         if self.sawtooth is not None:
             text += f" {self.sawtooth.answer}"
         return text

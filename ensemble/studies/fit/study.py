@@ -28,6 +28,7 @@ def fit_target(
     data: Data = "reciprocal_sine",
     *,
     width: int = 640,
+    hidden_layers: int = 1,
     seeds: int | Iterable[int] = 10,
     lr: float = 0.1,
     optimizer: str = "gd",
@@ -40,8 +41,8 @@ def fit_target(
     ----------
     data, seeds, epochs, noise
         As in `width_study`.
-    width : int
-        Hidden units.
+    width, hidden_layers : int
+        Hidden units of each hidden layer, and how many of these.
     lr : float
         Learning rate.
     optimizer : str
@@ -54,10 +55,13 @@ def fit_target(
     """
     datasets, notes = as_datasets(data, noise)
     settings: dict[str, Any] = {
-        "width": width, "seeds": seeds_of(seeds, fewest=1), "lr": lr, "optimizer": optimizer, "epochs": epochs,
-        "noise": noise_of(data, noise),
+        "width": width, "hidden_layers": hidden_layers, "seeds": seeds_of(seeds, fewest=1), "lr": lr,
+        "optimizer": optimizer, "epochs": epochs, "noise": noise_of(data, noise),
     }  # fmt: skip
-    specs = grid(data=list(datasets), optimizer=settings["optimizer"], lr=lr, width=width, seed=settings["seeds"])
+    specs = grid(
+        data=list(datasets), optimizer=settings["optimizer"], lr=lr, width=width, hidden_layers=hidden_layers,
+        seed=settings["seeds"],
+    )  # fmt: skip
     moments = [epoch for epoch in MOMENTS if epoch < epochs] + [epochs]
     smooth = np.geomspace(1, max(epochs, 1), 60).astype(int).tolist()
     return Setup(

@@ -54,10 +54,17 @@ def _on(study: TransferStudy, data: str) -> dict[str, Figure]:
         checks += found
         both += [*maps[-2:], *found[1:]]  # the size itself moves in neither: the summary leaves it out
     size = (3.5, 3.6)
+    deep = study.by_depth(data)
+    by_depth = [rates(curve, [one for one in deep if one.settings["optimizer"] == curve.settings["optimizer"]])
+                for curve in deep]  # fmt: skip
     name = title_of(data, study.datasets[data])
     title = f"{name}: does the best learning rate move with the width?"
-    return {
+    drawn = {
         "summary": sheet(both, title, columns=4, panel_size=size),
         "learning_rate_map": sheet(maps, title, columns=2),
         "coordinate_check": sheet(checks, f"{name}: the first steps, by width", columns=3, panel_size=size),
     }
+    if by_depth:
+        title = f"{name}: does the best learning rate move with the depth? (width {deep[0].width[0]})"
+        drawn["learning_rate_by_depth"] = sheet(by_depth, title, columns=2)
+    return drawn

@@ -1,15 +1,16 @@
-"""The transfer study: whether the best learning rate moves with the width, and whether mu-P holds it still.
+"""The transfer study: whether the best learning rate moves with width and depth, and whether mu-P holds it still.
 
 Both parametrizations start from the same "fan_in" draw; `rules.optimizers.layer_factors` has the table of what mu-P
-changes. Widths x learning rates x seeds x parametrizations x optimizers are trained in one pass; then a few steps of
-each parametrization at one fixed rate show why (the coordinate check).
+changes. Widths x learning rates x seeds x parametrizations x optimizers are trained in one pass, at one depth, and
+beside them other depths at the narrowest width; then a few steps of each parametrization at one fixed rate show why the
+rate moves with the width (the coordinate check). mu-P is not made for depth: the maps say what it does there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from itertools import product
 from operator import add
 from typing import Any
@@ -24,6 +25,7 @@ from ensemble.analysis import (
     Curve,
     choose,
     coordinate_check,
+    joined,
     ridge_movement,
     transfer_price,
 )
@@ -31,9 +33,10 @@ from ensemble.specs import grid
 from ensemble.studies.inputs import Data, as_datasets, noise_of, seeds_of, values_of
 from ensemble.studies.study import Rows, Setup, Study
 
-__all__ = ["OPTIMIZERS", "RATES", "WIDTHS", "TransferStudy", "transfer_study"]
+__all__ = ["HIDDEN_LAYERS", "OPTIMIZERS", "RATES", "WIDTHS", "TransferStudy", "transfer_study"]
 
 WIDTHS = tuple(2**power for power in range(5, 11))
+HIDDEN_LAYERS = (1, 2, 4)
 OPTIMIZERS = ("gd", "adam")
 
 
@@ -53,6 +56,7 @@ def transfer_study(
     data: Data = "reciprocal_sine",
     *,
     widths: Iterable[int] = WIDTHS,
+    hidden_layers: Iterable[int] = HIDDEN_LAYERS,
     seeds: int | Iterable[int] = 16,
     lrs: Iterable[float] | None = None,
     optimizers: Iterable[str] = OPTIMIZERS,
@@ -65,6 +69,8 @@ def transfer_study(
     ----------
     data, widths, seeds, optimizers, epochs, noise
         As in `width_study`.
+    hidden_layers : iterable of int
+        The first is that of all widths; all of them are trained at the narrowest width.
     lrs : iterable of float, optional
         Learning rates of all models; default: for each optimizer and parametrization a grid of its own, `RATES`.
 
@@ -75,19 +81,22 @@ def transfer_study(
     """
     datasets, notes = as_datasets(data, noise)
     settings: dict[str, Any] = {
-        "widths": values_of("widths", widths), "seeds": seeds_of(seeds),
+        "widths": values_of("widths", widths), "hidden_layers": values_of("hidden_layers", hidden_layers),
+        "seeds": seeds_of(seeds),
         "lrs": None if lrs is None else values_of("lrs", lrs), "optimizers": values_of("optimizers", optimizers),
         "epochs": epochs, "noise": noise_of(data, noise), "init": "fan_in",
     }  # fmt: skip
-    parts = [
-        grid(
-            data=list(datasets), optimizer=optimizer, parametrization=parametrization, init=settings["init"],
+    base, *others = settings["hidden_layers"]
+    parts = []
+    for optimizer, parametrization in product(settings["optimizers"], PARAMETRIZATIONS):
+        some = partial(
+            grid, data=list(datasets), optimizer=optimizer, parametrization=parametrization, init=settings["init"],
             # An optimizer without a grid of its own is an unknown one: `grid` says so.
-            lr=settings["lrs"] or RATES.get(optimizer, RATES["gd"])[parametrization],
-            width=settings["widths"], seed=settings["seeds"],
-        )
-        for optimizer, parametrization in product(settings["optimizers"], PARAMETRIZATIONS)
-    ]  # fmt: skip
+            lr=settings["lrs"] or RATES.get(optimizer, RATES["gd"])[parametrization], seed=settings["seeds"],
+        )  # fmt: skip
+        parts.append(some(width=settings["widths"], hidden_layers=base))
+        if others:
+            parts.append(some(width=min(settings["widths"]), hidden_layers=others))
     return Setup(TransferStudy, reduce(add, parts), datasets, epochs, settings, notes, record=())
 
 
@@ -98,10 +107,26 @@ class TransferStudy(Study):
     name = "rate_transfer"
 
     def curve(self, optimizer: str, parametrization: str, data: str | None = None) -> Curve:
-        """Return the models of an optimizer and a parametrization on a dataset (default: the first)."""
+        """Return the models of an optimizer and a parametrization on a dataset (default: the first), by width."""
+        return self._curve(optimizer, parametrization, data or self.first, self.settings["hidden_layers"][0])
+
+    def _curve(self, optimizer: str, parametrization: str, data: str, depth: int, width: int | None = None) -> Curve:
         label = f"{optimizer}, {PARAMETRIZATIONS[parametrization]}"
-        settings = {"optimizer": optimizer, "parametrization": parametrization}
-        return choose(self.specs, self.result, label, data or self.first, **settings)
+        settings = {"optimizer": optimizer, "parametrization": parametrization, "hidden_layers": depth}
+        if width is not None:
+            settings["width"] = width
+        return choose(self.specs, self.result, label, data, **settings)
+
+    def by_depth(self, data: str | None = None) -> list[Curve]:
+        """Return curves as `curves` does, but over hidden layers at the narrowest width; none for a single depth."""
+        depths, width = sorted(self.settings["hidden_layers"]), min(self.settings["widths"])
+        if len(depths) == 1:
+            return []
+        found = []
+        for pair in product(self.settings["optimizers"], PARAMETRIZATIONS):
+            each = [self._curve(*pair, data or self.first, depth, width) for depth in depths]
+            found.append(joined(each, each[0].label, "hidden_layers"))
+        return found
 
     def curves(self, data: str | None = None) -> list[Curve]:
         """Return one curve per optimizer and parametrization on a dataset (default: the first)."""
@@ -120,6 +145,8 @@ class TransferStudy(Study):
         for data in self.datasets:
             for curve in self.curves(data):
                 rows += curve.map_rows("learning_rate_map")
+            for curve in self.by_depth(data):
+                rows += curve.map_rows("learning_rate_by_depth")
         for check in self.checks.values():
             rows += check.rows("coordinate_check")
         return rows
@@ -138,11 +165,19 @@ class TransferStudy(Study):
         for i, width in enumerate(curves[0].width.tolist()):
             cells = "".join(f"{_rate(curve, i):>9}{curve.quartiles[1, i]:11.2e}" for curve in curves)
             lines.append(f"{f'width {width}':<26}{cells}")
-        lines.append(f"{'moves by':<26}" + "".join(f"{f'2^{ridge_movement(curve):g}':>20}" for curve in curves))
+        lines.append(_moves(curves))
         prices = [transfer_price(curve) for curve in curves]
-        words = ["diverges" if np.isinf(price) else f"{price:.3g} x" for price in prices]
-        lines.append(f"{'widest at narrowest rate':<26}" + "".join(f"{word:>20}" for word in words))
-        if any(curve.at_edge.any() for curve in curves):
+        lines.append(f"{'widest at narrowest rate':<26}" + "".join(f"{_price(price):>20}" for price in prices))
+        deep = self.by_depth(data)
+        if deep:
+            lines.append(f"the same by depth, width {deep[0].width[0]}")
+            for i, depth in enumerate(deep[0].across.tolist()):
+                cells = "".join(f"{_rate(curve, i):>9}{curve.quartiles[1, i]:11.2e}" for curve in deep)
+                lines.append(f"{f'{depth} hidden layers':<26}{cells}")
+            lines.append(_moves(deep))
+            prices = [transfer_price(curve) for curve in deep]
+            lines.append(f"{'deepest at shallowest rate':<26}" + "".join(f"{_price(price):>20}" for price in prices))
+        if any(curve.at_edge.any() for curve in (*curves, *deep)):
             lines.append("* at the edge of its grid: the best rate may lie beyond")
         checks = [check for check in self.checks.values() if check.data == data]
         lines.append("coordinate check: slope against width, log-log (95% interval over seeds)")
@@ -151,11 +186,30 @@ class TransferStudy(Study):
         for (q, name), e in product(enumerate(QUANTITIES.values()), (0, len(MOMENTS) - 1)):
             cells = "".join(f"{'{:.2f} [{:.2f}, {:.2f}]'.format(*check.slope[:, q, e]):>24}" for check in checks)
             lines.append(f"{f'{name}, epoch {MOMENTS[e]}':<42}{cells}")
-        return lines
+        return [*lines, self.answer(data)]
+
+    def answer(self, data: str) -> str:
+        """Return how far the best rate moves over widths and over depths in each parametrization, in a sentence."""
+        parts = []
+        for curves, what in ((self.curves(data), "widths"), (self.by_depth(data), "depths")):
+            if not curves:
+                continue
+            first, last = curves[0].across[0], curves[0].across[-1]
+            moves = ", ".join(f"{curve.label} 2^{ridge_movement(curve):g}" for curve in curves)
+            parts.append(f"over {what} {first} to {last} the best rate moves by: {moves}")
+        return f"{data}: {'; '.join(parts)}."
 
 
 def _rate(curve: Curve, place: int) -> str:
     return _power(float(curve.lr[place])) + "*" * bool(curve.at_edge[place])
+
+
+def _moves(curves: Sequence[Curve]) -> str:
+    return f"{'moves by':<26}" + "".join(f"{f'2^{ridge_movement(curve):g}':>20}" for curve in curves)
+
+
+def _price(price: float) -> str:
+    return "diverges" if np.isinf(price) else f"{price:.3g} x"
 
 
 def _power(lr: float) -> str:

@@ -27,8 +27,8 @@ def figures(study: WidthStudy) -> dict[str, Figure]:
     curves = [curve for name in names for curve in study.curves(name)]
     fitted = [curve for curve in curves if study.datasets[curve.data].n_inputs == 1]
     bounded = [name for name in names if study.bounds[name] is not None]
-    n_optimizers = len(study.settings["optimizers"])
-    columns = n_optimizers if n_optimizers > 1 and len(names) == 1 else min(4, len(curves))
+    n_curves = len(study.curves())
+    columns = n_curves if 1 < n_curves <= 4 and len(names) == 1 else min(4, len(curves))
     seeds = f"median of {len(curves[0].seeds)} seeds"
     after = f"after {study.setup.epochs} epochs"
     found = {"summary": panels.summary(names)}
@@ -76,7 +76,8 @@ def width_display(study: WidthStudy, data: str | None = None, *, details: bool =
         return WidthCurveDisplay(curves, **about(dataset))
     return WidthCurveDisplay(
         curves, fixed=True, mean_predictions=[study.mean_prediction(curve) for curve in curves],
-        parameters_per_unit=dataset.n_inputs + 2,  # its weights, its bias and its output weight
+        # Its weights, its bias and its output weight; with more hidden layers it has no number of its own.
+        parameters_per_unit=dataset.n_inputs + 2 if study.settings["hidden_layers"] == [1] else None,
         **about(dataset),
     )  # fmt: skip
 
@@ -101,7 +102,7 @@ class _Panels:
             if study.bounds[name] is not None:
                 panels.append(self.possible(name, title="training error, and what is possible"))
             panels += [self.rates(best)]
-            return sheet(panels, f"{self.title(name)}: how wide must a two-layer ReLU network be?")
+            return sheet(panels, f"{self.title(name)}: how wide must {study.networks} be?")
         shown = names[:4]
         rows: list[list[Panel]] = []
         if all(study.datasets[name].n_inputs == 1 for name in shown):
@@ -111,7 +112,7 @@ class _Panels:
             rows.append([self.possible(name) for name in shown])
         panels = [panel for row in rows for panel in row]
         more = f" (the first {len(shown)} of {len(names)} datasets)" if len(names) > len(shown) else ""
-        title = f"How wide must a two-layer ReLU network be?{more}"
+        title = f"How wide must {study.networks} be?{more}"
         figure = sheet(panels, title, columns=len(shown), panel_size=(3.3, 2.75), legend_at=len(panels) - 1)
         if len(rows) == 3:  # the widths of the fits have colours of their own: their legend stays where it was
             with rc_context(STYLE):

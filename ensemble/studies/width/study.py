@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from itertools import product
 from operator import add
 from typing import Any
 
@@ -56,6 +57,7 @@ def width_study(
     data: Data = TARGETS,
     *,
     widths: Iterable[int] = WIDTHS,
+    hidden_layers: Iterable[int] = (1,),
     seeds: int | Iterable[int] = 16,
     lrs: Iterable[float] | Mapping[str, Iterable[float]] = LRS,
     optimizers: Iterable[str] = OPTIMIZERS,
@@ -68,8 +70,9 @@ def width_study(
     ----------
     data : str, sequence of str, Dataset, or dict of Dataset
         Names of targets to sample, or own data; own data without validation and test parts is split.
-    widths, lrs, optimizers : iterables
-        Hidden units, learning rates (or a dict of them by optimizer), and names of optimizers; no value twice.
+    widths, hidden_layers, lrs, optimizers : iterables
+        Hidden units, hidden layers, learning rates (or a dict of them by optimizer), and names of optimizers; no value
+        twice.
     seeds : int or iterable of int
         How many seeds (0, 1, ...), or which.
     epochs : int
@@ -86,41 +89,42 @@ def width_study(
     names = values_of("optimizers", optimizers)
     rates = rates_of(lrs, names)
     settings: dict[str, Any] = {
-        "widths": values_of("widths", widths), "seeds": seeds_of(seeds), "lrs": rates, "optimizers": names,
-        "epochs": epochs, "noise": noise_of(data, noise),
+        "widths": values_of("widths", widths), "hidden_layers": values_of("hidden_layers", hidden_layers),
+        "seeds": seeds_of(seeds), "lrs": rates, "optimizers": names, "epochs": epochs, "noise": noise_of(data, noise),
     }  # fmt: skip
-    parts = [
-        grid(data=list(datasets), optimizer=name, lr=rates[name], width=settings["widths"], seed=settings["seeds"])
-        for name in names
-    ]
+    columns = {"width": settings["widths"], "hidden_layers": settings["hidden_layers"], "seed": settings["seeds"]}
+    parts = [grid(data=list(datasets), optimizer=name, lr=rates[name], **columns) for name in names]
     return Setup(WidthStudy, reduce(add, parts), datasets, epochs, settings, notes)
 
 
 @dataclass(frozen=True)
 class WidthStudy(Study):
-    """A trained width study: one curve of test error against width per dataset and optimizer."""
+    """A trained width study: one curve of test error against width per dataset, optimizer and depth."""
 
     name = "width_study"
 
     @cached_property
     def _curves(self) -> dict[str, list[Curve]]:
-        optimizers = self.settings["optimizers"]
-        return {
-            data: [choose(self.specs, self.result, name, data, optimizer=name) for name in optimizers]
-            for data in self.datasets
-        }
+        depths = self.settings["hidden_layers"]
+
+        def curve(data: str, optimizer: str, depth: int) -> Curve:
+            label = f"{optimizer}, {depth} layer{'s' * (depth > 1)}" if len(depths) > 1 else optimizer
+            return choose(self.specs, self.result, label, data, optimizer=optimizer, hidden_layers=depth)
+
+        pairs = list(product(self.settings["optimizers"], depths))
+        return {data: [curve(data, *pair) for pair in pairs] for data in self.datasets}
 
     def curves(self, data: str | None = None) -> list[Curve]:
-        """Return one curve per optimizer on a dataset (default: the first)."""
+        """Return one curve per optimizer, and per depth where there are several, on a dataset (default: the first)."""
         return self._curves[data or self.first]
 
     def panels(self) -> dict[str, list[Curve]]:
         """Return the curves of each dataset."""
         return self._curves
 
-    def best_curve(self, data: str) -> Curve:
-        """Return the optimizer's curve that gets lowest on validation data."""
-        return min(self.curves(data), key=lambda curve: float(curve.validation_median.min()))
+    def best_curve(self, data: str, curves: Sequence[Curve] = ()) -> Curve:
+        """Return the curve, of some or all on a dataset, that gets lowest on validation data."""
+        return min(curves or self.curves(data), key=lambda curve: float(curve.validation_median.min()))
 
     def dead_units(self, curve: Curve) -> NDArray[np.float64]:
         """Return the fraction of dead hidden units at the chosen learning rates, (W, S)."""
@@ -132,11 +136,12 @@ class WidthStudy(Study):
 
     @cached_property
     def films(self) -> list[Film]:
-        """Kinks over epochs for a few widths of the best optimizer on each dataset with one input."""
+        """Kinks over epochs for a few widths of the best optimizer on each dataset with one input; one hidden layer."""
         models: list[int] = []
         for data, dataset in self.datasets.items():
-            if dataset.n_inputs == 1:
-                curve = self.best_curve(data)
+            shallow = [curve for curve in self.curves(data) if curve.settings["hidden_layers"] == 1]
+            if dataset.n_inputs == 1 and shallow:
+                curve = self.best_curve(data, shallow)
                 narrow = curve.width[curve.width <= FILM_WIDEST]
                 shown = few(narrow[1:] if len(narrow) > FILMS else narrow, FILMS)
                 models += curve.typical_models[np.isin(curve.width, shown)].tolist()
@@ -144,10 +149,20 @@ class WidthStudy(Study):
 
     @cached_property
     def bounds(self) -> dict[str, Bounds | None]:
-        """What is possible on each dataset; None where it is not known."""
+        """What is possible on each dataset, for the deepest networks; None where it is not known."""
+        depths = self.settings["hidden_layers"]
+        built = None if 1 in depths else ()
         return {
-            name: bounds_of(name, data, self.specs.width, folder=self.folder) for name, data in self.datasets.items()
+            name: bounds_of(name, data, self.specs.width, built, self.folder, max(depths))
+            for name, data in self.datasets.items()
         }
+
+    @property
+    def networks(self) -> str:
+        """What the networks are, in words."""
+        depths = self.settings["hidden_layers"]
+        one = "a two-layer ReLU network" if depths == [1] else f"a ReLU network of {depths[0]} hidden layers"
+        return one if len(depths) == 1 else "a ReLU network"
 
     def learning_curves(self, curve: Curve) -> list[LearningCurve]:
         """Return the learning curves of a few widths of a curve."""
