@@ -269,8 +269,8 @@ def test_arguments_reach_the_study(tmp_path, capsys, undrawn):
     assert run([*arguments, "--out", tmp_path]) == 0
     outcome = json.loads(capsys.readouterr().out)
     assert outcome["settings"] == {
-        "widths": [2, 4], "hidden_layers": [1], "seeds": [0, 1], "lrs": {"momentum": [0.05, 0.1]}, "optimizers": ["momentum"],
-        "epochs": 10, "noise": 0.5,
+        "widths": [2, 4], "hidden_layers": [1], "seeds": [0, 1], "lrs": {"momentum": [0.05, 0.1]},
+        "optimizers": ["momentum"], "epochs": 10, "noise": 0.5,
     }  # fmt: skip
     assert set(outcome["data"]) == {"quadratic", "chirp"}
     assert outcome["data"]["chirp"]["noise_variance"] == pytest.approx(0.5**2 / 12)

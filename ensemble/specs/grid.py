@@ -34,6 +34,15 @@ def grid(**axes: Unpack[Axes]) -> Specs:
     ValueError
         An unknown column, an empty axis, a value that the column does not allow, or more models than fit in memory.
 
+    Notes
+    -----
+    For more than one hidden layer take ``init="uniform"``, PyTorch's default. At equal computation, each with its best
+    learning rate, the median test error is 1.21 times that of the best of the four with "uniform", 1.24 with "fan_in",
+    1.93 with "he" and 1.93 with "normal" (mean ratio over 2, 3 and 4 hidden layers, 320 and 1,280 multiply-adds, gd and
+    adam, four targets, 16 seeds; at 4 layers "fan_in" is ahead, 1.09 against 1.29, and "normal" is at 3.13). The
+    default, the original's N(0, 0.1^2), lets little of the inputs through several layers; ``scripts/depth_study.py``
+    shows it.
+
     Examples
     --------
     >>> len(grid(width=[4, 16, 64], seed=range(32), lr=[0.03, 0.1]))
