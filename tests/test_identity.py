@@ -325,7 +325,7 @@ def test_however_it_was_cut_into_kernel_calls_the_same_bits(way, engine, d, tmp_
 
 
 @pytest.mark.jit_heavy
-@pytest.mark.parametrize(("engine", "d"), [("spline", 1), ("dense", 3), ("numpy", 1)])
+@pytest.mark.parametrize(("engine", "d"), [("spline", 1), ("pieces", 1), ("dense", 3), ("numpy", 1)])
 @pytest.mark.parametrize("way", PROCESSES)
 def test_in_whatever_processes_it_ran_the_same_bits(way, engine, d, tmp_path, monkeypatch, pools):
     check(way, engine, d, tmp_path, monkeypatch, pools)
