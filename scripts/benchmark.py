@@ -1,147 +1,100 @@
-"""Time this engine against other ways to train the same networks: one run, interleaved, same result required.
+"""Time this library against other ways to train the same networks: one run, interleaved, same result required.
 
-Prints Markdown tables and leaves `benchmark.png` and `benchmark.json`. Peers come with `pip install -e ".[bench]"`.
+Prints Markdown tables, and leaves `benchmark.json` and `benchmark.png`; a part that is run again replaces its own
+figures there. The whole takes about eight minutes. Peers come with `pip install -e ".[bench]"`.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import itertools
 import json
-import os
-import platform
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
+import alone
+import cost_curves
 import numpy as np
 import peers
-from matplotlib.figure import Figure
+from timing import (
+    CORES,
+    Contestant,
+    Row,
+    best_peer,
+    compete,
+    interleaved,
+    machine,
+    microseconds,
+    run_engine,
+    spread,
+    warm,
+)
 
 import ensemble
 
-
-class Contestant(NamedTuple):
-    """A way to train: its name, how it is prepared, how many models it gets (slow ones get fewer), what it needs."""
-
-    name: str
-    prepare: Callable[[peers.Task], peers.Run]
-    models: int
-    needs: str = "numpy"
+LAX_MAP, VMAP = "JAX: jit, lax.map over models, lax.scan", "JAX: jit, vmap over models, lax.scan"
+COMPILED, BMM = "PyTorch: torch.func.vmap, torch.compile", "PyTorch: stacked torch.bmm, autograd"
+ORIGINAL, BATCHED = "NumPy: the original's loop over models", "NumPy: batched matrix products"
+OURS = f"**relu-ensemble**, {CORES} threads"
 
 
-class Row(NamedTuple):
-    """Seconds per model and epoch of one contestant, and its ratio to the first one, round by round."""
-
-    name: str
-    median: float
-    low: float
-    high: float
-    ratio: float
-    ratio_low: float
-    ratio_high: float
-
-
-def interleaved(runs: list[Callable[[], object]], repeats: int) -> np.ndarray:
-    """Return the wall times (repeats, runs) in seconds, all runs in turn in each round."""
-    times = np.empty((repeats, len(runs)))
-    for round_ in range(repeats):
-        for i, run in enumerate(runs):
-            start = time.perf_counter()
-            run()
-            times[round_, i] = time.perf_counter() - start
-    return times
-
-
-def compete(contestants: list[Contestant], specs: ensemble.Specs, data, epochs: int, repeats: int) -> list[Row]:
-    """Run all contestants on the first of `specs`; the first contestant is what the others are compared with."""
-    present = [c for c in contestants if importlib.util.find_spec(c.needs)]
-    for contestant in contestants:
-        if contestant not in present:
-            print(f"left out, {contestant.needs} is not installed: {contestant.name}")
-    runs = [c.prepare(peers.Task(specs[: c.models], data, epochs)) for c in present]
-    expected = runs[0]()
-    for contestant, run in zip(present, runs, strict=True):  # the warm-up, which compiles, and the check
-        np.testing.assert_allclose(run(), expected[: contestant.models], rtol=1e-9, err_msg=contestant.name)
-    work = np.array([c.models * epochs for c in present])
-    times = interleaved(runs, repeats) / work
-    ratios = times / times[:, :1]
-    return [
-        Row(
-            c.name,
-            *(float(f(t)) for f in (np.median, np.min, np.max)),
-            *(float(f(r)) for f in (np.median, np.min, np.max)),
-        )
-        for c, t, r in zip(present, times.T, ratios.T, strict=True)
-    ]
-
-
-def table(title: str, rows: list[Row]) -> list[Row]:
+def table(title: str, rows: list[Row]) -> None:
     """Print one comparison."""
     print(f"\n### {title}\n\n| | per model and epoch | times the first (lowest to highest round) |\n|---|---|---|")
     for row in rows:
-        spread = f"{row.ratio_low:,.1f} to {row.ratio_high:,.1f}"
-        print(f"| {row.name} | {row.median * 1e6:,.2f} us | {row.ratio:,.1f} ({spread}) |")
+        print(f"| {row.name} | {microseconds(row.seconds.median)} us | {row.ratio} |", flush=True)
+
+
+# ---- one hidden layer ----
+
+
+def wide(repeats: int) -> list[Row]:
+    """Width 640, one input, gd: every way to train the same models, all cores for everybody."""
+    data = alone.original_data()
+    contestants = [
+        Contestant(OURS, peers.engine("auto", CORES), 512, 200, peer=False),
+        Contestant(LAX_MAP + ", 8 models, 200 steps a scan", peers.jax_scan("map"), 8, 200, "jax"),
+        Contestant(LAX_MAP + ", 64 models, 40 steps a scan", peers.jax_scan("map"), 64, 40, "jax"),
+        Contestant(VMAP + ", 8 models, 200 steps a scan", peers.jax_scan("vmap"), 8, 200, "jax"),
+        Contestant(VMAP + ", 64 models, 40 steps a scan", peers.jax_scan("vmap"), 64, 40, "jax"),
+        Contestant(COMPILED, peers.torch_vmap(compiled=True), 8, 200, "torch"),
+        Contestant("PyTorch: torch.func.vmap", peers.torch_vmap(compiled=False), 8, 40, "torch"),
+        Contestant(BMM, peers.torch_bmm, 8, 40, "torch"),
+        Contestant("PyTorch: loop over modules", peers.torch_loop, 2, 40, "torch"),
+        Contestant(ORIGINAL, peers.numpy_loop, 2, 40),
+        Contestant(BATCHED, peers.numpy_batched, 8, 40),
+        Contestant("relu-ensemble, dense engine", peers.engine("dense", CORES), 8, 40, peer=False),
+    ]
+    rows = compete(contestants, ensemble.grid(width=640, seed=range(512)), data, repeats)
+    table(f"Width 640, {data.n_train} points, gd, float64", rows)
+    jax = best_peer([row for row in rows if row.name.startswith("JAX")])
+    if jax:
+        print(f"\nagainst the best JAX form: {jax.ratio} (asked: 120)")
     return rows
 
 
-def machine() -> str:
-    """Say what this was measured on."""
-    model = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as lines:
-            model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-
-
-def run_engine(specs, data, epochs, threads=1, **options) -> Callable[[], object]:
-    """Return a training by this engine, with the errors of the first and the last epoch only."""
-    return lambda: ensemble.train(specs, data, epochs=epochs, record=[], threads=threads, progress=False, **options)
-
-
-# ---- the comparisons ----
-
-
-def against_peers(data, repeats: int) -> list[Row]:
-    """Width 640, gd: every way to train the same models, all cores for everybody."""
-    cores = os.cpu_count() or 1
+def minute(repeats: int) -> dict[str, object]:
+    """Width 16, 500 epochs of gd: how many models a minute, against scikit-learn's MLPRegressor."""
+    data, models = alone.original_data(), 20_000
     contestants = [
-        Contestant(f"**ensemble**, {cores} threads", peers.engine("auto", cores), 512),
-        Contestant("JAX: jit, lax.map over models, lax.scan", peers.jax_scan("map"), 8, "jax"),
-        Contestant("JAX: jit, vmap over models, lax.scan", peers.jax_scan("vmap"), 8, "jax"),
-        Contestant("PyTorch: stacked torch.bmm, autograd", peers.torch_bmm, 8, "torch"),
-        Contestant("PyTorch: torch.func.vmap, torch.compile", peers.torch_vmap(compiled=True), 8, "torch"),
-        Contestant("PyTorch: torch.func.vmap, 64 models", peers.torch_vmap(compiled=False), 64, "torch"),
-        Contestant("PyTorch: torch.func.vmap, 8 models", peers.torch_vmap(compiled=False), 8, "torch"),
-        Contestant("PyTorch: loop over modules", peers.torch_loop, 2, "torch"),
-        Contestant("NumPy: the original's loop over models", peers.numpy_loop, 2),
-        Contestant("NumPy: batched matrix products", peers.numpy_batched, 8),
-        Contestant("ensemble, dense engine", peers.engine("dense", cores), 8),
+        Contestant(OURS, peers.engine("auto", CORES), models, 500, peer=False),
+        Contestant("scikit-learn: MLPRegressor", peers.scikit_learn, 3, 500, "sklearn"),
     ]
-    specs = ensemble.grid(width=640, seed=range(512))
-    rows = compete(contestants, specs, data, 200, repeats)
-    return table(f"Width 640, {data.n_train} points, 200 epochs of gd, float64", rows)
+    biased = ensemble.grid(width=16, seed=range(models), output_bias=True)
+    rows = compete(contestants, biased, data, repeats)
+    table(f"Width 16 with output bias, {data.n_train} points, 500 epochs of gd", rows)
+    original = ensemble.grid(width=16, seed=range(models))
+    seconds = warm([run_engine(specs, data, 500, CORES) for specs in (original, biased)], repeats)
+    rates = [spread(60 * models / column) for column in seconds.T]
+    print(f"\nmodels of width 16 a minute, initial weights and assembly included: {rates[0]} (asked: 1,200,000)")
+    print(f"with output bias: {rates[1]}")
+    return {"rows": rows, "models a minute": rates[0], "with output bias": rates[1]}
 
 
-def against_scikit_learn(data, repeats: int) -> list[Row]:
-    """Width 16, 500 epochs: how many models a minute."""
-    cores = os.cpu_count() or 1
-    contestants = [
-        Contestant(f"**ensemble**, {cores} threads", peers.engine("auto", cores), 20_000),
-        Contestant("scikit-learn: MLPRegressor", peers.scikit_learn, 3, "sklearn"),
-    ]
-    specs = ensemble.grid(width=16, seed=range(20_000), output_bias=True)
-    rows = table(f"Width 16, {data.n_train} points, 500 epochs of gd", compete(contestants, specs, data, 500, repeats))
-    print(f"\n{60 / (rows[0].median * 500):,.0f} models of width 16 a minute, initialization and assembly included")
-    return rows
-
-
-def against_validation_curve(repeats: int) -> dict[str, dict[str, list[float]]]:
+def width_curve(repeats: int) -> dict[str, object]:
     """`ensemble.sklearn.width_curve` against `validation_curve` over MLPRegressor: same folds, widths, rate, epochs."""
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.datasets import load_diabetes
@@ -150,7 +103,7 @@ def against_validation_curve(repeats: int) -> dict[str, dict[str, list[float]]]:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from ensemble.sklearn import width_curve
+    import ensemble.sklearn
 
     csv = Path(__file__).parents[1] / "tests/data/mauna_loa_co2.csv"
     co2 = ensemble.load_csv(csv, x="decimal_year", y="co2_ppm", test_fraction=0, val_fraction=0)
@@ -162,7 +115,7 @@ def against_validation_curve(repeats: int) -> dict[str, dict[str, list[float]]]:
     print("\n### width_curve against validation_curve over MLPRegressor, test MSE by width\n")
     print(f"| | seconds | times the first (lowest to highest round) | {' | '.join(map(str, widths))} |")
     print("|---|---|---|" + "---|" * len(widths))
-    found = {}
+    found: dict[str, object] = {}
     for name, (x, y, lr, epochs) in cases.items():
         network = MLPRegressor(
             learning_rate_init=lr, batch_size=len(x), max_iter=epochs, alpha=0.0, tol=0.0, n_iter_no_change=10**9,
@@ -172,8 +125,8 @@ def against_validation_curve(repeats: int) -> dict[str, dict[str, list[float]]]:
         place, sizes = "regressor__mlpregressor__hidden_layer_sizes", [(width,) for width in widths]
 
         def ours(n_seeds, x=x, y=y, lr=lr, epochs=epochs):
-            options = {"lr": lr, "epochs": epochs, "schedule": "constant", "n_jobs": -1}
-            return -width_curve(x, y, widths, cv, n_seeds=n_seeds, random_state=0, **options).test_scores
+            options = {"lr": lr, "epochs": epochs, "schedule": "constant", "n_jobs": -1, "random_state": 0}
+            return -ensemble.sklearn.width_curve(x, y, widths, cv, n_seeds=n_seeds, **options).test_scores
 
         def theirs(x=x, y=y, peer=peer, place=place, sizes=sizes):
             options = {"param_name": place, "param_range": sizes, "n_jobs": -1}
@@ -189,244 +142,171 @@ def against_validation_curve(repeats: int) -> dict[str, dict[str, list[float]]]:
         errors = [run().mean(axis=1) for run in runs.values()]  # the warm-up, which compiles and starts processes
         times = interleaved(list(runs.values()), repeats)
         for i, run in enumerate(runs):
-            ratio = times[:, i] / times[:, 0]
             values = " | ".join(f"{error:,.4g}" for error in errors[i])
-            spread = f"{np.median(ratio):.1f} ({ratio.min():.1f} to {ratio.max():.1f})"
-            print(f"| {name}: {run} | {np.median(times[:, i]):.3f} | {spread} | {values} |", flush=True)
+            ratio = spread(times[:, i] / times[:, 0])
+            print(f"| {name}: {run} | {np.median(times[:, i]):.3f} | {ratio} | {values} |", flush=True)
             found[f"{name}: {run}"] = {"seconds": times[:, i].tolist(), "test_loss": errors[i].tolist()}
     return found
 
 
-def against_itself(data, repeats: int) -> dict[str, list[float]]:
-    """Ratios between this engine's own runs, with their lowest and highest round."""
-    found: dict[str, list[float]] = {}
-
-    def ratio(name: str, asked: str, values: np.ndarray) -> None:
-        found[name] = [float(f(values)) for f in (np.median, np.min, np.max)]
-        print(f"| {name} | {asked} | {found[name][0]:.2f} ({found[name][1]:.2f} to {found[name][2]:.2f}) |")
-
-    print("\n### Within this engine\n\n| | asked | measured (lowest to highest round) |\n|---|---|---|")
-    wide = {o: ensemble.grid(width=640, seed=range(64), optimizer=o) for o in ("gd", "adam")}
-    runs = [run_engine(wide["gd"], data, 500), run_engine(wide["adam"], data, 500)]
-    times = _warm(runs, repeats)
-    ratio("adam against gd, width 640", "at most 1.6", times[:, 1] / times[:, 0])
-
-    threaded = ensemble.grid(width=640, seed=range(256))
-    times = _warm([run_engine(threaded, data, 500, 1), run_engine(threaded, data, 500, 2)], repeats)
-    ratio("two threads against one", "at least 1.9", times[:, 0] / times[:, 1])
-
-    widths = [2**i for i in range(11)]
-    solo = [ensemble.grid(width=w, seed=range(64)) for w in widths]
-    mixed = ensemble.grid(width=widths, seed=range(64))
-    times = _warm([run_engine(specs, data, 500) for specs in solo] + [run_engine(mixed, data, 500)], repeats)
-    ratio("widths 1 to 1,024 mixed, speed against solo", "at least 0.9", times[:, :-1].sum(axis=1) / times[:, -1])
-
-    specs = ensemble.grid(width=64, seed=range(2))
-    sizes = {n: ensemble.sample("reciprocal_sine", n=n, test_fraction=0) for n in (10**3, 10**7)}
-    steps = []
-    for _ in range(repeats):
-        few, many = (_step_seconds(specs, d) for d in sizes.values())
-        steps.append(many / few)
-    ratio("step at N = 10^7 against N = 10^3, width 64", "at most 8", np.array(steps))
-    ensemble.engines.forget_prepared()
-    return found
-
-
-def stored(data, repeats: int) -> dict[str, list[float]]:
-    """A run of about a minute into a store against the same run without: what writing it safely costs."""
-    specs = ensemble.grid(width=[16, 64, 256, 640], seed=range(32_000))
-    cores = os.cpu_count() or 1
-    with tempfile.TemporaryDirectory() as folder:
-        places = (Path(folder, str(i)) for i in itertools.count())
-        runs = [
-            run_engine(specs, data, 500, cores),
-            lambda: run_engine(specs, data, 500, cores, store=next(places))(),
-        ]
-        return _against("With a store", ["without", "with a store"], runs, len(specs), repeats)
-
-
-def on_dask(data, repeats: int) -> dict[str, list[float]]:
-    """10^5 models through a local Dask cluster, a worker process per core, against as many threads."""
-    from ensemble.distributed import connected
-
-    specs = ensemble.grid(width=[16, 64, 256], seed=range(34_000))
-    cores = os.cpu_count() or 1
-    with connected("local", print) as pool:
-        runs = [run_engine(specs, data, 500, cores), run_engine(specs, data, 500, None, executor=pool)]
-        return _against("Dask", [f"{cores} threads", f"Dask, {cores} workers"], runs, len(specs), repeats)
-
-
-def _against(title: str, names: list[str], runs: list[Callable], models: int, repeats: int) -> dict[str, list[float]]:
-    """Print the seconds of two ways to the same bits, and the throughput of the second against the first one's."""
-    results = [run() for run in runs]  # the warm-up
-    for part in ("train_loss", "test_loss"):
-        np.testing.assert_array_equal(*(getattr(result, part) for result in results))
-    del results
-    seconds = dict(zip(names, interleaved(runs, repeats).T, strict=True))
-    print(f"\n### {title}, {models:,} models\n")
-    for name, values in seconds.items():
-        print(f"{name}: {np.median(values):.1f} s ({values.min():.1f} to {values.max():.1f})")
-    first, second = seconds.values()
-    ratio = [float(f(first / second)) for f in (np.median, np.min, np.max)]
-    print("throughput against the first: {:.3f} ({:.3f} to {:.3f})".format(*ratio), flush=True)
-    return {**{name: values.tolist() for name, values in seconds.items()}, "throughput": ratio}
-
-
-def _warm(runs, repeats):
-    for run in runs:
-        run()
-    return interleaved(runs, repeats)
-
-
-def _step_seconds(specs, data) -> float:
-    """Return the time of a step: what 20,000 more epochs cost, so that tables and recorded errors drop out."""
-    short, long = run_engine(specs, data, 500), run_engine(specs, data, 20_500)
-    short()
-    times = interleaved([short, long], 3)
-    return float(np.median(times[:, 1] - times[:, 0])) / (20_000 * len(specs))
-
-
-def dense_rate(repeats: int) -> dict[str, float]:
-    """D = 8, width 640, N = 420: operations a second against the machine's matrix product, one thread each."""
-    from threadpoolctl import threadpool_limits
-
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(420, 8)), rng.normal(size=420)
-    specs = ensemble.grid(width=640, seed=range(4), lr=0.01)
-    a, b = rng.normal(size=(1500, 1500)), rng.normal(size=(1500, 1500))
-    with threadpool_limits(1):
-        times = _warm([run_engine(specs, ensemble.Dataset(x, y), 50), lambda: a @ b], max(repeats, 7))
-    ours = 2 * (2 * 8 + 3) * 420 * 640 * 50 * 4 / times[:, 0]
-    product = 2 * 1500**3 / times[:, 1]
-    share = float(np.median(ours / product))
-    print(
-        f"\nDense engine, D = 8, width 640, N = 420: {np.median(ours) / 1e9:.1f} Gflop/s, "
-        f"{share:.0%} of the matrix product's {np.median(product) / 1e9:.1f} (asked: 40%)"
-    )
-    return {"engine": float(np.median(ours)), "matrix product": float(np.median(product)), "share": share}
-
-
-def dense_peers(repeats: int) -> list[Row]:
-    """D = 8, width 640: the dense engine against the peers."""
-    cores = os.cpu_count() or 1
-    rng = np.random.default_rng(0)
-    data = ensemble.Dataset(rng.normal(size=(420, 8)), rng.normal(size=420))
+def inputs(repeats: int) -> list[Row]:
+    """Width 640, eight inputs, gd: the dense engine against peers."""
     contestants = [
-        Contestant(f"**ensemble**, dense engine, {cores} threads", peers.engine("dense", cores), 8),
-        Contestant("JAX: jit, lax.map over models, lax.scan", peers.jax_scan("map"), 8, "jax"),
-        Contestant("JAX: jit, vmap over models, lax.scan", peers.jax_scan("vmap"), 8, "jax"),
-        Contestant("PyTorch: stacked torch.bmm, autograd", peers.torch_bmm, 8, "torch"),
-        Contestant("PyTorch: torch.func.vmap, torch.compile", peers.torch_vmap(compiled=True), 8, "torch"),
-        Contestant("NumPy: the original's loop over models", peers.numpy_loop, 4),
+        Contestant(OURS, peers.engine("auto", CORES), 16, 100, peer=False),
+        Contestant(LAX_MAP, peers.jax_scan("map"), 8, 40, "jax"),
+        Contestant(VMAP, peers.jax_scan("vmap"), 8, 40, "jax"),
+        Contestant(BMM, peers.torch_bmm, 8, 40, "torch"),
+        Contestant(COMPILED, peers.torch_vmap(compiled=True), 8, 100, "torch"),
+        Contestant(ORIGINAL, peers.numpy_loop, 4, 40),
     ]
-    rows = compete(contestants, ensemble.grid(width=640, seed=range(8), lr=0.01), data, 100, repeats)
-    return table("8 inputs, width 640, 420 points, 100 epochs of gd", rows)
+    specs = ensemble.grid(width=640, seed=range(16), lr=0.01)
+    rows = compete(contestants, specs, alone.eight_inputs(420), repeats)
+    table("8 inputs, width 640, 420 points, gd", rows)
+    return rows
 
 
-# ---- the pictures ----
+# ---- depth ----
 
 
-def curves(data) -> dict[str, dict[str, list[float]]]:
-    """Cost of a step against H, N and the number of models, and speed against threads."""
-    found: dict[str, dict[str, list[float]]] = {}
+def _deep(
+    title: str, cases: list[tuple[int, int, int]], contestants: Callable[[int], list[Contestant]],
+    data: ensemble.Dataset, repeats: int,
+) -> list[dict[str, object]]:  # fmt: skip
+    """Print a line per case (hidden layers, width, asked ratio): all contestants, and ours against the best peer.
 
-    def measure(panel: str, line: str, x: float, run: Callable[[], object], work: float) -> None:
-        seconds = float(np.median(_warm([run], 3)))
-        points = found.setdefault(panel, {}).setdefault(line, [])
-        points.append((x, seconds / work * 1e6))
-
-    for width in [2**i for i in range(0, 13)]:
-        models = max(2, 2048 // width)
-        for optimizer in ("gd", "adam"):
-            specs = ensemble.grid(width=width, seed=range(models), optimizer=optimizer, lr=1e-3)  # none diverges
-            measure("width H", f"spline, {optimizer}", width, run_engine(specs, data, 200), 200 * models)
-        if width <= 512:
-            specs = specs[: max(1, models // 8)]
-            measure("width H", "dense, adam", width, run_engine(specs, data, 20, engine="dense"), 20 * len(specs))
-    for exponent in (2, 3, 4, 5, 6):
-        sampled = ensemble.sample("reciprocal_sine", n=10**exponent, test_fraction=0)
-        for width in (16, 64, 256):
-            points = found.setdefault("samples N", {}).setdefault(f"spline, width {width}", [])
-            points.append((10**exponent, _step_seconds(ensemble.grid(width=width, seed=range(2)), sampled) * 1e6))
-    for models in [4**i for i in range(0, 8)]:
-        specs = ensemble.grid(width=16, seed=range(models))
-        measure("models", "spline, width 16", models, run_engine(specs, data, 500, os.cpu_count()), 500 * models)
-    for threads in range(1, (os.cpu_count() or 1) + 1):
-        specs = ensemble.grid(width=640, seed=range(128))
-        measure("threads", "spline, width 640", threads, run_engine(specs, data, 300, threads), 300 * 128)
+    Initial weights are PyTorch's default: their kinks lie apart from the start, so that no step is cheaper than later.
+    """
+    names = [c.name for c in contestants(16) if importlib.util.find_spec(c.needs)]
+    print(f"\n### {title}: us per model and step\n")
+    print(f"| L | H | {' | '.join(names)} | best peer, times ours (lowest to highest round) | asked |")
+    print("|---|---|" + "---|" * (len(names) + 2))
+    found: list[dict[str, object]] = []
+    for hidden_layers, width, asked in cases:
+        taking_part = contestants(width)
+        most = max(c.models for c in taking_part)
+        specs = ensemble.grid(width=width, hidden_layers=hidden_layers, seed=range(most), lr=0.01, init="uniform")
+        rows = compete(taking_part, specs, data, repeats)
+        best = best_peer(rows)
+        against = f"{best.name}: {best.ratio}" if best else "none installed"
+        times = " | ".join(microseconds(row.seconds.median) for row in rows)
+        print(f"| {hidden_layers} | {width} | {times} | {against} | {asked} |", flush=True)
+        found.append({"hidden_layers": hidden_layers, "width": width, "asked": asked, "best": best, "rows": rows})
     return found
 
 
-def draw(found: dict[str, dict[str, list[float]]], path: Path) -> None:
-    """Draw the four cost curves."""
-    figure = Figure(figsize=(10, 7), layout="constrained")
-    for ax, (panel, lines) in zip(figure.subplots(2, 2).flat, found.items(), strict=True):
-        for (line, points), marker in zip(lines.items(), "osD^v", strict=False):
-            ax.plot(*np.transpose(points), marker=marker, label=line)
-        ax.set(xlabel=panel, ylabel="microseconds per model and epoch", xscale="log", yscale="log")
-        if panel == "threads":
-            ax.set(xscale="linear", yscale="linear", ylim=(0, None), xticks=range(1, (os.cpu_count() or 1) + 1))
-        ax.grid(alpha=0.3)
-        ax.legend()
-    figure.suptitle(f"Cost of one full-batch step, float64 ({machine()})", fontsize=10)
-    figure.savefig(path, dpi=100)
+def deep(repeats: int) -> list[dict[str, object]]:
+    """Two and three hidden layers, one input, 420 points: against peers."""
+
+    def contestants(width: int) -> list[Contestant]:
+        ours, few = (512, 16) if width == 16 else (64, 8)
+        return [
+            Contestant("relu-ensemble", peers.engine("auto", CORES), ours, 300, peer=False),
+            Contestant("JAX lax.map", peers.jax_scan("map"), few, 100, "jax"),
+            Contestant("JAX vmap", peers.jax_scan("vmap"), few, 100, "jax"),
+            Contestant("torch vmap, compiled", peers.torch_vmap(compiled=True), few, 100, "torch"),
+            Contestant("NumPy, batched", peers.numpy_batched, few, 20),
+        ]
+
+    cases = [(2, 16, 20), (2, 64, 25), (3, 16, 6), (3, 64, 6)]
+    title = "L hidden layers of H units, one input, 420 points, gd"
+    return _deep(title, cases, contestants, alone.original_data(), repeats)
 
 
-def crossing(data) -> None:
-    """Print where the segment form and the cell form cross, for `samples.segment_width`."""
-    from ensemble.kernels import samples
+def deep_many(repeats: int) -> list[dict[str, object]]:
+    """The same at 100,000 points, where peers get a model or two and few steps."""
 
-    chosen = samples.segment_width
-    for n in (100, 420, 2000):
-        sampled = ensemble.sample("reciprocal_sine", n=n, test_fraction=0)
-        for width in [int(n * share) for share in (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)]:
-            specs = ensemble.grid(width=width, seed=range(4))
-            times = []
-            for limit in (0, 10**9):
-                samples.segment_width = lambda n, limit=limit: limit
-                ensemble.engines.forget_prepared()
-                times.append(np.median(_warm([run_engine(specs, sampled, 500)], 3)))
-            print(f"N {n:6d}  H {width:6d}  H/N {width / n:.3f}  cells / segments {times[0] / times[1]:.2f}")
-    samples.segment_width = chosen
-    ensemble.engines.forget_prepared()
+    def contestants(width: int) -> list[Contestant]:
+        few = 2 if width == 16 else 1
+        return [
+            Contestant("relu-ensemble", peers.engine("auto", CORES), 32, 1000, peer=False),
+            Contestant("JAX lax.map", peers.jax_scan("map"), few, 10, "jax"),
+            Contestant("JAX vmap", peers.jax_scan("vmap"), few, 10, "jax"),
+            Contestant("torch vmap, compiled", peers.torch_vmap(compiled=True), few, 10, "torch"),
+            Contestant("NumPy, batched", peers.numpy_batched, few, 5),
+        ]
+
+    cases = [(2, 16, 1000), (2, 64, 1000), (3, 16, 500), (3, 64, 400)]
+    title = "The same at 100,000 points"
+    return _deep(title, cases, contestants, alone.only_training(100_000), repeats)
+
+
+def deep_inputs(repeats: int) -> dict[str, object]:
+    """Three hidden layers, eight inputs, 1,000 points: against peers, and against the machine's matrix product."""
+    data = alone.eight_inputs(1000)
+
+    def contestants(width: int) -> list[Contestant]:
+        ours = 64 if width == 16 else 16
+        return [
+            Contestant("relu-ensemble", peers.engine("auto", CORES), ours, 50, peer=False),
+            Contestant("JAX lax.map", peers.jax_scan("map"), 8, 30, "jax"),
+            Contestant("JAX vmap", peers.jax_scan("vmap"), 8, 30, "jax"),
+            Contestant("torch vmap, compiled", peers.torch_vmap(compiled=True), 8, 30, "torch"),
+            Contestant("torch.bmm", peers.torch_bmm, 8, 30, "torch"),
+            Contestant("NumPy, batched", peers.numpy_batched, 8, 10),
+        ]
+
+    cases = [(3, 16, 2), (3, 64, 2)]
+    rows = _deep("Three hidden layers, 8 inputs, 1,000 points, gd", cases, contestants, data, repeats)
+    shares = [alone.product_share(data, 3, width, repeats, asked=0.6) for width in (16, 64)]
+    return {"rows": rows, "shares": shares}
+
+
+# Each prints its tables and returns what is kept of them; with what it needs to be installed.
+PARTS: dict[str, tuple[Callable[[int], object], str]] = {
+    "wide": (wide, "numpy"),
+    "minute": (minute, "numpy"),
+    "width-curve": (width_curve, "sklearn"),
+    "inputs": (inputs, "numpy"),
+    "deep": (deep, "numpy"),
+    "deep-many": (deep_many, "numpy"),
+    "deep-inputs": (deep_inputs, "threadpoolctl"),
+    "product": (alone.product, "threadpoolctl"),
+    "ratios": (alone.ratios, "numpy"),
+    "growth": (alone.growth, "numpy"),
+    "plain": (alone.plain_steps, "numpy"),
+    "cold": (alone.cold, "numpy"),
+    "curves": (alone.curves, "numpy"),
+    "crossing": (alone.crossing, "numpy"),
+    "store": (alone.store, "numpy"),
+    "dask": (alone.dask, "distributed"),
+}
+ON_REQUEST = ("crossing", "store", "dask")
 
 
 def main() -> None:
-    """Run everything, or a part."""
-    parts = ("peers", "sklearn", "itself", "dense", "curves", "crossing", "store", "dask")
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5, help="rounds of each comparison (default: 5)")
-    parser.add_argument(
-        "--only", nargs="+", choices=parts, default=parts[:-3], help="which parts (default: all but the last three)"
+    """Run everything, or some parts."""
+    described = "\n".join(f"  {name:12} {str(run.__doc__).splitlines()[0]}" for name, (run, _) in PARTS.items())
+    usual = [name for name in PARTS if name not in ON_REQUEST]
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="parts:\n" + described, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--repeats", type=int, default=3, help="rounds of each comparison (default: 3)")
+    parser.add_argument(
+        "--only", nargs="*", choices=list(PARTS), metavar="PART", default=usual,
+        help=f"which parts (default: all but {', '.join(ON_REQUEST)}); none: draw what benchmark.json holds",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("results/benchmark"), help="where the figure and the JSON go")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    kept = arguments.out / "benchmark.json"
+    found = json.loads(kept.read_text()) if kept.exists() else {}
     print(f"{machine()}, {time.strftime('%Y-%m-%d')}")
-    data = ensemble.sample("reciprocal_sine", seed=0)
-    found: dict[str, object] = {"machine": machine(), "date": time.strftime("%Y-%m-%d")}
-    if "peers" in arguments.only:
-        found["peers"] = [row._asdict() for row in against_peers(data, arguments.repeats)]
-    if "sklearn" in arguments.only:
-        found["sklearn"] = [row._asdict() for row in against_scikit_learn(data, arguments.repeats)]
-        if importlib.util.find_spec("sklearn"):
-            found["width curve"] = against_validation_curve(arguments.repeats)
-    if "itself" in arguments.only:
-        found["itself"] = against_itself(data, arguments.repeats)
-    if "dense" in arguments.only:
-        found["dense"] = [row._asdict() for row in dense_peers(arguments.repeats)]
-        if importlib.util.find_spec("threadpoolctl"):
-            found["dense rate"] = dense_rate(arguments.repeats)
-    if "curves" in arguments.only:
-        found["curves"] = curves(data)
-        draw(found["curves"], arguments.out / "benchmark.png")
-    if "crossing" in arguments.only:
-        crossing(data)
-    if "store" in arguments.only:
-        found["store"] = stored(data, arguments.repeats)
-    if "dask" in arguments.only:
-        found["dask"] = on_dask(data, arguments.repeats)
-    (arguments.out / "benchmark.json").write_text(json.dumps(found, indent=1) + "\n")
+    for name in arguments.only:
+        run, needs = PARTS[name]
+        if not importlib.util.find_spec(needs):
+            print(f"\nleft out, {needs} is not installed: {name}")
+            continue
+        start = time.perf_counter()
+        result = run(arguments.repeats)
+        found[name] = {
+            "found": result, "machine": machine(), "date": time.strftime("%Y-%m-%d"), "version": ensemble.__version__,
+            "repeats": arguments.repeats, "seconds": round(time.perf_counter() - start, 1),
+        }  # fmt: skip
+        print(f"\n({name} took {found[name]['seconds']} s)", flush=True)
+        kept.write_text(json.dumps(found, indent=1, default=vars) + "\n")
+    if "curves" in found:
+        curves = json.loads(kept.read_text())["curves"]["found"]
+        (arguments.out / "benchmark.png").write_bytes(cost_curves.draw(curves))
     print(f"\nThe figures are in {arguments.out}")
 
 

@@ -18,21 +18,45 @@ Run = Callable[[], np.ndarray]
 
 
 class Task(NamedTuple):
-    """M models of one width and learning rate, trained by full-batch gradient descent."""
+    """M models of one shape and learning rate, trained by full-batch gradient descent."""
 
     specs: ensemble.Specs
     data: ensemble.Dataset
     epochs: int
 
-    def weights(self):
-        """Return fresh copies of the initial w1 (M, D, H), b1 (M, H), w2 (M, H), b2 (M,)."""
-        stack = ensemble.initialize(self.specs, self.data.n_inputs).stack(int(self.specs.width[0]))
-        (w1, w2), (b1, b2) = stack.weights, stack.biases
-        return w1.copy(), b1.copy(), w2[..., 0].copy(), b2[:, 0].copy()
+    @property
+    def lr(self) -> float:
+        """The rate of all models."""
+        return float(self.specs.lr[0])
+
+    def stack(self):
+        """Return the initial networks, batched."""
+        width, hidden_layers = int(self.specs.width[0]), int(self.specs.hidden_layers[0])
+        return ensemble.initialize(self.specs, self.data.n_inputs).stack(width, hidden_layers)
+
+    def parameters(self) -> list[np.ndarray]:
+        """Return copies of the initial w (M, in, H) and b (M, H) of each hidden layer, then w (M, H) of the output."""
+        stack = self.stack()
+        hidden = [a.copy() for layer in zip(stack.weights[:-1], stack.biases[:-1], strict=True) for a in layer]
+        return [*hidden, stack.weights[-1][..., 0].copy()]
+
+
+def by_layer(parameters):
+    """Split `Task.parameters()`, or those of one model, into the hidden layers' (w, b) and the output's w."""
+    *hidden, output = parameters
+    return list(zip(hidden[::2], hidden[1::2], strict=True)), output
+
+
+def network(x, parameters, relu):
+    """Return the outputs (N,) of one model, in PyTorch or JAX."""
+    hidden, output = by_layer(parameters)
+    for w, b in hidden:
+        x = relu(x @ w + b)
+    return x @ output
 
 
 def engine(name: str, threads: int) -> Callable[[Task], Run]:
-    """This project's own engines."""
+    """This library's own engines."""
 
     def prepare(task: Task) -> Run:
         def run() -> np.ndarray:
@@ -46,29 +70,39 @@ def engine(name: str, threads: int) -> Callable[[Task], Run]:
     return prepare
 
 
+# ---- NumPy and scikit-learn ----
+
+
 def numpy_loop(task: Task) -> Run:
-    """The original report's way: a Python loop over models, two matrix products and a ReLU in NumPy each."""
-    x, y, lr = task.data.x_train, task.data.y_train, float(task.specs.lr[0])
+    """The original report's way: a Python loop over models, matrix products and ReLUs in NumPy."""
+    x, y = task.data.x_train, task.data.y_train
 
-    def run() -> np.ndarray:
-        errors = []
-        for w1, b1, w2, b2 in zip(*task.weights(), strict=True):
-            hidden, relu, output = layers.Matmul(w1, b1), layers.Relu(), layers.Matmul(w2[:, None], b2[None])
-            for _ in range(task.epochs):
-                p = output.forward(relu.forward(hidden.forward(x)))
-                _, dp = layers.mse(p[:, 0], y)
-                hidden.backward(relu.backward(output.backward(dp[:, None])))
-                hidden.w, hidden.b = hidden.w - lr * hidden.dw, hidden.b - lr * hidden.db
-                output.w = output.w - lr * output.dw
-            p = output.forward(relu.forward(hidden.forward(x)))
-            errors.append(layers.mse(p[:, 0], y)[0])
-        return np.array(errors)
+    def train(parameters) -> float:
+        hidden, w = by_layer(parameters)
+        linear = [*(layers.Matmul(w, b) for w, b in hidden), layers.Matmul(w[:, None], np.zeros(1))]
+        net = [layer for one in linear for layer in (one, layers.Relu())][:-1]
 
-    return run
+        def forward():
+            h = x
+            for layer in net:
+                h = layer.forward(h)
+            return layers.mse(h[:, 0], y)
+
+        for _ in range(task.epochs):
+            d = forward()[1][:, None]
+            for layer in reversed(net):
+                d = layer.backward(d)
+            for layer in linear:
+                layer.w = layer.w - task.lr * layer.dw
+            for layer in linear[:-1]:
+                layer.b = layer.b - task.lr * layer.db
+        return forward()[0]
+
+    return lambda: np.array([train(parameters) for parameters in zip(*task.parameters(), strict=True)])
 
 
 def numpy_batched(task: Task) -> Run:
-    """All models as one stack of batched matrix products in NumPy: this project's readable engine."""
+    """All models as one stack of batched matrix products in NumPy: this library's readable engine."""
     return engine("numpy", 1)(task)
 
 
@@ -82,15 +116,15 @@ def scikit_learn(task: Task) -> Run:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPRegressor
 
-    x, y, lr = task.data.x_train, task.data.y_train, float(task.specs.lr[0])
+    x, y = task.data.x_train, task.data.y_train
 
     def run() -> np.ndarray:
         errors = []
-        for w1, b1, w2, b2 in zip(*task.weights(), strict=True):
+        for w1, b1, w2, b2 in zip(*task.parameters(), task.stack().biases[1].copy(), strict=True):
             model = MLPRegressor(
                 hidden_layer_sizes=w2.shape,
                 solver="sgd",
-                learning_rate_init=2 * lr,
+                learning_rate_init=2 * task.lr,
                 momentum=0.0,
                 alpha=0.0,
                 batch_size=len(x),
@@ -101,7 +135,7 @@ def scikit_learn(task: Task) -> Run:
                 warm_start=True,
             )
             model.partial_fit(x, y)  # makes the arrays that are set here; fit goes on from them
-            model.coefs_, model.intercepts_ = [w1, w2[:, None]], [b1, b2[None]]
+            model.coefs_, model.intercepts_ = [w1, w2[:, None]], [b1, b2]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model.fit(x, y)
@@ -111,65 +145,65 @@ def scikit_learn(task: Task) -> Run:
     return run
 
 
+# ---- PyTorch ----
+
+
 def _torch_tensors(task: Task):
     import torch
 
-    x = torch.from_numpy(np.array(task.data.x_train))
-    y = torch.from_numpy(np.array(task.data.y_train))
-    return torch, x, y, float(task.specs.lr[0])
+    return torch, torch.from_numpy(np.array(task.data.x_train)), torch.from_numpy(np.array(task.data.y_train))
 
 
 def torch_loop(task: Task) -> Run:
     """PyTorch modules, autograd and optim.SGD, one model after the other."""
-    torch, x, y, lr = _torch_tensors(task)
-    width = int(task.specs.width[0])
+    torch, x, y = _torch_tensors(task)
 
-    def run() -> np.ndarray:
-        errors = []
-        for w1, b1, w2, _ in zip(*task.weights(), strict=True):
-            hidden = torch.nn.Linear(x.shape[1], width, dtype=torch.float64)
-            output = torch.nn.Linear(width, 1, bias=False, dtype=torch.float64)
-            with torch.no_grad():
-                hidden.weight.copy_(torch.from_numpy(w1.T.copy()))
-                hidden.bias.copy_(torch.from_numpy(b1))
-                output.weight.copy_(torch.from_numpy(w2[None]))
-            net = torch.nn.Sequential(hidden, torch.nn.ReLU(), output)
-            optimizer = torch.optim.SGD(net.parameters(), lr=lr)
-            for _ in range(task.epochs):
-                optimizer.zero_grad()
-                loss = ((net(x)[:, 0] - y) ** 2).mean()
-                loss.backward()
-                optimizer.step()
-            with torch.no_grad():
-                errors.append(float(((net(x)[:, 0] - y) ** 2).mean()))
-        return np.array(errors)
+    def linear(w, b=None):
+        module = torch.nn.Linear(*w.shape, bias=b is not None, dtype=torch.float64)
+        with torch.no_grad():
+            module.weight.copy_(torch.from_numpy(w.T.copy()))
+            if b is not None:
+                module.bias.copy_(torch.from_numpy(b))
+        return module
 
-    return run
+    def train(parameters) -> float:
+        hidden, output = by_layer(parameters)
+        modules = [module for w, b in hidden for module in (linear(w, b), torch.nn.ReLU())]
+        net = torch.nn.Sequential(*modules, linear(output[:, None]))
+        optimizer = torch.optim.SGD(net.parameters(), lr=task.lr)
+        for _ in range(task.epochs):
+            optimizer.zero_grad()
+            loss = ((net(x)[:, 0] - y) ** 2).mean()
+            loss.backward()
+            optimizer.step()
+        with torch.no_grad():
+            return float(((net(x)[:, 0] - y) ** 2).mean())
+
+    return lambda: np.array([train(parameters) for parameters in zip(*task.parameters(), strict=True)])
 
 
 def torch_vmap(compiled: bool) -> Callable[[Task], Run]:
     """torch.func: vmap over models of the gradient of one model's loss."""
 
     def prepare(task: Task) -> Run:
-        torch, x, y, lr = _torch_tensors(task)
+        torch, x, y = _torch_tensors(task)
 
-        def loss(w1, b1, w2):
-            return ((torch.relu(x @ w1 + b1) @ w2 - y) ** 2).mean()
+        def loss(parameters):
+            return ((network(x, parameters, torch.relu) - y) ** 2).mean()
 
-        gradient = torch.func.vmap(torch.func.grad(loss, argnums=(0, 1, 2)))
+        gradient = torch.func.vmap(torch.func.grad(loss))
 
-        def step(w1, b1, w2):
-            d1, db, d2 = gradient(w1, b1, w2)
-            return w1 - lr * d1, b1 - lr * db, w2 - lr * d2
+        def step(parameters):
+            return [w - task.lr * d for w, d in zip(parameters, gradient(parameters), strict=True)]
 
-        step = torch.compile(step) if compiled else step
+        step = torch.compile(step, dynamic=False) if compiled else step
 
         def run() -> np.ndarray:
-            w1, b1, w2 = (torch.from_numpy(values) for values in task.weights()[:3])
+            parameters = [torch.from_numpy(values) for values in task.parameters()]
             with torch.no_grad():
                 for _ in range(task.epochs):
-                    w1, b1, w2 = step(w1, b1, w2)
-                return torch.func.vmap(loss)(w1, b1, w2).numpy()
+                    parameters = step(parameters)
+                return torch.func.vmap(loss)(parameters).numpy()
 
         return run
 
@@ -178,25 +212,30 @@ def torch_vmap(compiled: bool) -> Callable[[Task], Run]:
 
 def torch_bmm(task: Task) -> Run:
     """Stacked weights and torch.bmm, the gradient by autograd."""
-    torch, x, y, lr = _torch_tensors(task)
+    torch, x, y = _torch_tensors(task)
 
     def run() -> np.ndarray:
-        w1, b1, w2 = (torch.from_numpy(values).requires_grad_() for values in task.weights()[:3])
-        inputs = x.expand(len(w1), *x.shape)
+        parameters = [torch.from_numpy(values).requires_grad_() for values in task.parameters()]
+        hidden, output = by_layer(parameters)
 
         def errors():
-            hidden = torch.relu(torch.baddbmm(b1[:, None, :], inputs, w1))
-            return ((torch.bmm(hidden, w2[:, :, None])[..., 0] - y) ** 2).mean(dim=1)
+            h = x.expand(len(output), *x.shape)
+            for w, b in hidden:
+                h = torch.relu(torch.baddbmm(b[:, None, :], h, w))
+            return ((torch.bmm(h, output[:, :, None])[..., 0] - y) ** 2).mean(dim=1)
 
         for _ in range(task.epochs):
-            gradients = torch.autograd.grad(errors().sum(), (w1, b1, w2))
+            gradients = torch.autograd.grad(errors().sum(), parameters)
             with torch.no_grad():
-                for weights, d in zip((w1, b1, w2), gradients, strict=True):
-                    weights -= lr * d
+                for w, d in zip(parameters, gradients, strict=True):
+                    w -= task.lr * d
         with torch.no_grad():
             return errors().numpy()
 
     return run
+
+
+# ---- JAX ----
 
 
 def jax_scan(mapped: str) -> Callable[[Task], Run]:
@@ -206,22 +245,21 @@ def jax_scan(mapped: str) -> Callable[[Task], Run]:
         import jax
 
         jax.config.update("jax_enable_x64", True)
-        x, y, lr = np.array(task.data.x_train), np.array(task.data.y_train), float(task.specs.lr[0])
+        x, y = np.array(task.data.x_train), np.array(task.data.y_train)
 
-        def loss(weights):
-            w1, b1, w2 = weights
-            return ((jax.nn.relu(x @ w1 + b1) @ w2 - y) ** 2).mean()
+        def loss(parameters):
+            return ((network(x, parameters, jax.nn.relu) - y) ** 2).mean()
 
-        def step(weights, _):
-            return jax.tree.map(lambda w, d: w - lr * d, weights, jax.grad(loss)(weights)), None
+        def step(parameters, _):
+            return jax.tree.map(lambda w, d: w - task.lr * d, parameters, jax.grad(loss)(parameters)), None
 
-        def train(weights):
-            return loss(jax.lax.scan(step, weights, None, length=task.epochs)[0])
+        def train(parameters):
+            return loss(jax.lax.scan(step, parameters, None, length=task.epochs)[0])
 
         every = jax.jit(jax.vmap(train) if mapped == "vmap" else lambda stacked: jax.lax.map(train, stacked))
 
         def run() -> np.ndarray:
-            return np.asarray(every(task.weights()[:3]).block_until_ready())
+            return np.asarray(every(task.parameters()).block_until_ready())
 
         return run
 
