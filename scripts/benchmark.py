@@ -304,7 +304,7 @@ def main() -> None:
         }  # fmt: skip
         print(f"\n({name} took {found[name]['seconds']} s)", flush=True)
         kept.write_text(json.dumps(found, indent=1, default=vars) + "\n")
-    if "curves" in found:
+    if "curves" in found and (not arguments.only or "curves" in arguments.only):
         curves = json.loads(kept.read_text())["curves"]["found"]
         (arguments.out / "benchmark.png").write_bytes(cost_curves.draw(curves))
     print(f"\nThe figures are in {arguments.out}")

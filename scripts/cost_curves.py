@@ -9,11 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from timing import CORES, run_engine, step_seconds, warm
 
 import ensemble
 from ensemble.plots import style
+from ensemble.plots.rendering import render
 
 Points = list[tuple[float, float]]  # (x, microseconds per model and step)
 
@@ -43,10 +45,11 @@ def measure(
         many = sampled(n)
         for width in WIDTHS:
             specs = ensemble.grid(width=width, seed=range(2))
-            found["samples"].setdefault(str(width), []).append((n, step_seconds(specs, many, 10_000) * 1e6))
+            found["samples"].setdefault(str(width), []).append((n, step_seconds(specs, many, 20_000) * 1e6))
         for hidden_layers in (1, 2, 3):
             specs = ensemble.grid(width=64, hidden_layers=hidden_layers, seed=range(2), lr=0.01, init="uniform")
-            found["depth"].setdefault(str(hidden_layers), []).append((n, step_seconds(specs, many, 2_000) * 1e6))
+            epochs = 20_000 if hidden_layers == 1 else 2_000
+            found["depth"].setdefault(str(hidden_layers), []).append((n, step_seconds(specs, many, epochs) * 1e6))
     for models in [4**i for i in range(8)]:
         for width in (16, 64):
             if width * models <= 2**18:
@@ -57,9 +60,14 @@ def measure(
 
 
 def draw(found: dict[str, dict[str, Points]]) -> bytes:
-    """Return the picture, a PNG: a panel per message, with the number that it tells in its title."""
+    """Return the picture, a PNG."""
+    return render(figure(found), "png")
+
+
+def figure(found: dict[str, dict[str, Points]]) -> Figure:
+    """Return a panel per message, with the number that it tells in its title."""
     panels = [lambda ax, draw=draw: draw(ax, found) for draw in (_width, _samples, _depth, _models)]
-    return style.render(style.sheet(panels, "What one full-batch step of one model costs, float64"), "png")
+    return style.sheet(panels, "What one full-batch step of one model costs, float64")
 
 
 def _width(ax: Axes, found) -> None:
@@ -118,6 +126,8 @@ def _thousands(ax: Axes, label: str) -> None:
 
 def _finish(ax: Axes, title: str) -> None:
     ax.set(yscale="log", ylabel="us per model and step", title=title)
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 300 * low else (1.0,)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,g}"))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.legend()
