@@ -14,6 +14,7 @@ __all__ = [
     "Result",
     "Spec",
     "Specs",
+    "StoppedError",
     "__version__",
     "batches",
     "grid",
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ensemble.rules.batches import batches
     from ensemble.specs import Spec, Specs, grid
     from ensemble.store import load_result
-    from ensemble.training import plan, train
+    from ensemble.training import StoppedError, plan, train
 
     __version__: str
 else:
@@ -43,7 +44,7 @@ else:
         "rules.batches": ("batches",),
         "specs": ("Spec", "Specs", "grid"),
         "store": ("load_result",),
-        "training": ("plan", "train"),
+        "training": ("StoppedError", "plan", "train"),
     }
     _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 

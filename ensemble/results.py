@@ -7,21 +7,42 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.data import PARTS, Scale
-from ensemble.engines import Rows
+from ensemble.engines import Rows, State, state_bytes
 from ensemble.networks import NetworkStack, weight_bytes
 from ensemble.specs import COLUMNS, Specs
 from ensemble.system import html
 from ensemble.system.extras import load_extra
 
-__all__ = ["Result", "empty_result", "result_bytes"]
+__all__ = ["Origin", "Result", "empty_result", "result_bytes"]
 
 Array = NDArray[np.float64]
+
+
+class Origin(NamedTuple):
+    """What decided the results of M models beside their specs and the number of epochs.
+
+    Attributes
+    ----------
+    loss : str
+        What was minimized.
+    engine : (M,) str
+        What trained each model: never "auto".
+    initial : (M,) str
+        SHA-256 of the network that each model started from, as hex; "" where its seed gave it.
+    data : dict of str by name
+        The digest of each dataset.
+    """
+
+    loss: str
+    engine: NDArray[np.str_]
+    initial: NDArray[np.str_]
+    data: Mapping[str, str]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,10 +65,15 @@ class Result:
         -1.
     fresh : (M,) bool
         Whether the call that returned this result trained the model; False where it came from a run folder.
+    origin : Origin
+        What else decided these results: loss, engines, data and initial networks.
     stack : NetworkStack or None
         What `networks` returns, None where they were not kept.
     snapshots : dict of NetworkStack by epoch
         The networks at the epochs asked for.
+    state : State or None
+        What the optimizers remember after the last epoch, with ``keep_state=True``: `train` needs it to go on from this
+        result (``initial=``) where the optimizer is not gd.
     """
 
     specs: Specs
@@ -55,8 +81,10 @@ class Result:
     losses: Mapping[str, Array]
     diverged_at: NDArray[np.int64]
     fresh: NDArray[np.bool_]
+    origin: Origin
     stack: NetworkStack | None = None
     snapshots: Mapping[int, NetworkStack] = field(default_factory=dict)
+    state: State | None = None
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -113,6 +141,8 @@ class Result:
             self.stack.put(index, rows.networks)
         for epoch, networks in rows.snapshots.items():
             self.snapshots[epoch].put(index, networks)
+        if self.state is not None and rows.state is not None:
+            self.state.put(index, rows.state)
 
     def __getitem__(self, index: slice | NDArray[Any] | Iterable[int] | Iterable[bool]) -> Result:
         if isinstance(index, (int, np.integer)):
@@ -124,8 +154,10 @@ class Result:
             {part: values[models] for part, values in self.losses.items()},
             self.diverged_at[models],
             self.fresh[models],
+            self.origin._replace(engine=self.origin.engine[models], initial=self.origin.initial[models]),
             None if self.stack is None else self.stack.take(models),
             {epoch: networks.take(models) for epoch, networks in self.snapshots.items()},
+            None if self.state is None else self.state.take(models),
         )
 
     def to_pandas(self, epochs: bool = False) -> Any:
@@ -223,15 +255,18 @@ def _axes(specs: Specs) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
     return {"model": np.arange(len(specs))}, np.arange(len(specs))
 
 
-def result_bytes(specs: Specs, n_epochs: int, n_inputs: int, n_parts: int, n_stacks: int) -> int:
+def result_bytes(
+    specs: Specs, n_epochs: int, n_inputs: int, n_parts: int, n_stacks: int, keep_state: bool = False
+) -> int:
     """Return the memory in bytes of a result: losses on so many parts of the data, and so many stacks of networks."""
     weights = int(weight_bytes(specs.width, n_inputs, specs.hidden_layers).sum())
-    return weights * n_stacks + 8 * len(specs) * (n_parts * n_epochs + 2)
+    kept = state_bytes(specs, n_inputs) if keep_state else 0
+    return weights * n_stacks + kept + 8 * len(specs) * (n_parts * n_epochs + 2)
 
 
 def empty_result(
     specs: Specs, record: NDArray[np.int64], n_inputs: int, scales: Mapping[str, Scale], parts: Collection[str],
-    keep_networks: bool, snapshots: Iterable[int],
+    origin: Origin, keep_networks: bool, snapshots: Iterable[int], keep_state: bool,
 ) -> Result:  # fmt: skip
     """Return a result with room for all models, still empty; `parts` are those of the data that there are."""
     return Result(
@@ -240,6 +275,8 @@ def empty_result(
         {part: np.full((len(specs), len(record)), np.nan) for part in PARTS if part in parts},
         np.empty(len(specs), dtype=np.int64),
         np.zeros(len(specs), dtype=np.bool_),
+        origin,
         NetworkStack(specs, n_inputs, scales) if keep_networks else None,
         {epoch: NetworkStack(specs, n_inputs, scales) for epoch in snapshots},
+        State.fresh(specs, n_inputs) if keep_state else None,
     )

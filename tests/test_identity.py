@@ -238,6 +238,108 @@ def in_shards_that_are_merged(task):
     return result
 
 
+# ---- going on: a schedule that depends on the number of epochs cannot, such models are trained at once ----
+
+
+def with_the_others(task, gone_on):
+    """Return the bits of all models, of `gone_on` those with a constant rate, in their order."""
+    constant = task.specs.schedule == "constant"
+    parts = [iter(all_bits(task.train(task.specs[~constant]))), iter(all_bits(gone_on))]
+    return [next(parts[one]) for one in constant.astype(int)]
+
+
+def up_to(task, epoch, **options):
+    """Train what can be gone on with up to an epoch, with the snapshot of the list where it has been reached."""
+    constant, options = task.specs.schedule == "constant", {"keep_state": True} | options
+    return task.train(task.specs[constant], epochs=epoch, snapshots=[5] if epoch >= 5 else [], **options)
+
+
+def gone_on_from_a_result(*epochs):
+    def run(task):
+        found = None
+        for epoch in (*epochs, EPOCHS):
+            found = up_to(task, epoch, initial=found)
+            assert found.trained == len(found)
+        return with_the_others(task, found)
+
+    return run
+
+
+def gone_on_from_a_result_in_another_order(task):
+    half = up_to(task, 6)
+    order = np.random.default_rng(0).permutation(len(half))
+    rest = train(half.specs[order], task.engine, task.d, initial=half[order], threads=1)
+    return with_the_others(task, rest[np.argsort(order)])
+
+
+def gone_on_in_a_folder(*epochs, keep_state=True):
+    def run(task):
+        for epoch in (*epochs, EPOCHS):
+            found = up_to(task, epoch, store=task.folder, keep_state=keep_state)
+            assert found.trained == len(found)
+        assert up_to(task, EPOCHS, store=task.folder, keep_state=keep_state).trained == 0
+        assert all_bits(store.load_result(task.folder)) == all_bits(found)
+        return with_the_others(task, found)
+
+    return run
+
+
+def gone_on_in_a_folder_from_parts_at_different_epochs(task):
+    constant = np.flatnonzero(task.specs.schedule == "constant")
+    for part, epoch in ((constant[::3], 5), (constant[1::3], 8), (constant[::2], 6)):
+        task.train(task.specs[part], epochs=epoch, snapshots=[5], store=task.folder, keep_state=True)
+    return with_the_others(task, up_to(task, EPOCHS, store=task.folder))
+
+
+def gone_on_from_a_result_into_a_folder(task):
+    up_to(task, 3, store=task.folder)
+    half = up_to(task, 7)
+    assert up_to(task, EPOCHS, initial=half, store=task.folder).trained == len(half)
+    assert up_to(task, EPOCHS, store=task.folder).trained == 0
+    return with_the_others(task, store.load_result(task.folder))
+
+
+def killed_while_going_on(states, after):
+    """The end comes between two chunks, or within one, and a third call finishes."""
+
+    def run(task):
+        up_to(task, 5, store=task.folder)
+        kept = {path: path.read_bytes() for path in task.folder.glob("chunks/*")}
+        if states:  # a place within a chunk is the number of a kernel call, so these stay as they are
+            task.patch.setattr(checkpoint, "SECONDS", -1.0)
+            task.patch.setattr(compiled, "CALL_SECONDS", 0.0)
+        with task.patch.context() as patch:
+            (die_after_states if states else die_after_chunks)(patch, after)
+            with pytest.raises(DeadError):
+                up_to(task, EPOCHS, store=task.folder, threads=1)
+        found = up_to(task, EPOCHS, store=task.folder)
+        assert found.trained < len(found) or states or not after
+        assert {path: path.read_bytes() for path in kept} == kept
+        assert store.verify(task.folder).problems == () and not list(task.folder.glob("states/*"))
+        return with_the_others(task, found)
+
+    return run
+
+
+def shorter_from_the_folder_of_a_longer_one(task):
+    longer = train(
+        task.specs[task.specs.schedule == "constant"], task.engine, task.d, epochs=20, record=range(13),
+        snapshots=[5, EPOCHS], store=task.folder,
+    )  # fmt: skip
+    found = up_to(task, EPOCHS, store=task.folder, keep_state=False)
+    assert (longer.trained, found.trained) == (len(found), 0)
+    assert all_bits(store.load_result(task.folder)) == all_bits(found)
+    return with_the_others(task, found)
+
+
+def gone_on_in_processes(task):
+    half = up_to(task, 5, executor=task.pools["spawn"](), store=task.folder)
+    rest = up_to(task, EPOCHS, executor=task.pools["spawn"](), initial=half)
+    kept = up_to(task, EPOCHS, executor=task.pools["spawn"](), store=task.folder)
+    assert all_bits(kept) == all_bits(rest)
+    return with_the_others(task, kept)
+
+
 WAYS = [
     all_in_one_batch, permuted, reversed_and_each_twice, each_first_in_the_middle_or_last, as_a_bare_chunk,
     in_a_pool_of_threads, in_two_python_threads_at_once, kept_and_loaded, kept_and_asked_for_again,
@@ -250,11 +352,19 @@ WAYS = [
     pytest.param(in_chunks(15, 15, CHUNK_SECONDS=1e-9, WINDOW=1), id="in a chunk for each model one after another"),
     *(pytest.param(ended_between_chunks(n), id=f"ended after {n} chunks") for n in (0, 1, 7)),
     *(pytest.param(ended_within_a_chunk(n), id=f"ended after {n} states") for n in (1, 4, 11)),
+    *(pytest.param(gone_on_from_a_result(*e), id=f"gone on at {e}") for e in ((0,), (5,), (1, 4, 11))),
+    *(pytest.param(gone_on_in_a_folder(*e), id=f"gone on in a folder at {e}") for e in ((5,), (1, 4, 11))),
+    pytest.param(gone_on_in_a_folder(5, keep_state=False), id="gone on in a folder with what needs no state"),
+    *(pytest.param(killed_while_going_on(False, n), id=f"killed after {n} chunks of going on") for n in (0, 3)),
+    *(pytest.param(killed_while_going_on(True, n), id=f"killed after {n} states of going on") for n in (1, 4)),
+    gone_on_from_a_result_in_another_order, gone_on_in_a_folder_from_parts_at_different_epochs,
+    gone_on_from_a_result_into_a_folder, shorter_from_the_folder_of_a_longer_one,
 ]  # fmt: skip
 CALLS = [pytest.param(in_calls_of(n), id=f"in kernel calls of {n} epochs of a model") for n in (0.0, 2.5, 30.0)]
 PROCESSES = [
     pytest.param(in_processes("spawn"), id="in spawned processes"),
     pytest.param(in_processes("forkserver"), id="in processes of a fork server"),
+    gone_on_in_processes,
     pytest.param(in_processes("loky"), id="in processes of loky"),
     pytest.param(in_processes("mpi"), id="in processes of MPI"),
     pytest.param(in_processes("dask"), id="on a cluster", marks=leftovers_allowed),

@@ -609,11 +609,11 @@ def test_a_state_is_worth_saving_on_ctrl_c(monkeypatch, tmp_path, many_saves):
     stop = threading.Event()
     pauses, pause = [], chunk.Chunk.pause
 
-    def stopping(self, number, more):
+    def stopping(self, number):
         pauses.append(number)
         if number == 4:
             stop.set()
-        pause(self, number, more)
+        pause(self, number)
 
     monkeypatch.setattr(chunk.Chunk, "pause", stopping)
     with pytest.raises(chunk.CancelledError):

@@ -1,10 +1,11 @@
 """Engines: each trains one chunk of models."""
 
 from ensemble.engines.checkpoint import Checkpoint
-from ensemble.engines.chunk import Rows, Settings
+from ensemble.engines.chunk import Rows, Settings, Start
 from ensemble.engines.prepared import forget_prepared
 from ensemble.engines.registry import ENGINES, REGISTRY, check_engine, choose_engines, epoch_seconds
 from ensemble.engines.run import run_chunk
+from ensemble.engines.state import State, state_bytes
 
 __all__ = [
     "ENGINES",
@@ -12,9 +13,12 @@ __all__ = [
     "Checkpoint",
     "Rows",
     "Settings",
+    "Start",
+    "State",
     "check_engine",
     "choose_engines",
     "epoch_seconds",
     "forget_prepared",
     "run_chunk",
+    "state_bytes",
 ]

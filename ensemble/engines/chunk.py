@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from ensemble.data import Dataset
 from ensemble.engines.checkpoint import Checkpoint
+from ensemble.engines.state import State
 from ensemble.networks import NetworkStack
 from ensemble.rules.losses import LOSSES
 from ensemble.specs import Specs
 from ensemble.system.progress import note
 
-__all__ = ["Chunk", "Rows", "Settings"]
+__all__ = ["Chunk", "Rows", "Settings", "Start"]
 
 Array = NDArray[np.float64]
 
@@ -36,6 +37,7 @@ class Settings(NamedTuple):
     snapshots: tuple[int, ...]  # ascending
     keep_networks: bool
     loss: str = "mse"  # a name in rules.losses.LOSSES
+    keep_state: bool = False
 
 
 class Rows(NamedTuple):
@@ -45,62 +47,84 @@ class Rows(NamedTuple):
     diverged_at: NDArray[np.int64]  # (m,)
     networks: NetworkStack | None
     snapshots: dict[int, NetworkStack]
+    state: State | None = None  # what optimizers remember after the last epoch
+
+
+class Start(NamedTuple):
+    """Where a chunk starts instead of at initial weights: at given networks, or where an earlier training ended."""
+
+    networks: NetworkStack
+    epoch: int = 0
+    rows: Rows | None = None  # of what was trained: losses at the first of the recorded epochs, up to `epoch`
 
 
 class Chunk:
     """A chunk under way: its networks, what it has recorded so far, and whether it must stop."""
 
     def __init__(
-        self, specs: Specs, data: Dataset, settings: Settings, networks: NetworkStack, stop: threading.Event | None,
+        self, specs: Specs, data: Dataset, settings: Settings, start: Start, stop: threading.Event | None,
         checkpoint: Checkpoint | None,
     ) -> None:  # fmt: skip
-        self.specs, self.data, self.settings, self.networks, self.stop = specs, data, settings, networks, stop
+        self.specs, self.data, self.settings, self.stop = specs, data, settings, stop
         self.checkpoint, self.saved = checkpoint, time.monotonic()
+        self.start, self.first, self.networks = start, start.epoch, start.networks
+        self.state = State.fresh(specs, self.networks.n_inputs, self.networks.n_outputs)
         shape = (len(specs), len(settings.record))
         self.train = np.full(shape, np.inf)
         self.test = np.full(shape if data.x_test is not None else (shape[0], 0), np.inf)
         self.val = np.full(shape if data.x_val is not None else (shape[0], 0), np.inf)
         self.diverged_at = np.full(len(specs), -1, dtype=np.int64)
         self.snapshots: dict[int, NetworkStack] = {}
+        known = 0
+        if start.rows is not None:
+            known = start.rows.losses["train"].shape[1]
+            self.diverged_at[:] = start.rows.diverged_at
+            self.snapshots |= start.rows.snapshots
+            if start.rows.state is not None:
+                self.state.put(np.arange(len(specs)), start.rows.state)
+        self.known = known  # of the recorded epochs
+        self.column = np.full(settings.epochs + 1, -1, dtype=np.int64)  # of an epoch that is to be recorded, else -1
+        self.column[settings.record[known:]] = np.arange(known, len(settings.record))
+        if start.rows is None:
+            self.snapshot(0)
 
-    def pause(self, place: int, more: Callable[[], dict[str, Array]]) -> None:
+    def pause(self, place: int, settle: Callable[[], None] | None = None) -> None:
         """Between two pieces of work: give up where the main thread asks for it, and save the state now and then.
 
-        `place` is the number of the piece that comes next, `more` returns the state that only the engine knows.
+        `place` is the number of the piece that comes next; `settle` brings networks and state up to date.
         """
         stopped = self.stop is not None and self.stop.is_set()
         if self.checkpoint is not None and place:
             spent = time.monotonic() - self.saved
             if spent > self.checkpoint.seconds or (stopped and spent > WORTH_SAVING):
-                self.checkpoint.save(self._state(place) | more())
+                if settle is not None:
+                    settle()
+                self.checkpoint.save(self._arrays(place))
                 self.saved = time.monotonic()
         if stopped:
             raise CancelledError("training was interrupted")
 
-    def resume(self, more: dict[str, Array]) -> tuple[int, dict[str, Array]]:
-        """Return the number of the next piece of work and what the engine has saved; 0 and nothing at a fresh start.
-
-        `more` is the engine's own state as it is now, which the saved one must be like.
-        """
+    def resume(self) -> int:
+        """Take over what was saved, and return the number of the next piece of work; 0 at a fresh start."""
         found = None if self.checkpoint is None else self.checkpoint.load()
         if found is None:
-            return 0, {}
-        if not self._fits(found, more):
+            return 0
+        if not self._fits(found):
             assert self.checkpoint is not None
             note(f"{self.checkpoint.path} is no state of its model, which is trained from the start")
-            return 0, {}
-        for name, value in self._state(0).items():
+            return 0
+        for name, value in self._arrays(0).items():
             if name != "place" and not name.startswith("snapshot_"):
-                value[...] = found.pop(name)
+                value[...] = found[name]
         for epoch in self.settings.snapshots:
             if f"snapshot_{epoch}" in found:
                 self.snapshots[epoch] = self.networks.take(np.arange(len(self.specs)))
-                self.snapshots[epoch].parameters[:] = found.pop(f"snapshot_{epoch}")
-        return int(found.pop("place")[0]), found
+                self.snapshots[epoch].parameters[:] = found[f"snapshot_{epoch}"]
+        return int(found["place"][0])
 
-    def _fits(self, found: dict[str, Array], more: dict[str, Array]) -> bool:
+    def _fits(self, found: dict[str, NDArray[Any]]) -> bool:
         """Return whether saved arrays are what this chunk saves: all there, of the same kinds and shapes."""
-        expected = self._state(0) | more
+        expected = self._arrays(0)
         for epoch in self.settings.snapshots:
             if f"snapshot_{epoch}" in found:
                 expected[f"snapshot_{epoch}"] = self.networks.parameters
@@ -109,16 +133,15 @@ class Chunk:
         if found["place"][1] != sum(name.startswith("snapshot_") for name in found):
             return False
         return all(
-            found[name].dtype == value.dtype
-            and (found[name].shape == value.shape or (name.endswith("_alive") and _is_subset(found[name], value)))
-            for name, value in expected.items()
+            found[name].dtype == value.dtype and found[name].shape == value.shape for name, value in expected.items()
         )
 
-    def _state(self, place: int) -> dict[str, Array]:
+    def _arrays(self, place: int) -> dict[str, NDArray[Any]]:
         """Return all arrays that change in training, by name."""
         arrays: dict[str, Any] = {"place": np.array([place, len(self.snapshots)]), "diverged_at": self.diverged_at}
         arrays |= {"train": self.train, "test": self.test, "val": self.val}
         arrays |= {f"snapshot_{epoch}": kept.parameters for epoch, kept in self.snapshots.items()}
+        arrays |= {f"state_{name}": values for name, values in self.state.arrays().items()}
         return arrays | {"parameters": self.networks.parameters}
 
     def snapshot(self, epoch: int) -> None:
@@ -126,16 +149,25 @@ class Chunk:
         if epoch in self.settings.snapshots:
             self.snapshots[epoch] = self.networks.take(np.arange(len(self.specs)))
 
+    def sort(self, order: NDArray[np.int64], back: bool = False) -> None:
+        """Bring all that is kept per model into another order, or back from it."""
+        for rows in (self.train, self.test, self.val, self.diverged_at, *self.state.models.values()):
+            if back:
+                rows[order] = rows.copy()
+            else:
+                rows[...] = rows[order]
+
     def rows(self) -> Rows:
-        """Return what was recorded, in the original units."""
+        """Return what was recorded, before this chunk too, in the original units."""
         unit = 1.0 if self.data.scale is None else self.data.scale.y_std ** LOSSES[self.settings.loss].power
+        losses = {part: getattr(self, part) * unit for part in self.data.parts()}
+        if self.start.rows is not None:
+            for part, values in losses.items():
+                values[:, : self.known] = self.start.rows.losses[part]
         return Rows(
-            {part: getattr(self, part) * unit for part in self.data.parts()},
+            losses,
             self.diverged_at,
             self.networks if self.settings.keep_networks else None,
             self.snapshots,
+            self.state if self.settings.keep_state else None,
         )
-
-
-def _is_subset(found: Array, whole: Array) -> bool:
-    return found.ndim == 1 and bool(np.isin(found, whole).all() and (np.diff(found) > 0).all())

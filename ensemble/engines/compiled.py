@@ -55,40 +55,37 @@ class Compiled(Engine):
         specs, settings, networks = run.specs, run.settings, run.networks
         samples = prepared(run.data, self)
         order = np.argsort(networks.slots)  # kernels see the models as they are in the buffer, sorted by shape
-        n_moments = networks.parameters.size if (specs.codes("optimizer") != updates.GD).any() else 0
+        run.sort(order)
+        state = run.state.arrays()
         models = updates.Models(
             np.array(specs.width[order]),
             np.array(specs.hidden_layers[order]),
             networks.starts,
             networks.parameters,
-            np.zeros(n_moments),
-            np.zeros(n_moments),
-            np.ones((len(specs), 2)),
+            state.get("first", np.zeros(0)),
+            state.get("second", np.zeros(0)),
+            state.get("powers", np.ones((len(specs), 2))),
         )
         rules = kernel_rules(specs[order], settings.epochs)
-        column = np.full(settings.epochs + 1, -1, dtype=np.int64)
-        column[settings.record] = np.arange(len(settings.record))
-        history = updates.History(column, run.train, run.test, run.val, run.diverged_at)
+        history = updates.History(run.column, run.train, run.test, run.val, run.diverged_at)
         seconds = self.seconds(specs, run.data)[order]
-        kept = {"moment_1": models.first, "moment_2": models.second, "powers": models.powers}
-        first, saved = run.resume(kept)
-        for name, values in saved.items():
-            kept[name][...] = values
-        for place, span in enumerate(spans(seconds, settings.epochs, settings.snapshots)):
-            if place < first:
+        reached = run.resume()
+        for place, span in enumerate(spans(seconds, settings.epochs, settings.snapshots, run.first)):
+            if place < reached:
                 continue
-            run.pause(place, lambda: kept)
+            run.pause(place)
             self.kernel().train(samples, models, rules, history, updates.Span(*span))
             if span[1] == len(specs):
                 run.snapshot(span[3])
-        for rows in (run.train, run.test, run.val, run.diverged_at):
-            rows[order] = rows.copy()
+        run.sort(order, back=True)
 
 
-def spans(seconds: Array, epochs: int, snapshots: tuple[int, ...]) -> Iterator[tuple[int, int, int, int]]:
+def spans(
+    seconds: Array, epochs: int, snapshots: tuple[int, ...], first: int = 0
+) -> Iterator[tuple[int, int, int, int]]:
     """Cut models x epochs into kernel calls of about `CALL_SECONDS`: several models, or part of one's epochs."""
-    stops = sorted({0, epochs, *snapshots})
-    for begin, end in itertools.pairwise(stops) if epochs else [(0, 0)]:
+    stops = sorted({first, epochs, *(epoch for epoch in snapshots if epoch > first)})
+    for begin, end in itertools.pairwise(stops) if epochs > first else [(first, first)]:
         m = 0
         while m < len(seconds):
             per_call = max(1, int(CALL_SECONDS / seconds[m]))

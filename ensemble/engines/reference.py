@@ -6,7 +6,6 @@ The definition that the compiled engines are tested against; hundreds of times s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,20 +54,17 @@ def _train(run: Chunk) -> None:
     sizes = effective(run.specs.batch_size, run.data.n_train)
     columns = (run.specs.width, run.specs.hidden_layers, run.specs.codes("optimizer"), sizes)
     groups, which = np.unique(np.stack(columns), axis=1, return_inverse=True)
+    reached = run.resume()
     states = [_Group(run, np.flatnonzero(which == group)) for group in range(groups.shape[1])]
 
-    def state() -> dict[str, Array]:
-        return {name: kept for number, group in enumerate(states) for name, kept in group.state(number).items()}
+    def settle() -> None:
+        for group in states:
+            group.settle()
 
-    first, saved = run.resume(state())
-    if first:
-        for number, group in enumerate(states):
-            group.restore(number, saved)
-    for epoch in range(first, run.settings.epochs + 1):
-        run.pause(epoch, state)
+    for epoch in range(run.first + reached, run.settings.epochs + 1):
+        run.pause(epoch - run.first, settle)
         if epoch in run.settings.snapshots or epoch == run.settings.epochs:
-            for group in states:
-                run.networks.put(group.models, group.stack)
+            settle()
             run.snapshot(epoch)
         for group in states:
             group.advance(epoch)
@@ -81,14 +77,16 @@ class _Group:
         self.run, self.models = run, models
         specs = run.specs[models]
         self.optimizer = str(specs.optimizer[0])
-        self.alive = np.arange(len(models))
+        self.alive = np.flatnonzero(run.diverged_at[models] < 0)
         self.parts: tuple[Array, ...] = prepared(run.data, ENGINE)
         self.stack = run.networks.take(models)
         hidden_layers = int(specs.hidden_layers[0])
         tensors = self.stack.stack(int(specs.width[0]), hidden_layers, units="training")  # views
         self.weights, self.biases = tensors.weights, tensors.biases
         self.theta: Array = self.stack.parameters.reshape(len(models), -1)
-        self.moments = optimizers.init(*self.theta.shape)
+        self.state = run.state.take(models)
+        kept = {name: a.reshape(len(models), -1) for name, a in self.state.arrays().items()}  # views
+        self.moments = optimizers.Moments(**kept) if kept else optimizers.init(*self.theta.shape)
         self.loss = LOSSES[run.settings.loss].rule
         n = run.data.n_train
         self.batch_size, self.steps = (int(of(specs.batch_size[:1], n)[0]) for of in (effective, steps_per_epoch))
@@ -98,17 +96,10 @@ class _Group:
             np.repeat(by_kind[:, optimizers.kinds(hidden_layers)], sizes, axis=1) for by_kind in kind_factors(specs)
         )
 
-    def state(self, number: int) -> dict[str, Any]:
-        """Return what changes in training, by name; `number` is the group's."""
-        moments = {f"group_{number}_moment_{i}": values for i, values in enumerate(self.moments)}
-        return {f"group_{number}_theta": self.theta, f"group_{number}_alive": self.alive} | moments
-
-    def restore(self, number: int, saved: dict[str, Array]) -> None:
-        """Go on from a saved state."""
-        self.theta[...] = saved[f"group_{number}_theta"]
-        self.alive = saved[f"group_{number}_alive"].astype(np.int64)
-        for i, values in enumerate(self.moments):
-            values[...] = saved[f"group_{number}_moment_{i}"]
+    def settle(self) -> None:
+        """Bring the chunk's networks and state up to date."""
+        self.run.networks.put(self.models, self.stack)
+        self.run.state.put(self.models, self.state)
 
     def living(self) -> tuple[list[Array], list[Array]]:
         """Return copies of the weights and biases of the models that have not diverged."""
@@ -118,15 +109,15 @@ class _Group:
     def advance(self, epoch: int) -> None:
         """Record this epoch if it is asked for, then take the steps that lead to the next."""
         run = self.run
-        column = np.flatnonzero(run.settings.record == epoch)
-        if len(column) and len(self.alive):
+        column = run.column[epoch]
+        if column >= 0 and len(self.alive):
             weights, biases = self.living()
             for rows, x, y in zip((run.train, run.test, run.val), self.parts[::2], self.parts[1::2], strict=True):
                 if rows.shape[1]:
                     error, _ = self.loss(layers.forward(x, weights, biases)[..., 0], y)
-                    rows[self.models[self.alive], column[0]] = np.where(np.isnan(error), np.inf, error)
-            self._stop(~np.isfinite(run.train[self.models[self.alive], column[0]]), epoch)
-        if epoch == run.settings.epochs:
+                    rows[self.models[self.alive], column] = np.where(np.isnan(error), np.inf, error)
+            self._stop(~np.isfinite(run.train[self.models[self.alive], column]), epoch)
+        if epoch == run.settings.epochs or not len(self.alive):
             return
         seeds = run.specs.seed[self.models].tolist()
         orders = {seed: batches(seed, run.data.n_train, self.batch_size, epoch) for seed in seeds}

@@ -1,4 +1,4 @@
-"""One chunk of models, from initial weights to its rows of the result: what training maps over an executor."""
+"""One chunk of models, from where it starts to its rows of the result: what training maps over an executor."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from ensemble.data import Dataset
 from ensemble.engines.checkpoint import Checkpoint
-from ensemble.engines.chunk import Chunk, Rows, Settings
+from ensemble.engines.chunk import Chunk, Rows, Settings, Start
 from ensemble.engines.registry import REGISTRY
-from ensemble.networks import NetworkStack, initialize
+from ensemble.networks import initialize
 from ensemble.specs import Specs
 
 __all__ = ["run_chunk"]
@@ -21,22 +21,25 @@ def run_chunk(
     data: Dataset,
     engine: str,
     settings: Settings,
-    initial: NetworkStack | None = None,
+    start: Start | None = None,
     stop: threading.Event | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Rows:
     """Train one chunk of models of one dataset and engine, and return their rows; a pure function of its arguments.
 
-    With a `checkpoint`, a chunk that takes long leaves there how far it has come, and starts from there.
+    Without a `start`, from the initial weights. With a `checkpoint`, a chunk that takes long leaves there how far it
+    has come, and starts from there.
 
     Raises
     ------
     CancelledError
         `stop` was set; nothing of the chunk is kept but its checkpoint.
     """
-    scales = {} if data.scale is None else {name: data.scale for name in np.unique(specs.data).tolist()}
-    networks = initialize(specs, data.n_inputs, scales) if initial is None else initial.take(np.arange(len(specs)))
-    run = Chunk(specs, data, settings, networks, stop, checkpoint)
-    run.snapshot(0)
+    if start is None:
+        scales = {} if data.scale is None else {name: data.scale for name in np.unique(specs.data).tolist()}
+        start = Start(initialize(specs, data.n_inputs, scales))
+    else:
+        start = start._replace(networks=start.networks.take(np.arange(len(specs))))
+    run = Chunk(specs, data, settings, start, stop, checkpoint)
     REGISTRY[engine].train(run)
     return run.rows()

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "EPSILON", "KINDS", "OPTIMIZERS", "SCHEDULES", "WEIGHT_LIMIT", "Moments", "Optimizer", "init", "kinds",
-    "layer_factors", "own_factors", "rate_factors", "step_seconds", "update",
+    "ENDLESS", "EPSILON", "KINDS", "OPTIMIZERS", "SCHEDULES", "WEIGHT_LIMIT", "Moments", "Optimizer", "init", "kinds",
+    "layer_factors", "own_factors", "rate_factors", "remembers", "step_seconds", "update",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
@@ -25,6 +25,7 @@ EPSILON = 1e-8  # adam's, added to the root of the second moment
 WEIGHT_LIMIT = 1e75
 
 SCHEDULES = ("constant", "cosine")
+ENDLESS = ("constant",)  # of them, those whose rate at an epoch is the same however long the run is
 
 # Of parameters; those of one kind have learning rates with one factor.
 KINDS = ("weights[0]", "hidden weights", "hidden biases", "output weights", "output bias")
@@ -81,6 +82,11 @@ OPTIMIZERS: dict[str, Optimizer] = {
 def init(n_models: int, n_parameters: int) -> Moments:
     """Return the state before the first step."""
     return Moments(np.zeros((n_models, n_parameters)), np.zeros((n_models, n_parameters)), np.ones((n_models, 2)))
+
+
+def remembers(optimizer: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Return which of the optimizers, (M,), use `Moments`: they cannot go on without."""
+    return np.isin(optimizer, [name for name, rule in OPTIMIZERS.items() if rule.remembers])
 
 
 def rate_factors(steps: int) -> Array:

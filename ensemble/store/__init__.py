@@ -2,7 +2,7 @@
 
 from ensemble.store.merge import merge
 from ensemble.store.read import Verified, load_result, verify
-from ensemble.store.request import Request
+from ensemble.store.request import Request, digests
 from ensemble.store.run import OtherRunError, Run, clear
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Run",
     "Verified",
     "clear",
+    "digests",
     "load_result",
     "merge",
     "verify",

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.engines import Rows
+from ensemble.engines import Rows, Start, State
 from ensemble.networks import NetworkStack
 from ensemble.specs import COLUMNS
 from ensemble.store import request, version_1
@@ -24,7 +24,7 @@ from ensemble.system import archive
 from ensemble.system.archive import DamagedFileError, RefusedFileError
 from ensemble.system.provenance import DECIDE_BITS, machine, versions
 
-__all__ = ["KINDS", "Chunk", "Finder", "difference", "made_here", "scan", "write"]
+__all__ = ["KINDS", "Chunk", "Finder", "difference", "made_here", "read", "scan", "write"]
 
 # "state_*": the optimizers' memory, where it is kept to go on from. What a later release adds to a chunk is let be.
 KINDS = request.KINDS | version_1.KINDS | {
@@ -42,12 +42,31 @@ class Chunk(NamedTuple):
 
     def answer(self, asked: Request, part: NDArray[np.int64]) -> Rows:
         """Return what `asked` wants to know of the models at `part`, which have it."""
-        at = np.searchsorted(self.request.record, asked.record)
-        rows = self.rows
-        losses = {name: values[np.ix_(part, at)] for name, values in rows.losses.items()}
-        networks = None if rows.networks is None or not asked.keep_networks else rows.networks.take(part)
-        kept = {epoch: rows.snapshots[epoch].take(part) for epoch in asked.snapshots}
-        return Rows(losses, rows.diverged_at[part], networks, kept)
+        kept, end = self._some(asked, part), self.request.epochs == asked.epochs
+        networks = self.rows.networks if end else self.rows.snapshots.get(asked.epochs)
+        state = self.rows.state if end and asked.keep_state else None
+        return kept._replace(
+            diverged_at=np.where(kept.diverged_at > asked.epochs, -1, kept.diverged_at),
+            networks=networks.take(part) if networks is not None and asked.keep_networks else None,
+            state=None if state is None else state.take(part),
+        )
+
+    def start(self, asked: Request, part: NDArray[np.int64]) -> Start:
+        """Return where a longer training of the models at `part` goes on from; they lead to what is `asked`."""
+        networks, state, epoch = self.rows.networks, self.rows.state, self.request.epochs
+        assert networks is not None
+        rows, networks = self._some(asked, part), networks.take(part)
+        if epoch in asked.snapshots:
+            rows.snapshots[epoch] = networks
+        return Start(networks, epoch, rows._replace(state=None if state is None else state.take(part)))
+
+    def _some(self, asked: Request, part: NDArray[np.int64]) -> Rows:
+        """Return the losses and snapshots of some models that are asked for, as far as this training went."""
+        at = np.searchsorted(self.request.record, asked.record[asked.record <= self.request.epochs])
+        losses = {name: values[np.ix_(part, at)] for name, values in self.rows.losses.items()}
+        there = set(asked.snapshots) & set(self.rows.snapshots)
+        kept = {epoch: self.rows.snapshots[epoch].take(part) for epoch in there}
+        return Rows(losses, self.rows.diverged_at[part], None, kept)
 
 
 class Finder:
@@ -62,13 +81,19 @@ class Finder:
         """Return the places of the request's models, each model once."""
         return np.unique(self.keys, return_index=True)[1]
 
-    def places(self, chunk: Chunk) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Yield places in the request with places in the chunk; more than once where a model is asked for twice."""
-        if not chunk.request.covers(self.asked):
+    def places(
+        self, chunk: Chunk, of: NDArray[np.bool_] | None = None
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Yield places in the request with places in the chunk; more than once where a model is asked for twice.
+
+        `of` says which models of the chunk count, by default those that answer the request.
+        """
+        of = chunk.request.answers(self.asked) if of is None else of
+        if not of.any():
             return
         keys = chunk.request.keys()
         first = np.searchsorted(self._sorted, keys, side="left")
-        count = np.searchsorted(self._sorted, keys, side="right") - first
+        count = np.where(of, np.searchsorted(self._sorted, keys, side="right") - first, 0)
         for repeat in range(int(count.max(initial=0))):
             part = np.flatnonzero(count > repeat)
             yield self._order[first[part] + repeat], part
@@ -89,11 +114,7 @@ def scan(
         if wanted is not None and mark and mark not in wanted:
             continue
         try:
-            arrays = archive.read(path, KINDS, follow=False)
-            try:
-                chunk = _chunk(arrays, manifest)
-            except version_1.NOT_ONE as error:
-                raise DamagedFileError(f"{path} is damaged or no file of this program: {error}") from error
+            chunk = read(path, manifest)
         except RefusedFileError:
             raise
         except DamagedFileError as error:
@@ -101,6 +122,18 @@ def scan(
         else:
             if chunk is not None:
                 yield path, chunk
+
+
+def read(path: Path, manifest: Manifest) -> Chunk | None:
+    """Return what one chunk file of a folder holds; None for one of a later release.
+
+    Raises DamagedFileError and OSError.
+    """
+    arrays = archive.read(path, KINDS, follow=False)
+    try:
+        return _chunk(arrays, manifest)
+    except version_1.NOT_ONE as error:
+        raise DamagedFileError(f"{path} is damaged or no file of this program: {error}") from error
 
 
 def _chunk(arrays: Mapping[str, NDArray[Any]], manifest: Manifest) -> Chunk | None:
@@ -124,7 +157,10 @@ def _chunk(arrays: Mapping[str, NDArray[Any]], manifest: Manifest) -> Chunk | No
     losses = {part: arrays[f"{part}_loss"] for part in asked.parts}
     stacks = {name: NetworkStack(asked.specs, asked.n_inputs, asked.scales, arrays[name]) for name in asked.stacks}
     snapshots = {epoch: stacks[f"snapshot_{epoch}"] for epoch in asked.snapshots}
-    return Chunk(asked, Rows(losses, arrays["diverged_at"], stacks.get("networks"), snapshots), made)
+    state = State.fresh(asked.specs, asked.n_inputs) if asked.keep_state else None
+    if state is not None:
+        state.fill({name[6:]: values for name, values in arrays.items() if name.startswith("state_")})
+    return Chunk(asked, Rows(losses, arrays["diverged_at"], stacks.get("networks"), snapshots, state), made)
 
 
 def write(folder: Path, chunk: Chunk) -> None:
@@ -134,6 +170,7 @@ def write(folder: Path, chunk: Chunk) -> None:
     arrays |= {f"{part}_loss": values for part, values in rows.losses.items()}
     arrays |= {} if rows.networks is None else {"networks": rows.networks.parameters}
     arrays |= {f"snapshot_{epoch}": kept.parameters for epoch, kept in rows.snapshots.items()}
+    arrays |= {} if rows.state is None else {f"state_{name}": values for name, values in rows.state.arrays().items()}
     name, content = archive.named(arrays)
     problem = chunk.request.problem(next(iter(chunk.request.data)))
     archive.write(folder / CHUNKS / f"{problem[:8]}-{name[:24]}.npz", content)

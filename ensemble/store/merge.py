@@ -83,8 +83,8 @@ def merge(folders: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str
                     new = places[missing[index]]
                     if len(new):
                         asked = replace(
-                            chunk.request.take(new), record=whole.record, snapshots=whole.snapshots,
-                            keep_networks=whole.keep_networks,
+                            chunk.request.take(new), epochs=whole.epochs, record=whole.record,
+                            snapshots=whole.snapshots, keep_networks=whole.keep_networks, keep_state=whole.keep_state,
                         )  # fmt: skip
                         chunks.write(target.folder, Chunk(asked, chunk.answer(whole, new), chunk.made))
                         missing[index] = False
@@ -105,7 +105,7 @@ def _differences(old: Request, new: Request) -> str:
     """Return in words what two requests differ in besides their models."""
     found = [
         f"{name} {getattr(old, name)}, not {getattr(new, name)}"
-        for name in ("loss", "epochs", "keep_networks")
+        for name in ("loss", "epochs", "keep_networks", "keep_state")
         if getattr(old, name) != getattr(new, name)
     ]
     if old.epochs == new.epochs and not np.array_equal(old.record, new.record):

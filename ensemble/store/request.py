@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from ensemble.data import PARTS, Dataset, Scale
 from ensemble.engines import ENGINES, Settings
 from ensemble.networks import NetworkStack
-from ensemble.results import result_bytes
+from ensemble.results import Origin, result_bytes
+from ensemble.rules.optimizers import ENDLESS, remembers
 from ensemble.specs import COLUMNS, Specs
 from ensemble.system.checks import flag, text, whole
 
-__all__ = ["KINDS", "SCHEMA", "Request", "Source"]
+__all__ = ["KINDS", "SCHEMA", "Request", "Source", "digests"]
 
 SCHEMA = 2
 KINDS = {
@@ -65,6 +66,8 @@ class Request:
         Epochs at which networks are kept.
     keep_networks : bool
         Whether the trained networks are kept.
+    keep_state : bool
+        Whether it is kept what the optimizers remember.
     """
 
     specs: Specs
@@ -76,17 +79,15 @@ class Request:
     record: NDArray[np.int64]
     snapshots: tuple[int, ...]
     keep_networks: bool
+    keep_state: bool = False
 
     @classmethod
-    def of(
-        cls, specs: Specs, datasets: Mapping[str, Dataset], engine: NDArray[np.str_], settings: Settings,
-        initial: NetworkStack | None,
-    ) -> Request:  # fmt: skip
+    def of(cls, specs: Specs, datasets: Mapping[str, Dataset], origin: Origin, settings: Settings) -> Request:
         """Return what `training.train` asks for, its arguments checked."""
         return cls(
             specs,
-            engine,
-            np.full(len(specs), "") if initial is None else _digests(initial),
+            origin.engine,
+            origin.initial,
             {
                 name: Source(
                     data.digest, data.n_inputs, data.n_train,
@@ -94,9 +95,14 @@ class Request:
                 )
                 for name, data in datasets.items()
             },
-            settings.loss, settings.epochs, settings.record, settings.snapshots,
-            settings.keep_networks,
+            settings.loss, settings.epochs, settings.record, settings.snapshots, settings.keep_networks,
+            settings.keep_state,
         )  # fmt: skip
+
+    @property
+    def origin(self) -> Origin:
+        """What decided the results, for a `Result`."""
+        return Origin(self.loss, self.engine, self.initial, {name: one.digest for name, one in self.data.items()})
 
     @property
     def n_inputs(self) -> int:
@@ -120,7 +126,7 @@ class Request:
 
     def result_bytes(self, specs: Specs) -> int:
         """Return the memory in bytes of the result of some of the models."""
-        return result_bytes(specs, len(self.record), self.n_inputs, len(self.parts), len(self.stacks))
+        return result_bytes(specs, len(self.record), self.n_inputs, len(self.parts), len(self.stacks), self.keep_state)
 
     def take(self, index: NDArray[np.int64]) -> Request:
         """Return a request for some of the models."""
@@ -150,14 +156,34 @@ class Request:
         table = np.ascontiguousarray(np.stack(columns, axis=1))
         return table.view(f"S{8 * len(columns)}").ravel()
 
-    def covers(self, other: Request) -> bool:
-        """Return whether models with equal keys have here all that `other` asks of them."""
-        return (
-            self.epochs == other.epochs
-            and bool(np.isin(other.record, self.record).all())
-            and set(other.snapshots) <= set(self.snapshots)
-            and self.keep_networks >= other.keep_networks
-        )
+    def answers(self, asked: Request) -> NDArray[np.bool_]:
+        """Return which models here, (M,), have all that `asked` wants of models with equal keys.
+
+        A longer training has it where it kept the losses and networks of the epochs that are asked for, its last one
+        among them; of optimizers' memory only that at its own end is there.
+        """
+        nothing, same = np.zeros(len(self.specs), dtype=np.bool_), self.epochs == asked.epochs
+        if self.epochs < asked.epochs or not np.isin(asked.record, self.record).all():
+            return nothing
+        if not set(asked.snapshots) <= set(self.snapshots):
+            return nothing
+        if asked.keep_networks and not (self.keep_networks if same else asked.epochs in self.snapshots):
+            return nothing
+        needs = remembers(self.specs.optimizer) & asked.keep_state
+        return ~needs | self.keep_state if same else ~needs & np.isin(self.specs.schedule, ENDLESS)
+
+    def leads_to(self, asked: Request) -> NDArray[np.bool_]:
+        """Return which models here, (M,), a longer training that is `asked` for may go on from, keys being equal."""
+        known = asked.record[asked.record <= self.epochs]
+        before = {epoch for epoch in asked.snapshots if epoch < self.epochs}
+        if not (
+            self.epochs < asked.epochs
+            and self.keep_networks
+            and before <= set(self.snapshots)
+            and np.isin(known, self.record).all()
+        ):
+            return np.zeros(len(self.specs), dtype=np.bool_)
+        return np.isin(self.specs.schedule, ENDLESS) & (~remembers(self.specs.optimizer) | self.keep_state)
 
     def pack(self, **more: Any) -> dict[str, NDArray[Any]]:
         """Return the request as arrays, `more` in their header; columns at their defaults are left out."""
@@ -170,6 +196,8 @@ class Request:
                 for name, source in sources
             ],
         }  # fmt: skip
+        if self.keep_state:
+            header["keep_state"] = True
         arrays: dict[str, NDArray[Any]] = {
             "header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), np.uint8),
             "record": self.record,
@@ -221,11 +249,11 @@ class Request:
         initial = np.broadcast_to(arrays.get("initial", np.array([""])), len(specs))
         return cls(
             specs, engine, initial, data, text(header["loss"], "loss"), epochs, record, tuple(snapshots.tolist()),
-            flag(header["keep_networks"], "keep_networks"),
+            flag(header["keep_networks"], "keep_networks"), flag(header.get("keep_state", False), "keep_state"),
         ), header  # fmt: skip
 
 
-def _digests(stack: NetworkStack) -> NDArray[np.str_]:
+def digests(stack: NetworkStack) -> NDArray[np.str_]:
     """Return the SHA-256 of each network of a stack."""
     parts = np.split(stack.parameters, stack.starts[1:-1])
     return np.array([_hash(parts[slot].tobytes()) for slot in stack.slots.tolist()])

@@ -27,9 +27,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.engines import Checkpoint, Rows, checkpoint
+from ensemble.engines import Checkpoint, Rows, Start, checkpoint
 from ensemble.results import Result
 from ensemble.store import chunks, manifest
+from ensemble.store.bases import Bases
 from ensemble.store.chunks import Chunk, Finder
 from ensemble.store.manifest import CHUNKS, LOCK, MANIFEST, STATES, Manifest
 from ensemble.store.request import Request
@@ -77,6 +78,7 @@ class Run:
         self._before: Manifest | None = None
         self._latest: Request | None = None
         self._left = np.arange(len(request.specs))
+        self._bases = Bases(self._finder, 0)
         self._damaged: list[Path] = []
 
     def __enter__(self) -> Run:
@@ -128,13 +130,14 @@ class Run:
         if found:
             raise ValueError(f"store {str(self.folder)!r} holds {found[0]!r} and no run; choose a new or empty folder")
 
-    def left(self, result: Result | None = None) -> NDArray[np.int64]:
+    def left(self, result: Result | None = None, epoch: int = 0) -> NDArray[np.int64]:
         """Copy what the folder holds of the models into `result` and return which are left to train.
 
-        An OtherRunError where what is there was made by what may make other last bits than training the rest here.
-        Where a file cannot be read, nothing is deleted.
+        `epoch` is how far these are without the folder. An OtherRunError where what is there was made by what may make
+        other last bits than training the rest here. Where a file cannot be read, nothing is deleted.
         """
         done = np.zeros(len(self.request.specs), dtype=np.bool_)
+        self._bases = Bases(self._finder, epoch)
         made: list[Mapping[str, Any]] = []
         for path, found in chunks.scan(self.folder, self._before, self.request.problems()) if self._before else ():
             if isinstance(found, DamagedFileError):
@@ -147,11 +150,23 @@ class Run:
                 done[index] = True
                 if found.made not in made:
                     made.append(found.made)
+            if self._before is not None and self._before.first is None:  # version 1's files are about to be renewed
+                self._bases.add(path, found)
         self._left = np.flatnonzero(~done)
         if len(self._left):
             for one in made:
                 self._check(one)
+            self._bases.choose(self._left, self._usable)
         return self._left
+
+    def _usable(self, made: Mapping[str, Any]) -> bool:
+        """Return whether models that were made in a way can be gone on with here; say so where they cannot."""
+        differs = chunks.difference(made, self._made or chunks.made_here())
+        if differs:
+            note(f"{self.folder}: models made with {differs} are trained from the start, not gone on with")
+        else:
+            self._check(made)
+        return not differs
 
     def _check(self, made: Mapping[str, Any]) -> None:
         here = self._made or chunks.made_here()
@@ -163,6 +178,14 @@ class Run:
             )
         if any(made["machine"].get(name) != here["machine"].get(name) for name in ("architecture", "processor")):
             note(f"{self.folder} was begun on another kind of machine; the last bits of its models may differ")
+
+    def split(self, index: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Yield parts of a chunk, each of models for which `start` returns the same epoch from one file."""
+        return self._bases.split(index)
+
+    def start(self, index: NDArray[np.int64]) -> Start | None:
+        """Return where a part of a chunk goes on from; None where the folder has no more of it than the caller."""
+        return self._bases.start(index, self._before) if self._before is not None else None
 
     def keep(self, rows: Iterable[tuple[NDArray[np.int64], Rows]]) -> Iterator[tuple[NDArray[np.int64], Rows]]:
         """Yield chunks as they come, models that `left` has returned with their results, each when it is on disk.
@@ -215,6 +238,7 @@ class Run:
         """Return where the models at `index`, trained as one chunk, keep how far they have come."""
         asked, made = self.request, chunks.made_here()
         decides = [asked.epochs, asked.record.tolist(), asked.snapshots, made["versions"], made["target"]]
+        decides += [int(epoch) for epoch in self._bases.epoch[index[:1]] if epoch]  # where the chunk began
         key = hashlib.sha256(json.dumps(decides).encode() + self._finder.keys[index].tobytes()).hexdigest()[:24]
         return Checkpoint(self.folder / STATES / f"{key}.npz", checkpoint.SECONDS)
 

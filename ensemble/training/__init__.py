@@ -3,5 +3,6 @@
 from ensemble.training.planning import Plan, plan
 from ensemble.training.request import Engine, Loss
 from ensemble.training.running import train
+from ensemble.training.stopping import StoppedError
 
-__all__ = ["Engine", "Loss", "Plan", "plan", "train"]
+__all__ = ["Engine", "Loss", "Plan", "StoppedError", "plan", "train"]

@@ -13,20 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.data import Dataset
-from ensemble.engines import REGISTRY, Settings, choose_engines, epoch_seconds
+from ensemble.engines import REGISTRY, choose_engines, epoch_seconds, state_bytes
 from ensemble.networks import NetworkStack, weight_bytes
-from ensemble.results import result_bytes
+from ensemble.results import Result, result_bytes
 from ensemble.specs import Specs
 from ensemble.system import html, memory
-from ensemble.training.request import (
-    Datasets,
-    Engine,
-    Loss,
-    check_initial,
-    in_batches,
-    make_settings,
-    named_datasets,
-)
+from ensemble.training.request import Datasets, Engine, Loss, in_batches, make_settings, named_datasets
+from ensemble.training.start import Beginning, beginning
 
 __all__ = ["Plan", "make_plan", "plan"]
 
@@ -46,7 +39,7 @@ class Plan:
     Attributes
     ----------
     models, epochs : int
-        Number of models; updates of each.
+        Number of models; updates of each, those before `initial` ended included.
     cost : float
         Estimated time on one core, in seconds.
     memory : int
@@ -90,28 +83,27 @@ def plan(
     snapshots: Iterable[int] | None = None,
     engine: Engine = "auto",
     keep_networks: bool = True,
-    initial: NetworkStack | None = None,
+    keep_state: bool = False,
+    initial: NetworkStack | Result | None = None,
     loss: Loss = "mse",
 ) -> Plan:
-    """Return what `train` would do with the same arguments, without doing it.
+    """Return what `train` would do with the same arguments, without doing it; a run folder is not looked at.
 
     Raises
     ------
     ValueError
         As `train`, except that memory is estimated and not checked.
     """
-    settings = make_settings(epochs, record, snapshots, keep_networks, loss)
+    settings = make_settings(epochs, record, snapshots, keep_networks, loss, keep_state)
     datasets = named_datasets(specs, data)
     n_inputs = next(iter(datasets.values())).n_inputs
-    check_initial(initial, specs, datasets)
     engines = choose_engines(engine, specs, n_inputs, loss, in_batches(specs, datasets))
-    return make_plan(specs, datasets, engines, settings, initial)
+    return make_plan(specs, datasets, beginning(initial, specs, datasets, engines, settings, record is not None))
 
 
-def make_plan(
-    specs: Specs, datasets: Datasets, engines: NDArray[np.str_], settings: Settings, initial: NetworkStack | None = None
-) -> Plan:
-    """Return the plan of a request that is checked; `engines` (M,) are those that train the models."""
+def make_plan(specs: Specs, datasets: Datasets, begin: Beginning) -> Plan:
+    """Return the plan of a request that is checked."""
+    settings, engines = begin.settings, begin.origin.engine
     chunks: list[NDArray[np.int64]] = []
     costs, largest = [], 0
     n_inputs = next(iter(datasets.values())).n_inputs
@@ -122,7 +114,7 @@ def make_plan(
     }  # fmt: skip
     for (name, engine), index in groups.items():
         estimate = epoch_seconds(engine, specs[index], datasets[name])
-        seconds[index] = estimate * settings.epochs + _INITIALIZE_SECONDS
+        seconds[index] = estimate * (settings.epochs - begin.epoch) + _INITIALIZE_SECONDS
     target = min(CHUNK_SECONDS, max(float(seconds.sum()) / CHUNKS_PER_RUN, LEAST_CHUNK_SECONDS))
     own_bytes = weight_bytes(specs.width, n_inputs, specs.hidden_layers)
     work_bytes = 4 * own_bytes
@@ -136,8 +128,9 @@ def make_plan(
             largest = max(largest, int(work_bytes[chunk].sum()))
     parts = {part for data in datasets.values() for part in data.parts()}
     stacks = settings.keep_networks + len(settings.snapshots)
-    kept = specs.nbytes + result_bytes(specs, len(settings.record), n_inputs, len(parts), stacks)
-    given = 0 if initial is None else int(own_bytes.sum())
+    kept = specs.nbytes + result_bytes(specs, len(settings.record), n_inputs, len(parts), stacks, settings.keep_state)
+    given = 0 if begin.initial is None else int(own_bytes.sum())
+    given += state_bytes(specs, n_inputs) if begin.epoch else 0
     samples = max(data.n_train for data in datasets.values())
     per_epoch = 24 * settings.epochs  # both schedules' factors, and where the epoch is recorded
     work = (os.cpu_count() or 1) * (2 * largest + 64 * samples + per_epoch)

@@ -12,16 +12,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.data import Dataset, Scale
+from ensemble.data import Dataset
 from ensemble.engines import Settings
-from ensemble.networks import NetworkStack
 from ensemble.rules.batches import effective
 from ensemble.rules.losses import check_loss
 from ensemble.specs import Spec, Specs
 from ensemble.system import memory
 from ensemble.system.checks import flag, whole
 
-__all__ = ["Datasets", "Engine", "Loss", "check_initial", "in_batches", "make_settings", "n_threads", "named_datasets"]
+__all__ = ["Datasets", "Engine", "Loss", "in_batches", "make_settings", "n_threads", "named_datasets"]
 
 Datasets = Mapping[str, Dataset]
 
@@ -30,6 +29,7 @@ Engine = Literal["auto", "numpy", "dense", "pieces", "spline"]
 Loss = Literal["mse"]
 
 _MOST_EPOCHS = 10**9
+_PER_DOUBLING = 6  # epochs recorded by default
 _EPOCH_BYTES = 100  # of an epoch in a list and a set of Python's
 
 
@@ -39,19 +39,23 @@ def make_settings(
     snapshots: Iterable[int] | None = None,
     keep_networks: bool = True,
     loss: str = "mse",
+    keep_state: bool = False,
 ) -> Settings:
     """Return what is the same for all models of a run, from the arguments of `train`.
 
     A ValueError for an argument that is not allowed, or more epochs to keep than fit in memory.
     """
     epochs = whole(epochs, "epochs", 0, _MOST_EPOCHS)
-    if record is None:
-        geometric = np.round(np.geomspace(1, max(epochs, 1), 50)).astype(np.int64)
+    if record is None:  # the same epochs however many follow, so that a longer run records all that a shorter one does
+        geometric = np.round(2.0 ** (np.arange(_PER_DOUBLING * 31) / _PER_DOUBLING)).astype(np.int64)
         recorded = {0, epochs, *geometric[geometric <= epochs].tolist()}
     else:
         recorded = {0, epochs, *_epoch_set("record", record, epochs)}
     kept = () if snapshots is None else tuple(sorted(_epoch_set("snapshots", snapshots, epochs)))
-    return Settings(epochs, np.array(sorted(recorded)), kept, flag(keep_networks, "keep_networks"), check_loss(loss))
+    return Settings(
+        epochs, np.array(sorted(recorded)), kept, flag(keep_networks, "keep_networks"), check_loss(loss),
+        flag(keep_state, "keep_state"),
+    )  # fmt: skip
 
 
 def _epoch_set(name: str, values: Iterable[int], epochs: int) -> set[int]:
@@ -105,39 +109,3 @@ def n_threads(threads: int | None) -> int:
     if threads is not None:
         return whole(threads, "threads", 1)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def check_initial(initial: NetworkStack | None, specs: Specs, datasets: Datasets) -> None:
-    """Raise a ValueError where the networks to start from do not fit the specs, or the units of their data."""
-    if initial is None:
-        return
-    n_inputs = next(iter(datasets.values())).n_inputs
-    if not isinstance(initial, NetworkStack):
-        raise ValueError(f"initial is a {type(initial).__name__}; a NetworkStack is needed")
-    columns = ("width", "hidden_layers")
-    given, asked = ([getattr(one, name).tolist() for name in columns] for one in (initial.specs, specs))
-    if initial.n_inputs != n_inputs or given != asked:
-        has, need = (f"widths {one[0][:4]}..., hidden layers {one[1][:4]}..." for one in (given, asked))
-        raise ValueError(
-            f"initial holds {len(initial)} networks of {initial.n_inputs} inputs, {has}; "
-            f"the specs need {len(specs)} of {n_inputs} inputs, {need}, in this order"
-        )
-    for there, here in sorted(set(zip(initial.specs.data.tolist(), specs.data.tolist(), strict=True))):
-        found, needed = initial.scales.get(there), datasets[here].scale
-        if not (found is needed is None or (found and needed and np.array_equal(found.values(), needed.values()))):
-            raise ValueError(
-                f"initial holds networks of data {_units(found)}, but the dataset {here!r} is {_units(needed)}: "
-                "there the same weights are another function; networks of the same units are needed "
-                "(`initialize` takes `scales`)"
-            )
-    for i in range(len(specs)):
-        *hidden, output = initial.network(i, units="training").biases
-        if (not specs.hidden_bias[i] and any(b.any() for b in hidden)) or (not specs.output_bias[i] and output.any()):
-            raise ValueError(f"initial network {i} has a bias that its spec switches off")
-
-
-def _units(scale: Scale | None) -> str:
-    if scale is None:
-        return "in its own units"
-    means, deviations = (np.array2string(part, threshold=4, edgeitems=2) for part in (scale.x_mean, scale.x_std))
-    return f"standardized (x: means {means}, deviations {deviations}; y: {scale.y_mean:g}, {scale.y_std:g})"
