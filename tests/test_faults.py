@@ -31,6 +31,7 @@ slow = pytest.mark.slow
 
 KILL_CHUNKS = 16
 KILL_EPOCHS = 5000
+HALF = 0  # epochs that are trained before, in the same folder, where going on is killed
 
 
 def kill_specs():
@@ -50,7 +51,10 @@ def kill_train(folder=None, log=None):
         return run_chunk(specs, *rest)
 
     training.run_chunk, planning.CHUNKS_PER_RUN, planning.LEAST_CHUNK_SECONDS = logged, KILL_CHUNKS, 0.0
-    return train(kill_specs(), make_data(), epochs=KILL_EPOCHS, snapshots=[50], store=folder, threads=2)
+    options = {"snapshots": [50], "store": folder, "threads": 2, "keep_state": bool(HALF)}
+    if HALF and folder is not None:
+        train(kill_specs(), make_data(), epochs=HALF, **options)
+    return train(kill_specs(), make_data(), epochs=KILL_EPOCHS, **options)
 
 
 written = os.write  # not the one that kills
@@ -83,7 +87,10 @@ def finish(folder, log):
 def judge(folder, log, expected):
     """Return how far a run after a kill is from what it should be: (differences, models begun, seconds)."""
     seconds, found, begun = finish(folder, log)
-    assert_sound(folder, len(kill_specs()))
+    if HALF:
+        assert store.verify(folder).problems == () and models_kept(folder) == 2 * len(kill_specs())
+    else:
+        assert_sound(folder, len(kill_specs()))
     return int(found != expected) + int(content(store.load_result(folder)) != expected), begun, seconds
 
 
@@ -112,8 +119,9 @@ def die_at_instants(base, kills, seed):
 def die_at_points(base, step, seed):
     """Kill a run before, in the middle of and after its n-th write, fsync or rename; print what was found."""
     base, draw = Path(base), random.Random(seed)
-    kill_train()
+    straight = content(kill_train())
     _, expected, models = finish(base / "whole", base / "whole.log")
+    assert expected == straight
     differences, most, n, points = 0, 0.0, draw.randrange(step), 0
     while True:
         folder, log = base / f"run {n}", base / f"{n}.log"
@@ -170,6 +178,17 @@ def test_killed_at_random_instants(kills, tmp_path):
 def test_killed_at_every_step_of_writing(step, tmp_path):
     found = campaign(f"die_at_points({str(tmp_path)!r}, {step}, seed=2)")
     assert found["kills"] * step > 2 * 4 * KILL_CHUNKS  # four points a chunk, each before and after
+    assert found["differences"] == 0
+    assert found["compute"] <= 1.5
+
+
+# ---- R20: the same while a run folder is gone on with ----
+
+
+@pytest.mark.parametrize("step", [31, pytest.param(3, marks=slow)])
+def test_killed_at_every_step_of_going_on(step, tmp_path):
+    found = campaign(f"HALF = 2000; test_faults.die_at_points({str(tmp_path)!r}, {step}, seed=3)")
+    assert found["kills"] * step > 2 * 2 * 4 * KILL_CHUNKS
     assert found["differences"] == 0
     assert found["compute"] <= 1.5
 
