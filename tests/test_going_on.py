@@ -56,7 +56,7 @@ def models_from(begun):
 @pytest.mark.parametrize("layers", [1, [2, 1, 3]])
 def test_history_state_and_networks_are_those_of_one_run(engine, d, layers):
     specs, given = specs_of(hidden_layers=layers, hidden_bias=[True, False]), {"engine": engine, "keep_state": True}
-    if not REGISTRY[engine].fits(specs, d, "mse").all():
+    if layers != 1 and REGISTRY[engine].most_hidden_layers == 1:
         pytest.skip("the engine trains one hidden layer")
     one = train(specs, 60, d, record=range(61), snapshots=[4, 20, 33, 60], **given)
     half = train(specs, 20, d, record=[3, 9], snapshots=[4], **given)
@@ -73,6 +73,14 @@ def test_history_state_and_networks_are_those_of_one_run(engine, d, layers):
         np.testing.assert_array_equal(values, one.state.arrays()[name])
         assert values.any()
     assert whole.trained == len(specs)
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_batches_and_rates_per_layer_go_on(d):
+    """The order of batches is the seed's and the epoch's own, so that there is nothing to remember of it."""
+    specs = specs_of(batch_size=[5, 0, 23], hidden_lr_factor=[1.0, 0.0])
+    one = train(specs, 12, d)
+    assert content(train(specs, 12, d, initial=train(specs, 5, d, keep_state=True))) == content(one)
 
 
 def test_by_default_all_is_kept_that_was_recorded():
@@ -489,7 +497,7 @@ def test_a_stop_before_the_first_chunk_and_one_after_the_last(tmp_path):
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_another_thread_stops_a_run_soon(elsewhere, many_chunks, tmp_path):
     """Within half a second; how long it took is only printed, as the machine may be busy."""
-    models, epochs = (60, 100_000) if elsewhere else (4, 10_000_000)  # chunks of 0.1 s, and of 10 s
+    models, epochs = (60, 100_000) if elsewhere else (4, 3_000_000)  # chunks of 0.1 s, and of 3 s
     specs, stop, times = ensemble.grid(width=100, seed=range(models)), threading.Event(), []
     options = {"epochs": epochs, "record": [], "stop": stop, "progress": False, "store": tmp_path}
 
