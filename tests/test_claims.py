@@ -9,6 +9,7 @@ import pytest
 from ensemble import cli, limits
 from ensemble.statistics import SmallestWidth
 from ensemble.studies import claims_study
+from ensemble.studies.claims import depth
 from ensemble.studies.claims import study as claims
 
 pytestmark = pytest.mark.jit_heavy
@@ -22,6 +23,7 @@ def study():
         patch.setattr(claims, "LRS", {"gd": (0.05, 0.1), "adam": (0.02, 0.05)})
         patch.setattr(claims, "LONGER", 20)
         patch.setattr(claims, "BUILT", (1, 2, 4))
+        patch.setattr(depth, "RATES", {"gd": ((0.002,), (0.05, 0.1)), "adam": ((0.01,), (0.005, 0.01))})
         study = claims_study(seeds=3).run(progress=False)
         assert study.claims and study.longer.shape == (3,)
         yield study
@@ -85,6 +87,60 @@ def test_floors_and_built_networks_enclose_the_smallest_width(study):
             network = limits.constructive_bound(x, y, built)
             assert np.mean((network.predict(x) - y) ** 2) <= error
             assert possible is not None and possible <= built
+
+
+def test_depth_is_compared_at_the_computation_of_the_reports_network(study):
+    for (data, optimizer), found in study.deeper.items():
+        models = study.specs[found.curve.models.ravel()]
+        assert set(models.data) == {data} and set(models.optimizer) == {optimizer}
+        layers, (width,) = found.hidden_layers, set(models.width.tolist())
+        assert layers > 1 and abs(2 * width + (layers - 1) * width**2 - 1280) < 60
+        row = by_text(study, f"more than width: {data.replace('_', ' ')}")
+        assert (f"{found.ratio:.3g} times" in row.number) == (optimizer == "gd")
+        assert (found.words in row.note) == (optimizer == "adam")
+
+
+@pytest.mark.parametrize(
+    ("gd", "adam", "expected"),
+    [
+        ((0.5, 0.6, 0.1), (0.5, 0.6, 0.1), "holds"),
+        ((0.5, 0.6, 0.9), (0.5, 0.6, 0.1), "holds"),
+        ((0.5, 1.2, 0.1), (0.5, 0.6, 0.1), "holds in part"),
+        ((0.5, 0.6, 0.9), (0.5, 0.6, 0.9), "does not hold"),
+        ((1.1, 1.5, 0.1), (0.8, 1.2, 0.1), "does not hold"),
+    ],
+)
+def test_depth_holds_where_intervals_lie_below_one_and_something_is_learned(study, gd, adam, expected):
+    """Each optimizer: the interval of the ratio, and what is left of the variance."""
+
+    def made_up(low, high, left):
+        found = study.deeper["chirp", "gd"]
+        comparison = found.comparison._replace(log_ratio_interval=(np.log(low), np.log(high)))
+        return found._replace(comparison=comparison, left=left, deep_left=left)
+
+    found = {(data, name): made_up(*each) for data in depth.TARGETS for name, each in (("gd", gd), ("adam", adam))}
+    rows = depth.claims_of(found, 0.005, dict.fromkeys(depth.COMPLEX, 0.4), dict.fromkeys(depth.COMPLEX))
+    assert [row.verdict for row in rows[:3]] == [expected] * 3
+
+
+@pytest.mark.parametrize(
+    ("deep_left", "one_layer", "exists", "expected"),
+    [
+        (0.001, 0.4, None, "holds"),
+        (0.001, 0.4, 24, "holds in part"),
+        (0.1, 0.4, 24, "holds in part"),
+        (0.001, 0.002, None, "does not hold"),
+        (0.9, 0.9, 16, "does not hold"),
+    ],
+)
+def test_need_is_more_than_use(study, deep_left, one_layer, exists, expected):
+    found = study.deeper["chirp", "gd"]
+    comparison = found.comparison._replace(log_ratio_interval=(np.log(0.3), np.log(0.4)))
+    found = found._replace(comparison=comparison, left=min(deep_left, one_layer), deep_left=deep_left)
+    every = {(data, name): found for data in depth.TARGETS for name in depth.OPTIMIZERS}
+    shallow, built = dict.fromkeys(depth.COMPLEX, one_layer), dict.fromkeys(depth.COMPLEX, exists)
+    rows = depth.claims_of(every, 0.005, shallow, built)
+    assert [row.verdict for row in rows[3:]] == [expected] * 2
 
 
 def test_everything_is_written(study, tmp_path):

@@ -78,14 +78,15 @@ class Deeper(NamedTuple):
         Which of the curve's widths.
     comparison : Comparison
         Its test errors (a) against those of the shallowest (b), paired by seed.
-    left : float
-        The lower of the two median test MSEs, as a share of the variance of the test data.
+    left, deep_left : float
+        The lower of the two median test MSEs, and the deeper one's, as shares of the variance of the test data.
     """
 
     curve: Curve
     place: int
     comparison: Comparison
     left: float
+    deep_left: float
 
     @property
     def hidden_layers(self) -> int:
@@ -142,7 +143,8 @@ def deeper(curves: Sequence[Curve], place: int, variance: float) -> Deeper:
     best = min(others, key=lambda curve: float(curve.validation_median[place].min()))
     pair = best.errors[place], shallow.errors[place]
     comparison = compare(*pair, best.seeds, shallow.seeds)
-    return Deeper(best, place, comparison, float(np.median(pair, axis=1).min()) / variance)
+    left = np.median(pair, axis=1) / variance
+    return Deeper(best, place, comparison, float(left.min()), float(left[0]))
 
 
 # ---- pieces ----

@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble import limits
-from ensemble.analysis import Curve, bounds_of, choose
+from ensemble.analysis import Curve, Deeper, bounds_of, choose
 from ensemble.data import sample
 from ensemble.specs import grid
 from ensemble.statistics import bootstrap_interval, compare, smallest_width
+from ensemble.studies.claims import depth
+from ensemble.studies.claims.claim import Claim, interval_text, verdict
 from ensemble.studies.inputs import seeds_of
 from ensemble.studies.study import Rows, Setup, Study
 from ensemble.studies.width.study import LRS, WIDTHS
@@ -43,23 +45,6 @@ EPOCHS, LONGER = 500, 4000
 COSINE_LRS = tuple(2.0**step for step in range(-6, -2))
 BUILT = (*range(1, 17), 20, 24, 28, 32, 40, 48, 64)  # widths at which networks are built
 ORIGINAL = "original"  # the original's data once more, for its own recipe
-HOLDS, PARTLY, FAILS = "holds", "holds in part", "does not hold"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One row of the table; `interval` is that of 95% over seeds where nothing else is said."""
-
-    claim: str
-    verdict: str
-    number: str
-    interval: str
-    note: str
-
-
-def verdict(inside: bool, nearly: bool = False) -> str:
-    """Return the words for a rule that is met, met by some of the seeds or targets, or not met."""
-    return HOLDS if inside else PARTLY if nearly else FAILS
 
 
 def claims_study(*, seeds: int | Iterable[int] = 16, noise: float = 0.01) -> Setup[ClaimsStudy]:
@@ -78,7 +63,7 @@ def claims_study(*, seeds: int | Iterable[int] = 16, noise: float = 0.01) -> Set
         Fewer than 2 seeds, or a noise that is not allowed.
     """
     listed = seeds_of(seeds)
-    names = ("reciprocal_sine", "quadratic", "half_sine", "chirp", "absolute")
+    names = ("reciprocal_sine", "quadratic", "half_sine", "chirp", "absolute", "sawtooth")
     datasets = {name: sample(name, noise=noise) for name in names}
     datasets[ORIGINAL] = datasets["reciprocal_sine"]
     widths, width = list(WIDTHS), RECIPE["width"]
@@ -91,6 +76,7 @@ def claims_study(*, seeds: int | Iterable[int] = 16, noise: float = 0.01) -> Set
         grid(data="absolute", optimizer="gd", lr=LRS["gd"], width=width, seed=listed),
         grid(data=["reciprocal_sine", "chirp", "absolute"], lr=LRS["gd"], width=width, seed=listed, hidden_bias=False),
         grid(data="reciprocal_sine", optimizer="adam", schedule="cosine", lr=COSINE_LRS, width=width, seed=listed),
+        depth.specs_of(listed),
     ]
     settings: dict[str, Any] = {"seeds": listed, "noise": noise, "epochs": EPOCHS, "widths": widths}
     return Setup(ClaimsStudy, reduce(add, parts), datasets, EPOCHS, settings, record=[0, *REPORTED])
@@ -104,7 +90,7 @@ class ClaimsStudy(Study):
 
     def curve(self, data: str, optimizer: str = "gd", **settings: Any) -> Curve:
         """Return error against width with the best learning rate for each."""
-        full = {"optimizer": optimizer, "schedule": "constant", "hidden_bias": True} | settings
+        full = {"optimizer": optimizer, "schedule": "constant", "hidden_bias": True, "init": "normal"} | settings
         return choose(self.specs, self.result, optimizer, data, **full)
 
     @property
@@ -150,7 +136,7 @@ class ClaimsStudy(Study):
         """Return the table."""
         return [
             *self._errors_by_epoch(), self._share_after_50(), *self._widths(), self._half_sine(), *self._without_bias(),
-            *self._together(), *self._beyond(),
+            *self._together(), *self._depth(), *self._beyond(),
         ]  # fmt: skip
 
     def _errors_by_epoch(self) -> list[Claim]:
@@ -162,7 +148,7 @@ class ClaimsStudy(Study):
                 Claim(
                     f"training MSE {reported:g} at epoch {epoch}",
                     verdict(bool(errors.min() - ROUNDING <= reported <= errors.max() + ROUNDING)),
-                    f"{np.median(errors):.2g}", _interval(low, high),
+                    f"{np.median(errors):.2g}", interval_text(low, high),
                     f"one seed was reported; ours reach from {errors.min():.2g} to {errors.max():.2g}",
                 )
             )  # fmt: skip
@@ -174,7 +160,7 @@ class ClaimsStudy(Study):
         return Claim(
             "after 50 epochs the loss is 2% of the initial",
             verdict(bool(low <= REPORTED_SHARE <= high), bool(shares.min() <= REPORTED_SHARE <= shares.max())),
-            f"{100 * np.median(shares):.2g}%", _interval(100 * low, 100 * high, "%"),
+            f"{100 * np.median(shares):.2g}%", interval_text(100 * low, 100 * high, "%"),
             f"seeds from {100 * shares.min():.2g}% to {100 * shares.max():.2g}%",
         )  # fmt: skip
 
@@ -197,7 +183,9 @@ class ClaimsStudy(Study):
             else:
                 decided = verdict(low <= gd.width <= high, bool(gd.low <= high and gd.high >= low))
                 number = str(gd.width)
-            by_adam = f"more than {widest}" if adam.width is None else f"{adam.width} {_interval(adam.low, adam.high)}"
+            by_adam = (
+                f"more than {widest}" if adam.width is None else f"{adam.width} {interval_text(adam.low, adam.high)}"
+            )
             exists = f"one of width {built} was built" if built else f"none up to {max(BUILT)} was built"
             bound = f"impossible below {possible}" if possible else f"impossible up to {max(BUILT)}"
             others = []
@@ -208,7 +196,7 @@ class ClaimsStudy(Study):
             left = [float(self.curve(data, name).quartiles[1, -1]) / variance for name in ("gd", "adam")]
             rows.append(
                 Claim(
-                    f"{data.replace('_', ' ')} needs width {words}", decided, number, _interval(gd.low, gd.high),
+                    f"{data.replace('_', ' ')} needs width {words}", decided, number, interval_text(gd.low, gd.high),
                     f"test MSE at most {100 * self.stated:.1g}% of the variance with gd ({', '.join(others)}); adam: "
                     f"{by_adam}; in principle: {bound}, {exists}; at width {widest} gd leaves {100 * left[0]:.2g}%, "
                     f"adam {100 * left[1]:.2g}% of the variance",
@@ -227,7 +215,7 @@ class ClaimsStudy(Study):
             "half a period of the sine fits well",
             verdict(bool(high <= self.stated * variance), best <= self.stated),
             f"{100 * np.median(errors) / variance:.2g}% of the variance",
-            _interval(100 * low / variance, 100 * high / variance, "%"),
+            interval_text(100 * low / variance, 100 * high / variance, "%"),
             f"gd, width {RECIPE['width']}, best rate{times}; adam at its best width: {100 * best:.2g}%",
         )
 
@@ -244,7 +232,7 @@ class ClaimsStudy(Study):
                 Claim(
                     f"without bias, complex functions are hard: {data.replace('_', ' ')}",
                     verdict(bool(low > 1 and floor > self.stated), bool(low > 1)),
-                    f"{np.exp(found.median_log_ratio):.3g} times the error with hidden bias", _interval(low, high),
+                    f"{np.exp(found.median_log_ratio):.3g} times the error with hidden bias", interval_text(low, high),
                     f"exact floor without bias, any width: {100 * floor:.3g}% of the variance, so "
                     + ("impossible, not hard" if floor > self.stated else "it needs none"),
                 )
@@ -264,7 +252,7 @@ class ClaimsStudy(Study):
         return [
             Claim(
                 "width and rate must be adapted together", verdict(bool(low > 1), bool(moves > 1)),
-                f"rate of width 32 at width 1024: {_times(np.exp(found.median_log_ratio))}", _interval(low, high),
+                f"rate of width 32 at width 1024: {_times(np.exp(found.median_log_ratio))}", interval_text(low, high),
                 f"best gd rate {curve.lr[narrow]:.3g} at width 32, {curve.lr[wide]:.3g} at 1024; inf: diverged",
             ),
             Claim(
@@ -273,6 +261,35 @@ class ClaimsStudy(Study):
                 "chosen on validation data, median over seeds",
             ),
         ]  # fmt: skip
+
+    @cached_property
+    def deeper(self) -> dict[tuple[str, str], Deeper]:
+        """The best deeper network against one hidden layer of the same cost, by target and optimizer."""
+        return {
+            (data, name): depth.deeper_of(self.specs, self.result, self.datasets[data], data, name)
+            for data in depth.TARGETS
+            for name in depth.OPTIMIZERS
+        }
+
+    def _depth(self) -> list[Claim]:
+        shallow = {}
+        for data in depth.COMPLEX:
+            one_layer = (self.specs.data == data) & (self.specs.hidden_layers == 1) & self.specs.hidden_bias
+            specs, errors = self.specs[one_layer], self.result.test_loss[one_layer, -1]
+            settings = np.stack([specs.width, specs.lr, specs.codes("optimizer"), specs.codes("init")])
+            cells, which = np.unique(settings, axis=1, return_inverse=True)
+            medians = [float(np.median(errors[which == cell])) for cell in range(cells.shape[1])]
+            shallow[data] = min(medians) / float(np.var(self.datasets[data].parts()["test"][1]))
+        return depth.claims_of(self.deeper, self.stated, shallow, self.one_layer_exists)
+
+    @cached_property
+    def one_layer_exists(self) -> dict[str, int | None]:
+        """By complex target: the width of a network of one hidden layer that was built to the stated error."""
+        x, y = (values for values in self.datasets["sawtooth"].parts()["train"])
+        width = 2**4  # one unit for each piece
+        error = float(np.mean((limits.constructive_bound(x, y, width).predict(x) - y) ** 2))
+        built = width if error <= self.stated * float(np.var(y)) else None
+        return {"chirp": self.in_principle["chirp"][1], "sawtooth": built}
 
     def _beyond(self) -> list[Claim]:
         rows = []
@@ -284,7 +301,7 @@ class ClaimsStudy(Study):
                 Claim(
                     f"(ours) adam, cosine schedule, width 640, {epochs} epochs: test MSE at most {target:.3g}",
                     verdict(bool(high <= target), bool(np.median(errors) <= target)),
-                    f"{np.median(errors):.3g}", _interval(low, high),
+                    f"{np.median(errors):.3g}", interval_text(low, high),
                     f"{times}the report: {REPORTED[500]:g}",
                 )
             )  # fmt: skip
@@ -322,10 +339,6 @@ class ClaimsStudy(Study):
             lines.append(f"  {claim.verdict:14} {claim.claim}: {claim.number} {claim.interval}".rstrip())
             lines.append(f"  {'':14}   {claim.note}")
         return "\n".join(lines)
-
-
-def _interval(low: Any, high: Any, unit: str = "") -> str:
-    return f"[{float(low):.3g}{unit}, {float(high):.3g}{unit}]"
 
 
 def _times(ratio: float) -> str:
