@@ -67,7 +67,7 @@ def undrawn(monkeypatch):
     from ensemble.studies import page
     from ensemble.studies.study import Study
 
-    monkeypatch.setattr(Study, "figures", lambda study: {"summary": Figure()})
+    monkeypatch.setattr(Study, "drawn", lambda study: iter([("summary", Figure())]))
     monkeypatch.setattr(page, "available", lambda: False)
 
 

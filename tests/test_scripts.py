@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 import ensemble
 from ensemble import cli
 from ensemble.cli.signals import guard
-from ensemble.studies import STUDIES, FitStudy
+from ensemble.studies import STUDIES, FitStudy, Setup, Study
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
 
@@ -217,7 +218,7 @@ def test_an_interrupt_while_writing_is_status_130(tmp_path, monkeypatch, capsys)
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ensemble.studies.save, "save", interrupt)
+    monkeypatch.setattr(ensemble.studies.files, "write", interrupt)
     assert run([*TINY_FIT, "--out", tmp_path], study="fit_target") == 130
     expected = f"fit_target: interrupted while writing; the files in {tmp_path} are whole"
     assert capsys.readouterr().err.startswith(expected)
@@ -296,6 +297,57 @@ def test_the_same_command_again_only_draws(tmp_path, monkeypatch, capsys, undraw
     assert f"16 models loaded from {out / 'run'}, none trained" in capsys.readouterr().out
     again = json.loads((out / "study.json").read_text())
     assert {**again, "created": ""} == {**said, "created": ""}  # also how long the training took
+
+
+def test_files_that_would_come_out_the_same_are_not_drawn_again(tmp_path, monkeypatch, capsys, undrawn):
+    command = [*TINY, "--target", "quadratic", "--out", tmp_path]
+    assert run(command) == 0
+    capsys.readouterr()
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    with monkeypatch.context() as still:
+        still.setattr(Study, "save", lambda *_: pytest.fail("written again"))
+        assert run(command) == 0
+    assert f"plots and tables are in {tmp_path} as they were, nothing has changed" in capsys.readouterr().out
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "change", ["deleted", "edited", "no record", "damaged record", "format", "code", "library", "result", "fresh"]
+)
+def test_what_was_touched_or_would_differ_is_written_again(change, tmp_path, monkeypatch, undrawn):
+    command, more = [*TINY, "--target", "quadratic", "--out", tmp_path], []
+    assert run(command) == 0
+    expected = {path.name: path.read_bytes() for path in tmp_path.glob("*.*") if path.name != "study.json"}
+    if change == "deleted":
+        (tmp_path / "summary.png").unlink()
+    elif change == "edited":
+        (tmp_path / "summary.csv").write_text("mine")
+    elif change == "no record":
+        (tmp_path / "study.json").unlink()
+    elif change == "damaged record":
+        (tmp_path / "study.json").write_text('{"origin": 1, "files": [')
+    elif change == "format":
+        more = ["--format", "svg"]
+    elif change == "code":
+        monkeypatch.setattr("ensemble.studies.study.source_digest", lambda: "edited")
+    elif change == "library":
+        monkeypatch.setattr("ensemble.studies.study.versions", lambda *_: {"matplotlib": "another"})
+    elif change == "result":
+        load = Setup.run
+        monkeypatch.setattr(Setup, "run", lambda *a, **k: other_losses(load(*a, **k)))
+    else:
+        more = ["--fresh"]
+    saved, save = [], Study.save
+    monkeypatch.setattr(Study, "save", lambda *a: saved.append(a) or save(*a))
+    assert run([*command, *more]) == 0
+    assert len(saved) == 1
+    if change in ("deleted", "edited", "no record", "damaged record", "code", "library", "fresh"):
+        assert {name: (tmp_path / name).read_bytes() for name in expected} == expected
+
+
+def other_losses(study):
+    losses = {part: values + 1 for part, values in study.result.losses.items()}
+    return replace(study, result=replace(study.result, losses=losses))
 
 
 @pytest.mark.parametrize(

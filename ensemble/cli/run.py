@@ -78,7 +78,8 @@ def run(study: str, arguments: Sequence[str], stage: Stage) -> int:
         )
         failed = ""
         if trained is not None:
-            _say(trained, trained.save(options.out, options.format), options)
+            still = trained.saved(options.out, options.format)
+            _say(trained, still or trained.save(options.out, options.format), options, kept=bool(still))
             if options.show:
                 trained.show()
         return DONE
@@ -204,8 +205,8 @@ def _say_shard(result: Result, ready: Setup[Any], options: Namespace) -> None:
         )
 
 
-def _say(study: Study, written: Sequence[Path], options: Namespace) -> None:
-    """Print the outcome: as JSON, or as a table and where the plots are."""
+def _say(study: Study, written: Sequence[Path], options: Namespace, *, kept: bool) -> None:
+    """Print the outcome: as JSON, or as a table and where the plots are, or are still."""
     if options.json:
         found = {"summary": study.summary, "files": [str(path) for path in written]}
         print(files.json_text(study.about() | found))
@@ -216,5 +217,6 @@ def _say(study: Study, written: Sequence[Path], options: Namespace) -> None:
         loaded = f"{models - trained:,} models loaded from {options.store}"
         new = f"{trained:,} models trained in {study.training_seconds:.1f} s"
         how = new if trained == models else f"{loaded}, {new}" if trained else f"{loaded}, none trained"
-        print(f"{how} ({diverged:,} diverged); plots and tables are in {options.out}:")
+        still = " as they were, nothing has changed" if kept else ""
+        print(f"{how} ({diverged:,} diverged); plots and tables are in {options.out}{still}:")
         print("  " + "  ".join(path.name for path in written))

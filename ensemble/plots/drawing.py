@@ -1,7 +1,7 @@
 """Figures drawn as the content of files by helper processes, while the caller goes on with other work.
 
-A study's `save` hands over its figures first and collects them last. What no helper has begun the caller draws itself,
-so that a helper that cannot start or fails costs time only.
+A study's `save` hands over its figures first and collects them last. Helpers start while the figures are made. What
+no helper has begun the caller draws itself, so that a helper that is late, cannot start or fails costs time only.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ import contextlib
 import pickle
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from queue import Empty, SimpleQueue
 from threading import Thread
-from types import TracebackType
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -30,11 +29,12 @@ _SERVE = "import sys; sys.path[:] = sys.argv[1:]; from ensemble.plots.drawing im
 class Drawing:
     """Figures on their way to files.
 
-    Leaving the `with` block ends the helpers, whatever was interrupted.
+    They are made when the `with` block is entered; leaving it ends the helpers, whatever was interrupted.
 
     Parameters
     ----------
-    figures : mapping of Figure by file name without suffix
+    figures : callable
+        Returns pairs of a file name without suffix and a Figure. One is drawn while the next is made.
     formats : sequence of str
         "png", "svg", "pdf".
     configuration : str
@@ -44,36 +44,38 @@ class Drawing:
     """
 
     def __init__(
-        self, figures: Mapping[str, Figure], formats: Sequence[str], configuration: str = "", helpers: int = 0
-    ) -> None:
-        self._formats, self._configuration = tuple(formats), configuration
-        self._order = [f"{name}.{suffix}" for name in figures for suffix in formats]
-        self._waiting = deque(figures.items())
+        self, figures: Callable[[], Iterable[tuple[str, Figure]]], formats: Sequence[str], configuration: str = "",
+        helpers: int = 0,
+    ) -> None:  # fmt: skip
+        self._figures, self._formats, self._configuration = figures, tuple(formats), configuration
+        self._helpers = helpers if sys.executable else 0
+        self._order: list[str] = []
+        self._waiting: SimpleQueue[tuple[str, Figure] | None] = SimpleQueue()
         self._done: dict[str, bytes] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._busy: set[subprocess.Popen[bytes]] = set()
         self._threads: list[Thread] = []
-        for _ in range(helpers if sys.executable else 0):
-            try:
-                process = subprocess.Popen(
-                    [sys.executable, "-c", _SERVE, *sys.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,  # a figure that fails there is drawn here, and says why
-                )  # fmt: skip
-            except OSError:  # no process can be started: all is drawn here
-                break
-            self._processes.append(process)
-            self._threads.append(Thread(target=self._feed, args=(process,), daemon=True))
-            self._threads[-1].start()
 
     def __enter__(self) -> Drawing:
+        try:
+            for _ in range(self._helpers):
+                self._start_helper()
+            for name, figure in self._figures():
+                self._order += [f"{name}.{suffix}" for suffix in self._formats]
+                self._waiting.put((name, figure))
+        except BaseException:
+            self.close()
+            raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the helpers."""
         for process in self._processes:
             process.kill()
-        for thread in self._threads:
-            thread.join()
+        self._join()
         for process in self._processes:
             process.wait()
             for pipe in (process.stdin, process.stdout):
@@ -90,36 +92,53 @@ class Drawing:
             A figure cannot be drawn; the message names its file.
         """
         self._draw_waiting()
-        for thread in self._threads:
-            thread.join()
+        for process in self._processes:
+            if process not in self._busy:  # perhaps not even ready: there is nothing left to wait for
+                process.kill()
+        self._join()
         self._draw_waiting()  # what a helper gave back
         return {name: self._done[name] for name in self._order}
 
     def _draw_waiting(self) -> None:
-        while self._waiting:
-            name, figure = self._waiting.popleft()
-            self._done |= contents(name, figure, self._formats, self._configuration)
+        with contextlib.suppress(Empty):
+            while True:
+                if (item := self._waiting.get_nowait()) is not None:
+                    self._done |= contents(*item, self._formats, self._configuration)
+
+    def _join(self) -> None:
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _start_helper(self) -> None:
+        with contextlib.suppress(OSError):  # no process can be started: all is drawn here
+            process = subprocess.Popen(
+                [sys.executable, "-c", _SERVE, *sys.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # a figure that fails there is drawn here, and says why
+            )  # fmt: skip
+            self._processes.append(process)
+            self._threads.append(Thread(target=self._feed, args=(process,), daemon=True))
+            self._threads[-1].start()
 
     def _feed(self, process: subprocess.Popen[bytes]) -> None:
         """Give a helper one figure after another. One that it does not return is left to the caller."""
         assert process.stdin is not None and process.stdout is not None
-        try:
+        item = None
+        # What fails is a figure that cannot be sent, or a helper that is gone: the caller draws.
+        with contextlib.suppress(Exception):
             settings = {name: value for name, value in matplotlib.rcParams.items() if name != "backend"}
             pickle.dump((self._formats, self._configuration, settings), process.stdin)
-            while True:
-                try:
-                    name, figure = self._waiting.popleft()
-                except IndexError:
-                    return
-                try:
-                    pickle.dump((name, figure), process.stdin)
-                    process.stdin.flush()
-                    self._done |= pickle.load(process.stdout)
-                except BaseException:
-                    self._waiting.append((name, figure))
-                    raise
-        except Exception:  # a figure that cannot be sent, a helper that is gone: the caller draws
-            return
+            process.stdin.flush()
+            pickle.load(process.stdout)  # it is ready
+            while (item := self._waiting.get()) is not None:
+                self._busy.add(process)
+                pickle.dump(item, process.stdin)
+                process.stdin.flush()
+                self._done |= pickle.load(process.stdout)
+                self._busy.discard(process)
+        if item is not None:
+            self._waiting.put(item)
 
 
 def contents(name: str, figure: Figure, formats: Sequence[str], configuration: str) -> dict[str, bytes]:
@@ -138,6 +157,8 @@ def serve() -> None:
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     formats, configuration, settings = pickle.load(source)
     matplotlib.rcParams.update(settings)
+    pickle.dump("ready", sink)
+    sink.flush()
     while True:
         try:
             name, figure = pickle.load(source)

@@ -1,24 +1,22 @@
-"""A study's folder: its figures, tables and texts, each file whole or not at all.
+"""What a study writes as the content of files: figures, tables and texts, made side by side.
 
-Called by `Study.save`; takes what is to be written and knows no study.
+Called by `Study.save`; takes what is to be shown and knows no study.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ensemble.studies import files
-from ensemble.system import archive
 from ensemble.training.request import n_threads
 
 if TYPE_CHECKING:
     from ensemble.plots import Figure
 
-__all__ = ["by_part", "check_formats", "save"]
+__all__ = ["by_part", "check_formats", "contents"]
 
-PANELS = 20  # drawn in about the time that a helper takes to start
+HELPERS = 3  # processes that draw beside this one, at most: there are about eight figures
 
 
 def check_formats(formats: Iterable[str]) -> None:
@@ -29,48 +27,44 @@ def check_formats(formats: Iterable[str]) -> None:
         plots.check_format(name)
 
 
-def save(
-    folder: Path, figures: Mapping[str, Figure], tables: Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]],
-    texts: Callable[[], Mapping[str, str]], formats: Sequence[str], configuration: str,
-) -> list[Path]:  # fmt: skip
-    """Write figures in all formats, tables as CSV where they have rows, and texts, in this order; return the paths.
-
-    Where there is much to draw and a core to spare, helper processes draw while tables and texts are made.
+def contents(
+    figures: Callable[[], Iterable[tuple[str, Figure]]],
+    tables: Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]],
+    texts: Callable[[], Mapping[str, str]], formats: Sequence[str], configuration: str, *, many: bool,
+) -> dict[str, bytes]:  # fmt: skip
+    """Return files by name: figures in all formats, the summary first, tables as CSV where they have rows, and texts.
 
     Parameters
     ----------
-    folder : Path
-        There already.
-    figures : mapping by file name without suffix
+    figures : callable
+        Returns pairs of a file name without suffix and a Figure.
     tables, texts : callables
         Return mappings by file name, without suffix for tables.
     formats : sequence of str
     configuration : str
         Hash of what is shown, kept in the figures' metadata.
+    many : bool
+        Drawing takes longer than a helper process takes to start: where cores are free, helpers draw while tables and
+        texts are made.
 
     Raises
     ------
-    OSError
-        A file cannot be written; the message names it.
     RuntimeError
         A figure cannot be drawn; the message names its file.
     """
     from ensemble import plots
 
-    panels = sum(len(figure.axes) for figure in figures.values())
-    helpers = min(n_threads(None) - 1, panels // PANELS)
+    helpers = min(n_threads(None) - 1, HELPERS) if many else 0
     with plots.Drawing(figures, formats, configuration, helpers) as drawing:
         written = {f"{name}.csv": files.csv_text(rows) for name, rows in tables().items() if rows} | dict(texts())
-        content: dict[str, bytes | str] = {**drawing.finish(), **written}
-    for name, what in content.items():
-        archive.write(folder / name, what)
-    return [folder / name for name in content]
+        drawn = sorted(drawing.finish().items(), key=lambda item: not item[0].startswith("summary"))
+        return dict(drawn) | {name: text.encode() for name, text in written.items()}
 
 
-def by_part(figures: Mapping[str, Mapping[str, Figure]]) -> dict[str, Figure]:
-    """Return the figures of several parts, such as datasets, with the part in each name where there are several."""
-    return {
-        f"{name}-{files.safe_name(part)}" if len(figures) > 1 else name: figure
-        for part, found in figures.items()
-        for name, figure in found.items()
-    }
+def by_part(
+    parts: Sequence[str], figures: Callable[[str], Iterable[tuple[str, Figure]]]
+) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures of each part, such as a dataset, with the part in their names where there are several."""
+    for part in parts:
+        for name, figure in figures(part):
+            yield f"{name}-{files.safe_name(part)}" if len(parts) > 1 else name, figure

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from ensemble.data import Dataset
 from ensemble.results import Result
 from ensemble.specs import Specs
 from ensemble.studies import files, page, save
-from ensemble.system.provenance import machine, versions
+from ensemble.system.provenance import installed, machine, source_digest, versions
 
 if TYPE_CHECKING:
     from ensemble.plots import Figure
@@ -35,6 +35,9 @@ __all__ = ["Rows", "Setup", "Study"]
 
 AnyStudy = TypeVar("AnyStudy", bound="Study")
 Rows = list[dict[str, Any]]  # of a table
+
+MANY = 8  # curves of a study whose pictures take longer than a helper process takes to start
+OF_A_RUN = ("created", "trained", "training_seconds")  # what `study.json` says of the run, not of what it shows
 
 
 @dataclass(frozen=True)
@@ -170,9 +173,12 @@ class Study(ABC):
 
     def figures(self) -> dict[str, Figure]:
         """Return the study's figures by file name, without suffix, as `figures.py` in its folder draws them."""
+        return dict(self.drawn())
+
+    def drawn(self) -> Iterator[tuple[str, Figure]]:
+        """Yield the study's figures with their names, each as soon as it is made."""
         beside = import_module(f"{type(self).__module__.rpartition('.')[0]}.figures")  # loads matplotlib
-        drawn: dict[str, Figure] = beside.figures(self)
-        return drawn
+        yield from beside.figures(self)
 
     def show(self) -> None:
         """Open a window per figure and wait until they are closed."""
@@ -260,15 +266,30 @@ class Study(ABC):
         folder = files.prepare_folder(out)
 
         def texts() -> dict[str, str]:
-            found = self.texts()
-            if page.available():
-                found["report.html"] = self.page()
-            about = self.about()
-            if not self.result.trained:  # what was said of the training stays
-                about |= files.said_before(folder / "study.json", self.setup.digest, ("trained", "training_seconds"))
-            return found | {"study.json": files.json_text(about)}
+            return self.texts() | ({"report.html": self.page()} if page.available() else {})
 
-        return save.save(folder, self.figures(), self.tables, texts, formats, self.setup.digest)
+        many = sum(map(len, self.panels().values())) >= MANY
+        content = save.contents(self.drawn, self.tables, texts, formats, self.setup.digest, many=many)
+        about = self.about()
+        if not self.result.trained:  # what was said of the training stays
+            about |= files.said_before(folder, self.setup.digest, ("trained", "training_seconds"))
+        return files.write(folder, content, about, self._origin(formats))
+
+    def saved(self, out: str | Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+        """Return what `save` returned in this folder before, where it would write the same again; else nothing.
+
+        The same: what was asked for, its results, the formats, the code that draws, and the files since then.
+        """
+        return [] if self.result.trained else files.untouched(Path(out), self._origin(formats))
+
+    def _origin(self, formats: Sequence[str]) -> str:
+        """Return a hash of all that decides the files."""
+        about = {name: value for name, value in self.about().items() if name not in OF_A_RUN}
+        drawn_by = [source_digest(), installed(["bokeh"]) if page.available() else ""]
+        digest = hashlib.sha256(files.json_text([about, formats, drawn_by]).encode())
+        for losses in self.result.losses.values():
+            digest.update(np.ascontiguousarray(losses).data)
+        return digest.hexdigest()
 
     def fit(self, label: str, model: int, epoch: int | None = None) -> Fit:
         """Return the fitted curve of a model, a row of the specs, after the last epoch or at a snapshot; D = 1 only."""

@@ -5,13 +5,15 @@ Run folders and studies write this down beside their results; a cluster's worker
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 from collections.abc import Iterable
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
-__all__ = ["DECIDE_BITS", "installed", "machine", "versions"]
+__all__ = ["DECIDE_BITS", "installed", "machine", "source_digest", "versions"]
 
 DECIDE_BITS = ("relu-ensemble", "numpy", "numba")  # another version of these may change a result
 
@@ -30,6 +32,14 @@ def installed(packages: Iterable[str]) -> dict[str, str]:
 def versions(*more: str) -> dict[str, str]:
     """Return the versions of Python, of the packages that decide bits, and of `more`."""
     return {"python": platform.python_version()} | installed((*DECIDE_BITS, *more))
+
+
+def source_digest() -> str:
+    """Return a hash of this package's source: it tells apart what one version number does while it is worked on."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def machine() -> dict[str, Any]:

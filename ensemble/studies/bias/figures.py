@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import matplotlib
 import numpy as np
@@ -18,13 +18,13 @@ from ensemble.studies.bias.study import ARMS, MISSING_BIAS, BiasStudy
 from ensemble.studies.save import by_part
 
 
-def figures(study: BiasStudy) -> dict[str, Figure]:
-    """Return the ablation's figures by name, each optimizer with its own."""
-    return by_part({name: _with(study, name) for name in study.settings["optimizers"]})
+def figures(study: BiasStudy) -> Iterator[tuple[str, Figure]]:
+    """Yield the ablation's figures with their names, each optimizer with its own."""
+    return by_part(study.settings["optimizers"], lambda optimizer: _with(study, optimizer))
 
 
-def _with(study: BiasStudy, optimizer: str) -> dict[str, Figure]:
-    """Return the ablation's figures with an optimizer: the summary, and one figure per topic."""
+def _with(study: BiasStudy, optimizer: str) -> Iterator[tuple[str, Figure]]:
+    """Yield the ablation's figures with an optimizer: the summary, and one figure per topic."""
     names = list(study.datasets)
 
     def error(name: str) -> Callable[[Axes], None]:
@@ -49,20 +49,6 @@ def _with(study: BiasStudy, optimizer: str) -> dict[str, Figure]:
     lost = [any(curve.diverged.any() for curve in study.curves(name, optimizer)) for name in names]
     ratios = [np.array([each.ratio for each in study.differences(name, optimizer)]) for name in names]
     noted, beyond = int(np.argmax(lost)), int(np.argmax([(~np.isfinite(each) | (each == 0)).any() for each in ratios]))
-    found = {
-        "error_by_arm": sheet([error(name) for name in names], f"Test error {then}", legend_at=noted),
-        "differences": sheet(
-            [difference(name, title_of(name, study.datasets[name])) for name in names],
-            f"What leaving a bias out costs {then}", legend_at=beyond,
-        ),
-    }  # fmt: skip
-    bounded = [name for name in names if study.bounds[name] is not None]
-    if bounded:
-        title = f"Training error of the four arms {after}, and what is possible"
-        found["limits"] = sheet([possible(name) for name in bounded], title, legend_at=0)
-    fitted = [name for name in names if study.datasets[name].n_inputs == 1]
-    if fitted:
-        found["fits_by_arm"] = _fit_table(study, fitted, optimizer)
     shown = names[:4]
     curve = study.curves(names[0], optimizer)[0]
     widest = curve.width[-1]
@@ -86,7 +72,19 @@ def _with(study: BiasStudy, optimizer: str) -> dict[str, Figure]:
         f"with hidden bias: both biases against output bias only, median ratio paired by seed and its interval"
     )
     heading.set_multialignment("center")
-    return {"summary": summary} | found
+    yield "summary", summary
+    yield "error_by_arm", sheet([error(name) for name in names], f"Test error {then}", legend_at=noted)
+    yield "differences", sheet(
+        [difference(name, title_of(name, study.datasets[name])) for name in names],
+        f"What leaving a bias out costs {then}", legend_at=beyond,
+    )  # fmt: skip
+    bounded = [name for name in names if study.bounds[name] is not None]
+    if bounded:
+        title = f"Training error of the four arms {after}, and what is possible"
+        yield "limits", sheet([possible(name) for name in bounded], title, legend_at=0)
+    fitted = [name for name in names if study.datasets[name].n_inputs == 1]
+    if fitted:
+        yield "fits_by_arm", _fit_table(study, fitted, optimizer)
 
 
 def arms_display(study: BiasStudy, data: str | None = None, optimizer: str | None = None) -> WidthCurveDisplay:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,8 +13,8 @@ from ensemble.plots.style import COLOURS, MARKERS, NOTE_COLOUR, log_axis, sheet
 from ensemble.studies.claims.study import REPORTED, REPORTED_WIDTHS, ClaimsStudy
 
 
-def figures(study: ClaimsStudy) -> dict[str, Figure]:
-    """Return the claims' figure by name."""
+def figures(study: ClaimsStudy) -> Iterator[tuple[str, Figure]]:
+    """Yield the claims' figure with its name."""
 
     def errors(ax: Axes) -> None:
         epochs = study.result.epochs[1:]
@@ -61,4 +63,4 @@ def figures(study: ClaimsStudy) -> dict[str, Figure]:
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
 
     title = f"The report's claims put to the test ({len(study.settings['seeds'])} seeds)"
-    return {"summary": sheet([errors, widths], title, panel_size=(5.4, 3.6))}
+    yield "summary", sheet([errors, widths], title, panel_size=(5.4, 3.6))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,8 @@ INITS: dict[str, Any] = {"normal": "#E69F00", "he": "#56B4E9", "uniform": "black
 INIT_WORDS = {"normal": "N(0, 0.1²), the original's", "he": "he", "uniform": "uniform (PyTorch's)", "fan_in": "fan_in"}
 
 
-def figures(study: DepthStudy) -> dict[str, Figure]:
-    """Return the depth study's figures by name."""
+def figures(study: DepthStudy) -> Iterator[tuple[str, Figure]]:
+    """Yield the depth study's figures with their names."""
     names, optimizers = study.targets, study.settings["optimizers"]
     columns = min(4, len(names)) if len(names) > 1 else len(optimizers)
     every = [(data, optimizer) for optimizer in optimizers for data in names]
@@ -43,27 +43,24 @@ def figures(study: DepthStudy) -> dict[str, Figure]:
     title = f"For {_cost(study, -1)}, depth does more than width in {count} of {len(every)} cases"
     after = f"{study.setup.epochs} epochs, best learning rate per depth and width"
     size = SIZE if columns > 1 else (5.2, 3.6)
-    found = {
-        "summary": _summary(study),
-        "error_by_depth": sheet(
-            [_errors(study, *each) for each in every], f"{title} ({after})", columns=columns, panel_size=size,
-            legend_at=noted,
-        ),
-        "ratios": sheet(
-            [_ratios(study, *each) for each in every], f"{title} ({after})", columns=columns, panel_size=size,
-            legend_at=int(np.argmax([one.any() for one in beyond])),
-        ),
-    }  # fmt: skip
+    yield "summary", _summary(study)
+    yield "error_by_depth", sheet(
+        [_errors(study, *each) for each in every], f"{title} ({after})", columns=columns, panel_size=size,
+        legend_at=noted,
+    )  # fmt: skip
+    yield "ratios", sheet(
+        [_ratios(study, *each) for each in every], f"{title} ({after})", columns=columns, panel_size=size,
+        legend_at=int(np.argmax([one.any() for one in beyond])),
+    )  # fmt: skip
     shown = [data for data in names if study.fits(data)]
     if shown:
         panels = [_fits(study, data, place) for place in study.fit_places for data in shown]
         title = f"Fits of {study.best_optimizer} over the training data, each by the seed with the median error"
-        found["fits"] = sheet(panels, title, columns=max(2, len(shown)), panel_size=SIZE, legend_at=0)
-        found["pieces"] = _pieces(study)
-    found["initial"] = _initial(study)
+        yield "fits", sheet(panels, title, columns=max(2, len(shown)), panel_size=SIZE, legend_at=0)
+        yield "pieces", _pieces(study)
+    yield "initial", _initial(study)
     if study.sawtooth is not None:
-        found["sawtooth"] = _sawtooth(study)
-    return found
+        yield "sawtooth", _sawtooth(study)
 
 
 def _cost(study: DepthStudy, place: int) -> str:

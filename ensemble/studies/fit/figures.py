@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,13 +14,13 @@ from ensemble.studies.fit.study import FitStudy
 from ensemble.studies.save import by_part
 
 
-def figures(study: FitStudy) -> dict[str, Figure]:
-    """Return the fit study's figures by name, each dataset with its own."""
-    return by_part({data: _on(study, data) for data in study.datasets})
+def figures(study: FitStudy) -> Iterator[tuple[str, Figure]]:
+    """Yield the fit study's figures with their names, each dataset with its own."""
+    return by_part(list(study.datasets), lambda data: _on(study, data))
 
 
-def _on(study: FitStudy, data: str) -> dict[str, Figure]:
-    """Return the figures on a dataset: fits at the shown epochs, the test fit, and the learning curve."""
+def _on(study: FitStudy, data: str) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures on a dataset: fits at the shown epochs with the test fit, and the learning curve."""
     curve, dataset = study.curve(data), study.datasets[data]
     settings, n_seeds = study.settings, len(curve.seeds)
     seed = int(study.specs.seed[curve.typical_models[0]])
@@ -30,10 +30,7 @@ def _on(study: FitStudy, data: str) -> dict[str, Figure]:
 
     title = f"{title_of(data, dataset)}: width {settings['width']}, {settings['optimizer']}, "
     title += f"learning rate {settings['lr']:g}"
-    found = {"learning_curves": sheet([learning], title)}
     fits = study.fits(curve)
-    if not fits:
-        return found
 
     def panel(place: int, part: str, words: str) -> Callable[[Axes], None]:
         def draw(ax: Axes) -> None:
@@ -43,6 +40,8 @@ def _on(study: FitStudy, data: str) -> dict[str, Figure]:
 
         return draw
 
-    panels = [panel(place, "train", "training") for place in range(len(fits))] + [panel(-1, "test", "test")]
-    title += f" (seed {seed}, the median of {n_seeds})"
-    return {"fits": sheet(panels, title, columns=3, panel_size=(3.0, 2.4), share=True)} | found
+    if fits:
+        panels = [panel(place, "train", "training") for place in range(len(fits))] + [panel(-1, "test", "test")]
+        of_seed = f"{title} (seed {seed}, the median of {n_seeds})"
+        yield "fits", sheet(panels, of_seed, columns=3, panel_size=(3.0, 2.4), share=True)
+    yield "learning_curves", sheet([learning], title)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,13 +16,13 @@ from ensemble.studies.save import by_part
 from ensemble.studies.transfer.study import TransferStudy
 
 
-def figures(study: TransferStudy) -> dict[str, Figure]:
-    """Return the transfer study's figures by name, each dataset with its own."""
-    return by_part({data: _on(study, data) for data in study.datasets})
+def figures(study: TransferStudy) -> Iterator[tuple[str, Figure]]:
+    """Yield the transfer study's figures with their names, each dataset with its own."""
+    return by_part(list(study.datasets), lambda data: _on(study, data))
 
 
-def _on(study: TransferStudy, data: str) -> dict[str, Figure]:
-    """Return the transfer study's figures on a dataset by name: the summary, the maps, the coordinate check."""
+def _on(study: TransferStudy, data: str) -> Iterator[tuple[str, Figure]]:
+    """Yield the transfer study's figures on a dataset: the summary, the maps, the coordinate check."""
     optimizers = study.settings["optimizers"]
     y_name = study.datasets[data].y_name
     # Beyond the error of the best constant a rate is of no use, however far beyond: that is where the colours end.
@@ -59,12 +59,9 @@ def _on(study: TransferStudy, data: str) -> dict[str, Figure]:
                 for curve in deep]  # fmt: skip
     name = title_of(data, study.datasets[data])
     title = f"{name}: does the best learning rate move with the width?"
-    drawn = {
-        "summary": sheet(both, title, columns=4, panel_size=size),
-        "learning_rate_map": sheet(maps, title, columns=2),
-        "coordinate_check": sheet(checks, f"{name}: the first steps, by width", columns=3, panel_size=size),
-    }
+    yield "summary", sheet(both, title, columns=4, panel_size=size)
+    yield "learning_rate_map", sheet(maps, title, columns=2)
+    yield "coordinate_check", sheet(checks, f"{name}: the first steps, by width", columns=3, panel_size=size)
     if by_depth:
         title = f"{name}: does the best learning rate move with the depth? (width {deep[0].width[0]})"
-        drawn["learning_rate_by_depth"] = sheet(by_depth, title, columns=2)
-    return drawn
+        yield "learning_rate_by_depth", sheet(by_depth, title, columns=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -20,52 +20,54 @@ from ensemble.studies.width.study import WidthStudy
 Panel = Callable[[Axes], None]
 
 
-def figures(study: WidthStudy) -> dict[str, Figure]:
-    """Return the width study's figures by name."""
+def figures(study: WidthStudy) -> Iterator[tuple[str, Figure]]:
+    """Yield the width study's figures with their names.
+
+    Those that show what is possible come last: finding that out takes as long as drawing the others.
+    """
     panels = _Panels(study)
     names = list(study.datasets)
     curves = [curve for name in names for curve in study.curves(name)]
     fitted = [curve for curve in curves if study.datasets[curve.data].n_inputs == 1]
-    bounded = [name for name in names if study.bounds[name] is not None]
     n_curves = len(study.curves())
     columns = n_curves if 1 < n_curves <= 4 and len(names) == 1 else min(4, len(curves))
     seeds = f"median of {len(curves[0].seeds)} seeds"
     after = f"after {study.setup.epochs} epochs"
-    found = {"summary": panels.summary(names)}
-    found["width_curves"] = sheet(
+    yield "width_curves", sheet(
         [panels.error(name) for name in names],
         f"Test error against width {after}, learning rate chosen for each width", legend_at=0,
     )  # fmt: skip
-    if bounded:
-        title = f"Training error {after}, and what is possible"
-        found["limits"] = sheet([panels.possible(name) for name in bounded], title, legend_at=0)
     if fitted:
-        found["fits"] = sheet(
+        yield "fits", sheet(
             [panels.fits(curve) for curve in fitted], f"Fits {after}, each by the seed with the median error",
             columns=columns, panel_size=panel_shape(len(fitted)), legend_at=0,
         )  # fmt: skip
-    found["learning_curves"] = sheet(
+    yield "learning_curves", sheet(
         [panels.learning(curve) for curve in curves],
         f"Test error against epoch, learning rate chosen for each width ({seeds}; band: spread, interquartile range)",
         columns=columns, panel_size=panel_shape(len(curves)),
     )  # fmt: skip
-    found["learning_rate_map"] = sheet(
+    yield "learning_rate_map", sheet(
         [panels.rates(curve) for curve in curves],
         f"Validation error over learning rate and width ({seeds}; circles: best rate; grey: diverged)",
         columns=columns, panel_size=panel_shape(len(curves)),
     )  # fmt: skip
-    found["dead_units"] = sheet(
+    yield "dead_units", sheet(
         [panels.dead(name) for name in names], f"Hidden units that are active on no training sample {after}",
         legend_at=0,
     )  # fmt: skip
     if study.films:
-        found["kink_film"] = sheet(
+        yield "kink_film", sheet(
             [panels.film(film) for film in study.films],
             "Where the kinks go in training: one line per hidden unit, darker where it bends the last fit more;\n"
             "dotted: the ends of the data",
             columns=len(study.films) // len({film.data for film in study.films}), panel_size=(3.3, 2.3),
         )  # fmt: skip
-    return found
+    yield "summary", panels.summary(names)
+    bounded = [name for name in names if study.bounds[name] is not None]
+    if bounded:
+        title = f"Training error {after}, and what is possible"
+        yield "limits", sheet([panels.possible(name) for name in bounded], title, legend_at=0)
 
 
 def width_display(study: WidthStudy, data: str | None = None, *, details: bool = True) -> WidthCurveDisplay:

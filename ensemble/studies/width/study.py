@@ -128,11 +128,24 @@ class WidthStudy(Study):
 
     def dead_units(self, curve: Curve) -> NDArray[np.float64]:
         """Return the fraction of dead hidden units at the chosen learning rates, (W, S)."""
-        return dead_fraction(self.result.networks, curve.chosen_models, self.datasets[curve.data])
+        return self._units[curve.data, curve.label][0]
 
     def mean_prediction(self, curve: Curve) -> NDArray[np.float64]:
         """Return the test MSE of the mean of all seeds' predictions at the chosen learning rates, (W,)."""
-        return mean_prediction_mse(curve, self.result.networks, self.datasets[curve.data])
+        return self._units[curve.data, curve.label][1]
+
+    @cached_property
+    def _units(self) -> dict[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Both for each curve, as plots and tables show them."""
+        networks = self.result.networks
+        return {
+            (data, curve.label): (
+                dead_fraction(networks, curve.chosen_models, self.datasets[data]),
+                mean_prediction_mse(curve, networks, self.datasets[data]),
+            )
+            for data, curves in self._curves.items()
+            for curve in curves
+        }
 
     @cached_property
     def films(self) -> list[Film]:
