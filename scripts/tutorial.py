@@ -45,6 +45,24 @@ print("width floors:", limits.width_floor(x, y, [4, 16]), " without hidden bias:
 built = limits.constructive_bound(x, y, 16)
 print("a network of width 16 that exists:", np.mean((built.predict(x) - y) ** 2))
 
+# %% Early stopping is a loop of calls: each goes on from the last result, to the bits of one run
+settings = {"width": [4, 16, 64], "seed": range(8), "lr": np.geomspace(0.003, 0.3, 8), "optimizer": ["gd", "adam"]}
+going = ensemble.train(ensemble.grid(**settings), data, epochs=50, keep_state=True)
+while len(going) and (epoch := int(going.epochs[-1])) < 800:
+    best, last = going.val_loss[:, :-1].min(axis=1), going.val_loss[:, -1]
+    going = going[last < 0.98 * best]  # the others have stopped improving
+    print(f"epoch {epoch:3}: {len(going):3} of {len(best)} models still improve")
+    if len(going):
+        going = ensemble.train(going.specs, data, epochs=epoch + 50, initial=going, keep_state=True)
+
+# %% So is successive halving: the better half trains twice as long, until one is left
+rung = ensemble.train(ensemble.grid(**settings), data, epochs=10, keep_state=True)
+while len(rung) > 1:
+    half = rung[np.argsort(rung.val_loss[:, -1])[: len(rung) // 2]]
+    rung = ensemble.train(half.specs, data, epochs=2 * int(half.epochs[-1]), initial=half, keep_state=True)
+print(f"the last of {len(ensemble.grid(**settings))}, after {rung.epochs[-1]} epochs: {rung.specs[0]}")
+print(f"its test MSE: {rung.test_loss[0, -1]:.2e}")
+
 # %% One network, and all of one width as stacked tensors
 network = result.networks[int(np.flatnonzero(with_bias)[0])]
 print("predictions:", network.predict([-1.0, 0.0, 1.0]))

@@ -65,6 +65,7 @@ def test_the_tutorial_runs(tmp_path):
     done = script("tutorial", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "a network of width 16 that exists" in done.stdout
+    assert "of 384 models still improve" in done.stdout and "the last of 384, after 2560 epochs" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

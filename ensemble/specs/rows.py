@@ -157,6 +157,21 @@ class Specs:
         ------
         ValueError
             An unknown or a missing column, or a value that the column does not allow.
+
+        Examples
+        --------
+        A search by Optuna, which proposes 32 models at a time::
+
+            study = optuna.create_study()
+            for _ in range(10):
+                trials = [study.ask() for _ in range(32)]
+                rows = [{"width": trial.suggest_int("width", 1, 64, log=True),
+                         "optimizer": trial.suggest_categorical("optimizer", ["gd", "adam"]),
+                         "lr": trial.suggest_float("lr", 1e-3, 1.0, log=True)} for trial in trials]
+                result = ensemble.train(ensemble.Specs.from_rows(rows), data, epochs=200)
+                for trial, loss in zip(trials, result.val_loss[:, -1].tolist(), strict=True):
+                    study.tell(trial, loss)
+            print(study.best_params)
         """
         if hasattr(rows, "columns") and hasattr(rows, "to_numpy"):  # a DataFrame, without importing pandas
             frame: Any = rows
