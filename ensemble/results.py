@@ -37,12 +37,15 @@ class Origin(NamedTuple):
         SHA-256 of the network that each model started from, as hex; "" where its seed gave it.
     data : dict of str by name
         The digest of each dataset.
+    made : list of dict
+        By which versions, machines and compilers models were made that came from a run folder, each kind once.
     """
 
     loss: str
     engine: NDArray[np.str_]
     initial: NDArray[np.str_]
     data: Mapping[str, str]
+    made: list[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,8 +134,10 @@ class Result:
         """How many models were trained, and not taken from a run folder, by the call that returned this result."""
         return int(self.fresh.sum())
 
-    def assemble(self, index: NDArray[np.int64], rows: Rows) -> None:
-        """Write a chunk's rows to the models at `index`."""
+    def assemble(self, index: NDArray[np.int64], rows: Rows, made: Mapping[str, Any] | None = None) -> None:
+        """Write a chunk's rows to the models at `index`; `made` says by what, where they come from a run folder."""
+        if made is not None and made not in self.origin.made:
+            self.origin.made.append(made)
         for part, values in rows.losses.items():
             if part in self.losses:
                 self.losses[part][index] = values

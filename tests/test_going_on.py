@@ -335,6 +335,15 @@ def test_another_version_is_not_gone_on_with(tmp_path, begun, monkeypatch, capsy
     assert content(whole) == content(train(specs, 12))
 
 
+def test_a_result_that_another_version_made_is_not_gone_on_with(tmp_path, monkeypatch):
+    made = chunks.made_here()
+    with monkeypatch.context() as patch:
+        patch.setattr(chunks, "made_here", lambda: made | {"versions": made["versions"] | {"numba": "0.1"}})
+        train(specs_of(), 6, keep_state=True, store=tmp_path)
+    for loaded in (store.load_result(tmp_path), train(specs_of(), 6, keep_state=True, store=tmp_path)):
+        refused({}, "it comes from a run folder and was made with numba 0.1, not", loaded[2:])
+
+
 def test_a_damaged_shorter_run_is_not_gone_on_with(tmp_path, begun, monkeypatch, capsys):
     monkeypatch.setattr(planning, "CHUNKS_PER_RUN", 2)
     specs = specs_of()

@@ -1,5 +1,6 @@
 """Run folders: what training has finished so far."""
 
+from ensemble.store.chunks import difference, made_here
 from ensemble.store.merge import merge
 from ensemble.store.read import Verified, load_result, verify
 from ensemble.store.request import Request, digests
@@ -11,8 +12,10 @@ __all__ = [
     "Run",
     "Verified",
     "clear",
+    "difference",
     "digests",
     "load_result",
+    "made_here",
     "merge",
     "verify",
 ]

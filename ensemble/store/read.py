@@ -124,7 +124,7 @@ def _read(
             continue
         for index, part in finder.places(chunk):
             if result is not None:
-                result.assemble(index, chunk.answer(asked, part))
+                result.assemble(index, chunk.answer(asked, part), chunk.made)
             done[index] = True
             made = made or chunk.made
             differs = chunks.difference(chunk.made, made)

@@ -102,7 +102,7 @@ class Request:
     @property
     def origin(self) -> Origin:
         """What decided the results, for a `Result`."""
-        return Origin(self.loss, self.engine, self.initial, {name: one.digest for name, one in self.data.items()})
+        return Origin(self.loss, self.engine, self.initial, {name: one.digest for name, one in self.data.items()}, [])
 
     @property
     def n_inputs(self) -> int:

@@ -146,7 +146,7 @@ class Run:
                 continue
             for index, part in self._finder.places(found):
                 if result is not None:
-                    result.assemble(index, found.answer(self.request, part))
+                    result.assemble(index, found.answer(self.request, part), found.made)
                 done[index] = True
                 if found.made not in made:
                     made.append(found.made)

@@ -17,7 +17,7 @@ from ensemble.networks import NetworkStack
 from ensemble.results import Origin, Result
 from ensemble.rules.optimizers import ENDLESS, remembers
 from ensemble.specs import Specs
-from ensemble.store import digests
+from ensemble.store import difference, digests, made_here
 from ensemble.training.request import Datasets
 
 __all__ = ["Beginning", "beginning"]
@@ -66,7 +66,7 @@ def beginning(
     the bits of one run. `named_epochs`: whether the user named the epochs to record, so that all must be there.
     """
     data = {name: dataset.digest for name, dataset in datasets.items()}
-    origin = Origin(settings.loss, engines, np.full(len(specs), ""), data)
+    origin = Origin(settings.loss, engines, np.full(len(specs), ""), data, [])
     if initial is None:
         return Beginning(settings, origin)
     if isinstance(initial, Result):
@@ -110,6 +110,10 @@ def _check_same(initial: Result, specs: Specs, asked: Origin) -> None:
     for name in asked.data:
         if found.data[name] != asked.data[name]:
             _refuse(f"the dataset {name!r} is not the one that it was trained on")
+    for made in found.made:
+        differs = difference(made, made_here())
+        if differs:
+            _refuse(f"it comes from a run folder and was made with {differs}, whose last bits may be others")
 
 
 def _check_end(initial: Result, epoch: int, settings: Settings) -> None:
