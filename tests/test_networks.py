@@ -303,6 +303,27 @@ def test_predictions_of_many_are_those_of_each_alone(n_inputs):
         np.testing.assert_array_equal(stack.take(order[:1]).predict(x), p[order[:1]])
 
 
+@pytest.mark.parametrize("far", [1e9, 1e15, 1e308])
+@pytest.mark.parametrize("hidden_layers", [1, 2])
+def test_a_sample_far_away_costs_the_others_no_digits(far, hidden_layers):
+    stack = initialize(ensemble.grid(width=[5, 16], hidden_layers=hidden_layers, init="he", seed=range(3)))
+    near = np.linspace(-2, 2, 9)
+    p = stack.predict(np.concatenate([near, [far, far]]))[:, :9]
+    np.testing.assert_allclose(p, [network.predict(near) for network in stack], rtol=1e-12, atol=1e-13)
+
+
+def test_a_unit_of_a_diverged_network_is_absent_where_it_is_off():
+    """Its outputs overflow where it is on; switched off it adds 0, not the NaN of inf - inf."""
+    stack = initialize(ensemble.grid(width=2, init="he", seed=range(3)))
+    own, other = stack.network(1), stack.network(2)
+    own.weights[0][:], own.biases[0][:], own.weights[1][:] = [[-1e200, 1.0]], [0.0, 1.0], [[1e200], [1.0]]
+    x = np.array([-1.0, 0.5, 2.0])
+    p = stack.predict(x)
+    np.testing.assert_array_equal(p[1], [np.inf, 1.5, 3.0])
+    np.testing.assert_allclose(p[2], other.predict(x), rtol=1e-12)
+    np.testing.assert_array_equal(stack.take(np.array([2])).predict(x)[0], p[2])
+
+
 def test_predictions_of_standardized_data_are_in_original_units():
     rng = np.random.default_rng(0)
     x = rng.uniform(1000, 3000, size=(40, 2))

@@ -13,7 +13,7 @@ from ensemble.kernels.jit import jit
 from ensemble.kernels.kinks import Places, is_left, locate
 from ensemble.kernels.samples import room
 from ensemble.kernels.tiles import LANES, write_tile, zero_tile
-from ensemble.kernels.updates import Array
+from ensemble.kernels.updates import WEIGHT_LIMIT, Array
 
 __all__ = ["predict"]
 
@@ -32,11 +32,13 @@ def predict(x: Array, width: Places, hidden_layers: Places, starts: Places, ends
     parameters = np.require(parameters, requirements=["C", "W"])  # read-only is another type to numba
     order = np.argsort(x[:, 0], kind="stable")
     ascending = x[order, 0]
-    middle = float(ascending.mean())
     jumps = np.zeros((n + 1, 2))
     none = np.empty((0, d)), np.empty(0)
     grouped = dense.prepare(x, np.empty(n), *none, *none).x
     is_line = (hidden_layers == 1) & (d == 1)
+    if not (parameters.min() >= -WEIGHT_LIMIT and parameters.max() <= WEIGHT_LIMIT):  # some model diverged
+        for m in np.flatnonzero(is_line):  # along its lines, what overflows in one unit would be NaN for all samples
+            is_line[m] = np.abs(parameters[starts[m] : ends[m]]).max() <= WEIGHT_LIMIT
     seconds = 2e-9 * n + np.where(is_line, 1e-7 * width, n / 2e10 * (d * width + (hidden_layers - 1.0) * width**2))
     for line in (True, False):
         models = np.flatnonzero(is_line == line)
@@ -44,9 +46,7 @@ def predict(x: Array, width: Places, hidden_layers: Places, starts: Places, ends
         for some in np.split(models, np.flatnonzero(np.diff(calls)) + 1) if len(models) else ():
             with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
                 if line:
-                    predict_lines(
-                        ascending, ascending - middle, middle, order, width, starts, parameters, some, jumps, p
-                    )
+                    predict_lines(ascending, order, width, starts, parameters, some, jumps, p)
                 else:
                     most, layers = int(width[some].max()), int(hidden_layers[some].max())
                     padded, rows, rows_in = (-(-a // b) * b for a, b in ((most, LANES), (most, ROWS), (d, GROUP)))
@@ -57,12 +57,12 @@ def predict(x: Array, width: Places, hidden_layers: Places, starts: Places, ends
 
 @jit
 def predict_lines(
-    x: Array, u: Array, middle: float, order: Places, width: Places, starts: Places, parameters: Array, models: Places,
-    jumps: Array, p: Array,
-) -> None:  # fmt: skip
-    """Write the predictions of networks with one hidden layer for ascending x, in O(N + H log N); u is x - middle.
+    x: Array, order: Places, width: Places, starts: Places, parameters: Array, models: Places, jumps: Array, p: Array
+) -> None:
+    """Write the predictions of networks with one hidden layer for ascending x, in O(N + H log N).
 
-    On sample i a network is A u_i + B; A and B change where a unit switches.
+    On sample i a network is A x_i + B; A and B change where a unit switches. x is not centred: the mean of samples far
+    apart is far from some of them, and what is exact there would be rounded as if they were there.
     """
     n = x.size
     for m in models:
@@ -71,7 +71,7 @@ def predict_lines(
         for j in range(h):
             wj, bj, vj = parameters[at + j], parameters[at + h + j], parameters[at + 2 * h + j]
             k = locate(x, wj, bj, n // 2)
-            rise, height = vj * wj, vj * (bj + wj * middle)
+            rise, height = vj * wj, vj * bj
             falls = wj < 0.0
             if falls and not is_left(x[0], wj, bj):
                 continue  # off everywhere, it must not come and go: what it adds could swallow the rest
@@ -84,7 +84,7 @@ def predict_lines(
             a += jumps[i, 0]
             b += jumps[i, 1]
             jumps[i, 0], jumps[i, 1] = 0.0, 0.0
-            p[m, order[i]] = a * u[i] + b
+            p[m, order[i]] = a * x[i] + b
         jumps[n, 0], jumps[n, 1] = 0.0, 0.0
 
 
