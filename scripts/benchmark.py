@@ -22,6 +22,7 @@ import peers
 from timing import (
     CORES,
     Contestant,
+    OtherPrograms,
     Row,
     best_peer,
     compete,
@@ -296,13 +297,16 @@ def main() -> None:
         if not importlib.util.find_spec(needs):
             print(f"\nleft out, {needs} is not installed: {name}")
             continue
-        start = time.perf_counter()
+        start, others = time.perf_counter(), OtherPrograms()
         result = run(arguments.repeats)
+        others_share = others.share()
         found[name] = {
             "found": result, "machine": machine(), "date": time.strftime("%Y-%m-%d"), "version": ensemble.__version__,
             "repeats": arguments.repeats, "seconds": round(time.perf_counter() - start, 1),
+            "other programs": others_share,
         }  # fmt: skip
-        print(f"\n({name} took {found[name]['seconds']} s)", flush=True)
+        beside = "" if others_share is None else f"; other programs took {others_share:.0%} of the machine's time"
+        print(f"\n({name} took {found[name]['seconds']} s{beside})", flush=True)
         kept.write_text(json.dumps(found, indent=1, default=vars) + "\n")
     if "curves" in found and (not arguments.only or "curves" in arguments.only):
         curves = json.loads(kept.read_text())["curves"]["found"]

@@ -149,6 +149,31 @@ def cold_seconds(before: str, call: str) -> tuple[float, float]:
     return needed, until
 
 
+class OtherPrograms:
+    """Share of the machine's CPU time that other programs took since this was made; None where that is not known."""
+
+    def __init__(self) -> None:
+        self.start = self._used()
+
+    def share(self) -> float | None:
+        """Return it, from 0 to 1."""
+        now = self._used()
+        if self.start is None or now is None:
+            return None
+        busy, ours, total = (after - before for after, before in zip(now, self.start, strict=True))
+        return max(0.0, busy - ours) / total
+
+    @staticmethod
+    def _used() -> tuple[float, float, float] | None:
+        """Return CPU seconds so far: in use, of this process and its children, and in all."""
+        if not os.path.exists("/proc/stat"):
+            return None
+        with open("/proc/stat") as lines:
+            fields = [int(field) / os.sysconf("SC_CLK_TCK") for field in next(lines).split()[1:9]]
+        idle = fields[3] + fields[4]
+        return sum(fields) - idle, sum(os.times()[:4]), sum(fields)
+
+
 def machine() -> str:
     """Say what this was measured on."""
     model = platform.processor() or platform.machine()
