@@ -112,5 +112,5 @@ def sample_labels(
 def _drawn(
     shape: str, n: int, noise: float, points: np.random.Generator, moves: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    x, y = SHAPES[shape](points, np.arange(n) % 2.0)
+    x, y = SHAPES[shape](points, (np.arange(n) % 2).astype(np.float64))
     return x + noise * moves.standard_normal((n, 2)), y

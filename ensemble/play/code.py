@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ensemble.data import SHAPES, TARGETS
 from ensemble.play.formula import parse
 from ensemble.play.models import axes_of, loss_of

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from bokeh.layouts import column, row
-from bokeh.models import CategoricalSlider, Checkbox, Div, FileInput, Select, Spinner, TextInput
+from bokeh.models import CategoricalSlider, Checkbox, FileInput, Select, Spinner, TextInput
 
-from ensemble.play.look import WIDGETS
+from ensemble.play.look import WIDGETS, text_of
 from ensemble.play.settings import BEST, CHOSEN, DRAWN, FILE, FORMULA, SOURCES, Settings
 
 __all__ = ["Controls"]
@@ -62,7 +62,7 @@ class Controls:
                 "What the networks learn: a function, your own curve or file, or labels of points.",
             ),
             "formula": TextInput(
-                title="f(x) =", width=WIDTH, **_help("Formula", "Of x, such as sin(3x) + x/2 or relu(x - 1); Enter shows it.")
+                title="f(x) =", width=WIDTH, **_help("Formula", "Of x, such as sin(3x) + x/2; Enter shows it.")
             ),
             "low": Spinner(title="from x", width=HALF, step=1, **_help("From", "Where the formula's interval begins.")),
             "high": Spinner(title="to x", width=HALF, step=1, **_help("To", "Where the formula's interval ends.")),
@@ -86,10 +86,10 @@ class Controls:
             title="CSV file", accept=".csv,.txt", width=WIDTH, name="file",
             **_help("CSV file", "Comma-separated, its first line names the columns; it does not leave this machine."),
         )  # fmt: skip
-        self.problem = Div(
+        self.problem = text_of(
             text="", width=WIDTH, name="problem", styles={"color": "#b3261e", "font-size": "12.5px"}, visible=False
         )
-        self.hint = Div(text="", width=WIDTH, styles={"font-size": "12.5px"}, name="hint")
+        self.hint = text_of(text="", width=WIDTH, styles={"font-size": "12.5px"}, name="hint")
         for name, widget in self.widgets.items():
             widget.name = name
             widget.on_change("active" if isinstance(widget, Checkbox) else "value", self._moved)
@@ -103,7 +103,9 @@ class Controls:
         for name, widget in self.widgets.items():
             if name in CHOSEN:
                 value = widget.active if isinstance(widget, Checkbox) else widget.value
-                choices = {word_of(name, choice) if name in SLIDERS else choice: choice for choice in CHOSEN[name].values}
+                choices = {
+                    word_of(name, choice) if name in SLIDERS else choice: choice for choice in CHOSEN[name].values
+                }
                 found[name] = choices[value]
             elif name in ("low", "high"):
                 found[name] = getattr(self._settings, name) if widget.value is None else float(widget.value)
@@ -198,7 +200,7 @@ def _help(title: str, sentence: str) -> dict[str, Any]:
 
 
 def _head(text: str) -> Any:
-    return Div(
+    return text_of(
         text=text, margin=(4, 0, 0, 0), height=16, width=WIDTH,
         styles={"font-weight": "600", "font-size": "12.5px", "border-bottom": "1px solid #e3e6ea"},
     )  # fmt: skip

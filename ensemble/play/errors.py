@@ -36,8 +36,10 @@ class LossView:
             y_range=self.y_range, tools="", toolbar_location=None, x_axis_label="epoch", name="loss",
         )  # fmt: skip
         plain_axes(plot)
-        self.losses = source("losses", "epoch", *(f"{part}_{name}" for part in PARTS for name in ("low", "mid", "high")))
-        self.epochs = source("epochs", "epoch")
+        self.losses = source(
+            "losses", "epoch", *(f"{part}_{name}" for part in PARTS for name in ("low", "mid", "high"))
+        )
+        self.epochs = source("frame_epochs", "epoch")
         for part, (colour, words) in PARTS.items():
             band = plot.varea("epoch", f"{part}_low", f"{part}_high", source=self.losses, color=colour, alpha=0.15)
             line = plot.line(
@@ -49,8 +51,8 @@ class LossView:
         self.noise = source("noise_line", "epoch", "variance")
         plot.line("epoch", "variance", source=self.noise, color=INK, line_dash="dotted", legend_label="noise")
         plot.add_layout(self.at)
-        plot.add_tools(HoverTool(tooltips=[("epoch", "@epoch"), ("test", "@test_mid{0.0e}"), ("train", "@train_mid{0.0e}")],
-                                 mode="vline", renderers=[line]))  # fmt: skip
+        tips = [("epoch", "@epoch"), ("test", "@test_mid{0.0e}"), ("training", "@train_mid{0.0e}")]
+        plot.add_tools(HoverTool(tooltips=tips, mode="vline", renderers=[line]))
         plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
         legend_above(plot)
 
@@ -105,7 +107,9 @@ class WidthView:
             hatch_color="#8a8f98", hatch_alpha=0.5, hatch_scale=8, legend_label="impossible",
         )  # fmt: skip
         plot.varea("width", "low", "high", source=self.tested, color=TEST, alpha=0.18)
-        plot.line("width", "train", source=self.tested, color=TRAIN, line_width=1.5, line_dash=(6, 3), legend_label="training")
+        plot.line(
+            "width", "train", source=self.tested, color=TRAIN, line_width=1.5, line_dash=(6, 3), legend_label="training"
+        )
         plot.line("width", "test", source=self.tested, color=TEST, line_width=2, legend_label="test, 95% interval")
         dots = plot.scatter("width", "test", source=self.tested, color=TEST, size=7, nonselection_alpha=1.0)
         plot.scatter(

@@ -84,7 +84,8 @@ class FitView:
     def drawing(self, on: bool) -> None:
         """Let the mouse draw a target, or not."""
         self.figure.toolbar.active_drag = self.pen if on else None
-        self.drawn.data = {"xs": [], "ys": []}
+        if self.drawn.data["xs"]:
+            self.drawn.data = {"xs": [], "ys": []}
 
     def show(self, picture: Picture) -> None:
         """Draw a picture, at its last epoch."""
@@ -130,4 +131,3 @@ class FitView:
 def _thinned(data: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     step = -(-data.n_train // MOST_POINTS)
     return data.x_train[::step, 0], data.y_train[::step]
-

@@ -89,7 +89,7 @@ def parse(text: str) -> Formula:
 
 def _read(node: ast.AST) -> tuple[str, _Value]:
     """Return a part of a formula in NumPy's words, and what computes it."""
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
         return _constant(node.value)
     if isinstance(node, ast.Name):
         if node.id == "x":

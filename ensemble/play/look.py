@@ -8,12 +8,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource
+from bokeh.models import ColumnDataSource, Div
 from numpy.typing import NDArray
 
 from ensemble.plots.style import COLOURS
 
-__all__ = ["GREY", "INK", "PAGE", "TEST", "TRAIN", "WIDGETS", "legend_above", "plain_axes", "show_entry", "single", "source"]
+__all__ = [
+    "GREY",
+    "INK",
+    "PAGE",
+    "TEST",
+    "TRAIN",
+    "WIDGETS",
+    "legend_above",
+    "plain_axes",
+    "show_entry",
+    "single",
+    "source",
+]
 
 TEST, TRAIN = COLOURS[:2]
 GREY, INK, FAINT = "#8a8f98", "#2b2f36", "#eceef1"
@@ -30,6 +42,11 @@ def single(values: NDArray[np.float64]) -> NDArray[np.float32]:
 def source(name: str, *columns: str) -> Any:
     """Return an empty source that the browser changes without telling the server."""
     return ColumnDataSource({column: [] for column in columns}, name=name, syncable=False)
+
+
+def text_of(**settings: Any) -> Any:
+    """Return an element of text; formulas in it stay text, as Bokeh would fetch what sets them from another site."""
+    return Div(disable_math=True, **settings)
 
 
 def plain_axes(plot: Any) -> None:
@@ -94,7 +111,8 @@ _PAGE = """
   main { display: grid; grid-template-columns: {{ columns }}; gap: 0 18px; padding: 10px 16px 6px; max-width: 1500px; }
   header { grid-column: 1 / -1; display: flex; gap: 16px; align-items: flex-start; justify-content: space-between;
            border-bottom: 1px solid #e3e6ea; padding-bottom: 8px; margin-bottom: 8px; min-height: 44px; }
-  h1 { font-size: 12px; font-weight: 600; letter-spacing: .06em; text-transform: uppercase; color: TEST; margin: 0 0 2px; }
+  h1 { font-size: 12px; font-weight: 600; letter-spacing: .06em; text-transform: uppercase; color: TEST;
+       margin: 0 0 2px; }
   footer { grid-column: 1 / -1; font-size: 12.5px; color: #5b626d; min-height: 18px; padding-top: 2px; }
   .lost { position: fixed; inset: 0 0 auto 0; background: INK; color: white; padding: 10px 16px; font-size: 14px;
           z-index: 99; }
@@ -106,7 +124,9 @@ _PAGE = """
   <b>python -m ensemble play</b> and reload this page: the address holds all settings.</div>
 <main>
   <header><div><h1>relu-ensemble playground</h1>{{ embed(roots.answer) }}</div>{{ embed(roots.share) }}</header>
-  {% if controls %}<section aria-label="settings">{{ embed(roots.controls) }}{{ embed(roots.hidden) }}</section>{% endif %}
+  {% if controls %}
+  <section aria-label="settings">{{ embed(roots.controls) }}{{ embed(roots.hidden) }}</section>
+  {% endif %}
   <section aria-label="fits">{{ embed(roots.main) }}</section>
   <section aria-label="errors">{{ embed(roots.side) }}</section>
   <footer id="help" role="status" aria-live="polite"></footer>
@@ -118,6 +138,7 @@ _PAGE = """
     }
   };
   document.addEventListener('focusin', help);
+  document.addEventListener('keyup', help);  // a focus that moves inside a widget's own tree is not told outside
   document.addEventListener('pointerover', help);
 </script>
 {% endblock %}

@@ -43,7 +43,7 @@ def axes_of(settings: Settings, widths: Sequence[int]) -> dict[str, Any]:
 
 def specs_of(settings: Settings, widths: Sequence[int]) -> Specs:
     """Return the models of these widths."""
-    return grid(**axes_of(settings, widths))  # type: ignore[arg-type]
+    return grid(**axes_of(settings, widths))
 
 
 def loss_of(settings: Settings) -> Any:

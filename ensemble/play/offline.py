@@ -9,13 +9,12 @@ import html
 
 from bokeh.document import Document
 from bokeh.embed import file_html
-from bokeh.models import Div
 from bokeh.resources import INLINE
 from jinja2 import Template
 
 from ensemble.play.answer import answer, notes
 from ensemble.play.code import python
-from ensemble.play.look import PAGE
+from ensemble.play.look import PAGE, text_of
 from ensemble.play.picture import Picture
 from ensemble.play.scene import Scene
 
@@ -31,12 +30,16 @@ def page(picture: Picture) -> str:
     document = Document()
     small = " ".join(html.escape(note) for note in notes(picture))
     code = html.escape(python(picture.settings))
-    document.add_root(Div(name="answer", text=f"<b>{html.escape(answer(picture))}</b> {small}", width=1100))
+    document.add_root(text_of(name="answer", text=f"<b>{html.escape(answer(picture))}</b> {small}", width=1100))
     document.add_root(scene.main)
     document.add_root(scene.side)
     program = f"<details><summary>The same in Python</summary><pre>{code}</pre></details>"
-    document.add_root(Div(name="share", text=program, width=1100))
+    document.add_root(text_of(name="share", text=program, width=1100))
     text: str = file_html(
-        document, INLINE, "relu-ensemble playground", template=Template(PAGE), template_variables={"columns": "auto 1fr"}
+        document,
+        INLINE,
+        "relu-ensemble playground",
+        template=Template(PAGE),
+        template_variables={"columns": "auto 1fr"},
     )
     return text

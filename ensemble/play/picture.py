@@ -26,7 +26,7 @@ __all__ = ["Fits", "Picture", "Plane", "compute"]
 Floats = NDArray[np.float64]
 Train = Callable[..., Result]  # `ensemble.train`, with the window's pool
 
-FRAMES, POINTS, PIXELS = 20, 160, 56  # epochs of the slider, points of a fit, and of an image's side
+FRAMES, POINTS, PIXELS = 16, 160, 48  # epochs of the slider, points of a fit, and of an image's side
 _FRAME_BYTES = 200 * 2**20  # of all snapshots together: fewer frames for large networks
 
 

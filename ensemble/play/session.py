@@ -17,14 +17,14 @@ from functools import partial
 from typing import Any
 
 from bokeh.layouts import column, row
-from bokeh.models import Button, ColumnDataSource, CustomJS, Div
+from bokeh.models import Button, ColumnDataSource, CustomJS
 from jinja2 import Template
 
 from ensemble.play import offline
 from ensemble.play.answer import answer, notes
 from ensemble.play.code import python
 from ensemble.play.controls import Controls
-from ensemble.play.look import PAGE, WIDGETS
+from ensemble.play.look import PAGE, WIDGETS, text_of
 from ensemble.play.picture import Picture
 from ensemble.play.scene import Scene
 from ensemble.play.settings import DRAWN, FILE, from_query, to_query
@@ -37,7 +37,9 @@ LATE_MS = 250  # work that takes longer says how far it is
 BEAT = 0.1  # seconds between two words about that
 NOISE = {False: 0.01, True: 0.1}  # to begin with, for functions and for labels
 
-ADDRESS = "history.replaceState(null, '', location.pathname + (shared.data.query[0] ? '?' + shared.data.query[0] : ''));"
+ADDRESS = (
+    "history.replaceState(null, '', location.pathname + (shared.data.query[0] ? '?' + shared.data.query[0] : ''));"
+)
 COPY = """
     const text = %s;
     const done = () => { const label = button.label; button.label = 'copied ✓';
@@ -80,10 +82,10 @@ class Session:
         self._picture: Picture | None = None
         self.scene = Scene()
         self.controls = Controls(self.settings, self._changed, self._loaded)
-        self.answer = Div(
+        self.answer = text_of(
             name="answer", text="", width=900, height=44, styles={"font-size": "16.5px", "line-height": "1.3"}
         )
-        self.status = Div(name="status", text=" ".join(problems), width=520, height=34,
+        self.status = text_of(name="status", text=" ".join(problems), width=520, height=34,
                           styles={"font-size": "12.5px", "color": "#5b626d"})  # fmt: skip
         self.stop = _button("Stop", "stop", "Stop: ends the training under way; the last picture stays.", 60)
         self.stop.visible = False
@@ -207,6 +209,7 @@ class Session:
     def _show(self, job: Job, picture: Picture) -> None:
         if job is not self._job:
             return
+        self.document.hold("combine")  # one message, and so one redraw
         if picture.complete:
             self.scene.complete(picture)
         else:
@@ -215,6 +218,7 @@ class Session:
         self.answer.text = html.escape(answer(picture))
         if picture.complete:
             self._share(complete=True)
+        self.document.unhold()
 
     def _ended(self, job: Job, problem: str) -> None:
         if job is not self._job:
@@ -249,7 +253,9 @@ class Session:
         save = _button("Save page", "save", "Save page: one file with these plots that works offline.", 88)
         link.js_on_click(CustomJS(args={"button": link}, code=COPY % ("location.href", "Copy link")))
         code.js_on_click(
-            CustomJS(args={"button": code, "shared": self.shared}, code=COPY % ("shared.data.code[0]", "Copy as Python"))
+            CustomJS(
+                args={"button": code, "shared": self.shared}, code=COPY % ("shared.data.code[0]", "Copy as Python")
+            )
         )
         save.on_click(self._save)
         lost, found = (
@@ -264,7 +270,13 @@ class Session:
         document.js_on_event("client_reconnected", found)
         main = column(self.scene.main, row(self.stop, self.status), name="main")
         share = row(link, code, save, name="share")
-        for root in (self.answer, share, self.controls.layout, main, self.scene.side, ):
+        for root in (
+            self.answer,
+            share,
+            self.controls.layout,
+            main,
+            self.scene.side,
+        ):
             document.add_root(root)
         document.add_root(_hidden(self.shared, self.saved))
 
@@ -277,4 +289,4 @@ def _button(label: str, name: str, sentence: str, width: int) -> Any:
 
 def _hidden(*sources: Any) -> Any:
     """Return an element that is not seen, such that the browser knows the sources."""
-    return Div(text="", visible=False, name="hidden", tags=list(sources))
+    return text_of(text="", visible=False, name="hidden", tags=list(sources))

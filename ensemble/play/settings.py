@@ -187,7 +187,7 @@ def _read(name: str, text: str) -> Any:
         if len(curve) != KNOTS + 2 or not curve[0] < curve[1]:
             raise ValueError(problem)
         return curve
-    raise ValueError(f"The link's {ascii(name[:30])} is no setting.")
+    raise ValueError(f"The link's {name[:30]!a} is no setting.")
 
 
 def _number(text: str, problem: str) -> float:

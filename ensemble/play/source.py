@@ -42,7 +42,7 @@ def drawn_of(settings: Settings) -> tuple[float, float, FloatArray]:
     if settings.drawn:
         low, high, *knots = settings.drawn
         return low, high, np.array(knots)
-    return -3.0, 3.0, np.round(np.sin(np.linspace(-np.pi, np.pi, KNOTS)), 3) + 0.0
+    return -3.0, 3.0, np.array([round(float(np.sin(at)), 3) + 0.0 for at in np.linspace(-np.pi, np.pi, KNOTS)])
 
 
 def traced(x: Sequence[float], y: Sequence[float]) -> tuple[float, ...]:
