@@ -1,6 +1,7 @@
 """Batches, and rates of the hidden and the output layers: the order, the steps, and what they must not change."""
 
 import naive
+import numba
 import numpy as np
 import pytest
 from stored import content, make_data
@@ -8,8 +9,10 @@ from stored import content, make_data
 import ensemble
 from ensemble import store
 from ensemble.engines import choose_engines
+from ensemble.kernels import batches as kernel
 from ensemble.rules import batches as rule
 from ensemble.rules import optimizers
+from ensemble.system import streams
 
 # ---- the order ----
 
@@ -270,3 +273,26 @@ def test_batches_replayed_in_pytorch_are_the_same_training():
     for layer, w, b in zip(layers, network.weights, network.biases, strict=True):
         np.testing.assert_allclose(layer.weight.detach().numpy().T, w, rtol=1e-7, atol=1e-9)
         np.testing.assert_allclose(layer.bias.detach().numpy(), b, rtol=1e-7, atol=1e-9)
+
+
+# ---- the order inside kernels ----
+
+ORDER_OF = numba.njit(lambda *arguments: kernel.order_of(*arguments))  # with a door for Python
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 8, 9, 23, 64, 420])
+def test_kernels_draw_the_same_batches(n):
+    rng = np.random.default_rng(n)
+    seeds = np.array([0, 7, 2**32 - 1, 2**32, 2**63 - 1])
+    given = rng.permutation(n).astype(np.uint32)
+    for size in {1, 2, 5, n // 2, n - 1} - {0, n}:
+        for m, epoch in ((0, 0), (1, 3), (2, 2**32 - 1), (3, 1), (4, 10**6)):
+            order, ends = np.zeros(n, np.uint32), np.zeros(-(-n // size), np.uint32)
+            ORDER_OF(
+                np.stack(streams.pools(seeds, streams.BATCHES), axis=1).astype(np.uint64), m, epoch, size, given,
+                np.zeros(n // 2 + 4, np.uint64), np.zeros(n, np.uint32), ends, order,
+            )  # fmt: skip
+            found = [given[batch] for batch in np.split(order, ends[:-1])]
+            for one, other in zip(found, ensemble.batches(int(seeds[m]), n, size, epoch), strict=True):
+                assert sorted(one.tolist()) == other.tolist()
+            assert all((np.diff(batch.astype(int)) > 0).all() for batch in np.split(order, ends[:-1]))

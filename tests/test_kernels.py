@@ -42,7 +42,7 @@ def one_step(kernel, samples, w1, b1, w2, b2):
         np.ones((1, 2)),
     )
     spec = ensemble.grid(width=h, optimizer="momentum", lr=1e-3, momentum=0.0, output_bias=True)
-    rules = kernel_rules(spec, 1)
+    rules = kernel_rules(spec, 1, 1)
     history = updates.History(
         np.array([0, 1]), np.full((1, 2), np.inf), np.full((1, 2), np.inf), np.full((1, 2), np.inf), np.full(1, -1)
     )

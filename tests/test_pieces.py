@@ -41,7 +41,7 @@ def gradient(x, y, weights, biases, hidden_bias=True, output_bias=True):
         width=width, hidden_layers=depth, optimizer="momentum", lr=1e-300, momentum=0.0, hidden_bias=hidden_bias,
         output_bias=output_bias,
     )  # fmt: skip
-    rules = kernel_rules(spec, 1)
+    rules = kernel_rules(spec, 1, 1)
     rows = (np.full((1, 2), np.inf) for _ in range(3))
     history = updates.History(np.array([0, 1]), *rows, np.full(1, -1))
     samples = pieces.prepare(np.array(x)[:, None], np.array(y), *empty, *empty)

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.rules import optimizers
+from ensemble.rules.batches import effective
 from ensemble.specs import Specs
+from ensemble.system.streams import BATCHES, pools
 
 if TYPE_CHECKING:  # kernels load numba, which nobody waits for before the first training
     from ensemble.kernels.updates import Rules
@@ -31,11 +33,14 @@ def kind_factors(specs: Specs) -> tuple[Array, Array]:
     return own * mup, own * specs.weight_decay[:, None]
 
 
-def kernel_rules(specs: Specs, epochs: int) -> Rules:
-    """Return how the models are trained, as kernels take it."""
+def kernel_rules(specs: Specs, epochs: int, n_train: int) -> Rules:
+    """Return how the models are trained on so many samples, as kernels take it."""
     from ensemble.kernels.updates import Rules
 
     factors, decays = kind_factors(specs)
+    batch_size, drawn_from = effective(specs.batch_size, n_train), np.zeros((len(specs), 4), dtype=np.uint64)
+    if batch_size.any():
+        drawn_from[:] = np.stack(pools(specs.seed, BATCHES), axis=1)
     rules = Rules(
         specs.codes("optimizer"),
         specs.codes("schedule"),
@@ -48,6 +53,8 @@ def kernel_rules(specs: Specs, epochs: int) -> Rules:
         optimizers.rate_factors(epochs),
         factors,
         (factors != 1.0).any(axis=1) | (decays != specs.weight_decay[:, None]).any(axis=1),
+        batch_size,
+        drawn_from,
     )
     writeable: list[Any] = [np.array(values, order="C") for values in rules]  # read-only is another type to numba
     return Rules(*writeable)

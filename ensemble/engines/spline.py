@@ -19,7 +19,6 @@ class Spline(Compiled):
     """`kernels/spline.py`."""
 
     name = "spline"
-    takes_batches = False
     most_inputs = 1
     most_hidden_layers = 1
 

@@ -41,6 +41,7 @@ class Samples(NamedTuple):
     x_mean: float
     y_mean: float
     segment_width: int  # up to this width the segment form is the faster one
+    given: NDArray[np.uint32]  # (N,) which sample of the training part as it was given each is
 
 
 def running_sums(terms: Array) -> Array:
@@ -93,7 +94,8 @@ def prepare(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Array, y_va
     per_x = buckets / spread if buckets > 1 else 0.0
     negative, not_positive = (int(np.searchsorted(ordered, 0.0, side=side)) for side in ("left", "right"))
     at_zero = negative, not_positive
-    return Samples(train, test, val, guide, lowest, per_x, *at_zero, edges, table, *means, segment_width(len(x)))
+    given = np.argsort(x[:, 0], kind="stable").astype(np.uint32)
+    return Samples(train, test, val, guide, lowest, per_x, *at_zero, edges, table, *means, segment_width(len(x)), given)
 
 
 def segment_width(n: int) -> int:

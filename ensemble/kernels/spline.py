@@ -25,14 +25,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ensemble.kernels.jit import inner, jit
+from ensemble.kernels.cells import MANY, evaluate, total
+from ensemble.kernels.jit import jit
 from ensemble.kernels.kinks import UNIT_BITS, UNIT_MASK, Places, guess, is_left, locate, sort_keys
-from ensemble.kernels.samples import Part, Samples, prepare, rooms
+from ensemble.kernels.samples import Samples, prepare, rooms
 from ensemble.kernels.updates import GD, WEIGHT_LIMIT, Array, History, Models, Rules, Span, step
 
 __all__ = ["prepare", "train"]
-
-MANY = 2**16  # samples in memory beyond the cache
 
 
 class Work(NamedTuple):
@@ -63,61 +62,14 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
     g, scale, decays = rooms(3, 3 * h + 1)
     jumps, sums = rooms(2, n + 1, 2)
     work = Work(k, low, high, moved, keys, slope, intercept, before_r, before_ru, g, scale, decays, jumps, sums)
+    batch_size = rules.batch_size[span.first_model : span.last_model]
     with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
-        train_models(samples, models, rules, history, span, work)
+        if not batch_size.all():
+            train_models(samples, models, rules, history, span, work)
+        if batch_size.any():  # another kernel, which is compiled and loaded where it is used only
+            from ensemble.kernels import spline_batches
 
-
-@inner
-def evaluate(
-    part: Part, is_train: bool, k_train: Places, x_mean: float, y_mean: float, h: int, theta: Array, jumps: Array
-) -> float:
-    """Return the mean squared error of one model on one part of the data, O(N + H).
-
-    A kink is between two training samples, and so about one sample away from where those are in this part.
-    """
-    x, u, t, place = part
-    n = x.size
-    a, b = 0.0, theta[3 * h] - y_mean
-    for j in range(h):
-        wj, bj, vj = theta[j], theta[h + j], theta[2 * h + j]
-        k = k_train[j]
-        if not is_train:
-            k = int(place[k])
-            k += 1 if (k < n) & is_left(x[k if k < n else n - 1], wj, bj) else 0  # twice, without a branch
-            k += 1 if (k < n) & is_left(x[k if k < n else n - 1], wj, bj) else 0
-            if (k < n) & is_left(x[k if k < n else n - 1], wj, bj):
-                k = locate(x, wj, bj, k)
-        rise, height = vj * wj, vj * (bj + wj * x_mean)
-        falls = wj < 0.0
-        off = falls & (k == 0)  # off everywhere, it must not come and go: what it adds could swallow the rest
-        a += rise if falls & (not off) else 0.0
-        b += height if falls & (not off) else 0.0
-        jump_a = jumps[k, 0] + (0.0 if off else -rise if falls else rise)
-        jump_b = jumps[k, 1] + (0.0 if off else -height if falls else height)
-        jumps[k, 0], jumps[k, 1] = jump_a, jump_b
-    total = 0.0
-    for i in range(n):
-        a += jumps[i, 0]
-        b += jumps[i, 1]
-        jumps[i, 0], jumps[i, 1] = 0.0, 0.0
-        r = a * u[i] + (b - t[i])
-        total += r * r
-    jumps[n, 0], jumps[n, 1] = 0.0, 0.0
-    return total / n
-
-
-@inner
-def total(terms: Array, h: int) -> float:
-    """Return the sum of h terms, in four parts: one would wait for each addition in turn."""
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    for j in range(0, h - 3, 4):
-        a += terms[j]
-        b += terms[j + 1]
-        c += terms[j + 2]
-        d += terms[j + 3]
-    for j in range(h - h % 4, h):
-        a += terms[j]
-    return (a + b) + (c + d)
+            spline_batches.train(samples, models, rules, history, span)
 
 
 @jit
@@ -128,7 +80,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
     in tuples or slices cost five times the step itself at width 16.
     """
     train, test, val, guide, lowest, per_x, negative, not_positive, edges, table, x_mean, y_mean, segment_width = (
-        samples
+        samples[:-1]
     )
     x, u, t, _ = train
     k, low, high, moved, keys, slope, intercept, before_r, before_ru = work[:9]
@@ -137,7 +89,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
     n = x.size
     c, leftmost = 2.0 / n, x[0]
     for m in range(span.first_model, span.last_model):
-        if history.diverged_at[m] >= 0:
+        if history.diverged_at[m] >= 0 or rules.batch_size[m] > 0:
             continue
         h, at = models.width[m], models.starts[m]
         theta = models.parameters[at : at + 3 * h + 1]

@@ -11,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.kernels.jit import inlined
+from ensemble.kernels.jit import inlined, inner
 
 Array = NDArray[np.float64]
 
 GD, MOMENTUM, ADAM = 0, 1, 2  # places in OPTIMIZERS of rules/optimizers.py
+COSINE = 1  # and in SCHEDULES
 
 # The same numbers as there, which says what they are for.
 EPSILON = 1e-8
@@ -48,6 +49,8 @@ class Rules(NamedTuple):
     factors: Array  # (2, epochs) of each schedule at each step
     layer_factors: Array  # (M, 5) of the learning rates of each kind; 0 where they are frozen
     scaled: NDArray[np.bool_]  # whether the rate or the decay of any kind differs from the model's own
+    batch_size: NDArray[np.int64]  # 0: all samples at once
+    pools: NDArray[np.uint64]  # (M, 4) what batches are drawn from
 
 
 class History(NamedTuple):
@@ -67,6 +70,12 @@ class Span(NamedTuple):
     last_model: int  # exclusive
     first_epoch: int
     last_epoch: int  # exclusive, except that the run's last epoch is recorded too
+
+
+@inner
+def rate_factor(schedule: int, t: int, steps: int) -> float:
+    """Return what multiplies the learning rate at a step: an entry of optimizers.rate_factors."""
+    return 0.5 * (1.0 + math.cos(math.pi * t / steps)) if schedule == COSINE else 1.0
 
 
 @inlined

@@ -15,7 +15,7 @@ from ensemble.system.checks import whole
 
 __all__ = [
     "BATCHES", "BUILT", "HIDDEN", "NOISE", "POINTS", "RESAMPLING", "ROWS", "SPLIT", "VALIDATION", "WEIGHTS",
-    "generator", "generators",
+    "generator", "generators", "pools",
 ]  # fmt: skip
 
 Words = NDArray[np.uint32]
@@ -58,36 +58,27 @@ def generators(seeds: NDArray[np.int64], *purpose: int) -> Iterator[np.random.Ge
         "key": None,
     }  # plain numbers: NumPy reads arrays of them 0.7 us slower
     state = {**shared.bit_generator.state, "state": fresh, "buffer": (0,) * 4}
-    for key in _philox_keys(np.asarray(seeds).astype(np.uint64), purpose).tolist():
+    for key in _philox_keys(seeds, purpose).tolist():
         fresh["key"] = key
         shared.bit_generator.state = state
         yield shared
 
 
-def _philox_keys(seeds: NDArray[np.uint64], purpose: tuple[int, ...]) -> NDArray[np.uint64]:
-    """Return the keys (M, 2) that NumPy's SeedSequence makes of seeds below 2^64 and a spawn key, all seeds at once.
+def pools(seeds: NDArray[np.int64], *purpose: int) -> list[Words]:
+    """Return what NumPy's SeedSequence makes of seeds (M,) and the beginning of a spawn key: four words for each seed.
 
-    Its words of 32 bits are hashed into a pool of four, and the pool into the key (O'Neill 2015, "Developing a
-    seed_seq alternative"; NumPy keeps this stable).
+    All words of 32 bits so far are hashed into the pool, which the next ones are hashed into (O'Neill 2015, "Developing
+    a seed_seq alternative"; NumPy keeps this stable). A kernel goes on from there.
     """
+    seeds = np.asarray(seeds).astype(np.uint64)
     low, high = (seeds & np.uint64(0xFFFFFFFF)).astype(np.uint32), (seeds >> np.uint64(32)).astype(np.uint32)
     words = [low, high, *(np.full_like(low, word) for word in (0, 0, *purpose))]
-
-    def hashing(factor: int, multiplier: int) -> Callable[[Words], Words]:
-        def hashed(value: Words) -> Words:
-            nonlocal factor
-            value = value ^ np.uint32(factor)
-            factor = factor * multiplier % 2**32
-            value = value * np.uint32(factor)
-            return value ^ (value >> np.uint32(16))
-
-        return hashed
 
     def mixed(x: Words, y: Words) -> Words:
         value: Words = np.uint32(0xCA01F9DD) * x - np.uint32(0x4973F715) * y
         return value ^ (value >> np.uint32(16))
 
-    hashed = hashing(0x43B0D7E5, 0x931E8875)
+    hashed = _hashing(0x43B0D7E5, 0x931E8875)
     pool = [hashed(word) for word in words[:4]]
     for i in range(4):
         for j in range(4):
@@ -95,6 +86,22 @@ def _philox_keys(seeds: NDArray[np.uint64], purpose: tuple[int, ...]) -> NDArray
                 pool[j] = mixed(pool[j], hashed(pool[i]))
     for word in words[4:]:
         pool = [mixed(value, hashed(word)) for value in pool]
-    hashed = hashing(0x8B51F9DD, 0x58F38DED)
-    key = [hashed(value).astype(np.uint64) for value in pool]
+    return pool
+
+
+def _hashing(factor: int, multiplier: int) -> Callable[[Words], Words]:
+    def hashed(value: Words) -> Words:
+        nonlocal factor
+        value = value ^ np.uint32(factor)
+        factor = factor * multiplier % 2**32
+        value = value * np.uint32(factor)
+        return value ^ (value >> np.uint32(16))
+
+    return hashed
+
+
+def _philox_keys(seeds: NDArray[np.int64], purpose: tuple[int, ...]) -> NDArray[np.uint64]:
+    """Return the keys (M, 2) of the Philox generators of many seeds and a spawn key."""
+    hashed = _hashing(0x8B51F9DD, 0x58F38DED)
+    key = [hashed(value).astype(np.uint64) for value in pools(seeds, *purpose)]
     return np.stack([key[0] | key[1] << np.uint64(32), key[2] | key[3] << np.uint64(32)], axis=1)
