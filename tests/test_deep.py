@@ -43,7 +43,8 @@ def arguments(weights, biases, epochs, **settings):
         np.array([width]), np.array([depth]), np.array([0, theta.size]), theta, np.zeros(theta.size),
         np.zeros(theta.size), np.ones((1, 2)),
     )  # fmt: skip
-    rules = kernel_rules(ensemble.grid(width=width, hidden_layers=depth, **{"output_bias": True} | settings), epochs)
+    spec = ensemble.grid(width=width, hidden_layers=depth, **{"output_bias": True} | settings)
+    rules = kernel_rules(spec, epochs, 1)
     rows = (np.full((1, epochs + 1), np.inf) for _ in range(3))
     return models, rules, updates.History(np.arange(epochs + 1), *rows, np.full(1, -1))
 

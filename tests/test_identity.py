@@ -34,10 +34,27 @@ def mixed_specs():
     grid = ensemble.grid
     return (
         grid(width=[4, 1], optimizer=["gd", "adam"], seed=3, output_bias=True)
-        + grid(width=[6, 4], optimizer="momentum", schedule="cosine", weight_decay=0.01, lr=0.02, seed=1)
+        + grid(width=[6, 4], optimizer="momentum", schedule="cosine", weight_decay=0.01, lr=0.02, seed=1, batch_size=5)
         + grid(width=9, init=["he", "uniform"], hidden_bias=[True, False], lr=0.01, seed=2)
-        + grid(width=4, optimizer=["gd", "momentum", "adam"], lr=0.003, schedule="cosine", output_bias=True)
-        + grid(width=[17, 2], optimizer="adam", beta2=0.9, momentum=0.8, weight_decay=0.1, seed=7)
+        + grid(
+            width=4,
+            optimizer=["gd", "momentum", "adam"],
+            lr=0.003,
+            schedule="cosine",
+            output_bias=True,
+            hidden_lr_factor=0.5,
+            batch_size=22,
+        )  # fmt: skip
+        + grid(
+            width=[17, 2],
+            optimizer="adam",
+            beta2=0.9,
+            momentum=0.8,
+            weight_decay=0.1,
+            seed=7,
+            batch_size=8,
+            output_lr_factor=0.0,
+        )  # fmt: skip
     )
 
 
@@ -58,8 +75,9 @@ def of_mixed_depths():
 
 
 def specs_of(engine):
-    """What an engine is given: of mixed depths where it trains more than one hidden layer."""
-    return of_mixed_depths() if engine in ("pieces", "dense") else mixed_specs()
+    """What an engine is given: of mixed depths where it trains more than one hidden layer, in batches where it can."""
+    specs = of_mixed_depths() if engine in ("pieces", "dense") else mixed_specs()
+    return ensemble.Specs(**specs.columns() | {"batch_size": 0}) if engine == "pieces" else specs
 
 
 _alone = {}

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ensemble.data import Dataset
 from ensemble.engines.compiled import Compiled
+from ensemble.rules.batches import effective, steps_per_epoch
 from ensemble.rules.optimizers import step_seconds
 from ensemble.specs import Specs
 
@@ -23,10 +24,14 @@ class Spline(Compiled):
     most_hidden_layers = 1
 
     def seconds(self, specs: Specs, data: Dataset) -> NDArray[np.float64]:
-        """Return the time of one epoch of each model, (M,): of the segment form, or of the cell form."""
+        """Return the time of one epoch of each model, (M,): of the segment form, or of the cell form, or in batches."""
         n = data.n_train
         h: NDArray[Any] = specs.width
-        return np.where(h <= 3 * n // 8, 2e-8 + 8e-9 * h, 1.2e-9 * n + 5e-9 * h) + 3 * h * step_seconds(specs.optimizer)
+        size, steps = effective(specs.batch_size, n), steps_per_epoch(specs.batch_size, n)
+        step = np.where(h <= 3 * n // 8, 2e-8 + 8e-9 * h, 1.2e-9 * n + 5e-9 * h)
+        step = np.where(size > 0, 1.5e-7 + 3e-9 * size + 7.5e-9 * h, step) + 3 * h * step_seconds(specs.optimizer)
+        seconds: NDArray[np.float64] = np.where(size > 0, 5e-9 * n, 0.0) + steps * step
+        return seconds
 
 
 ENGINE = Spline()

@@ -6,7 +6,7 @@ that train in batches.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ensemble.kernels.jit import inner
 from ensemble.kernels.tiles import or_plain
+from ensemble.kernels.updates import Array
 
-__all__ = ["Batch", "Pools", "Words", "order_of"]
+__all__ = ["Batch", "Pools", "Words", "order_of", "room_of", "take"]
 
 Pools = NDArray[np.uint64]  # (M, 4): of each model's seed and the purpose BATCHES, from streams.pools
 Words = NDArray[np.uint64]
@@ -142,3 +143,57 @@ def order_of(
         b = batch[given[sample]]
         order[ends[b]] = sample
         ends[b] += 1
+
+
+class Room(NamedTuple):
+    """Working arrays of a kernel that copies each batch: those of `order_of`, and the samples of one batch."""
+
+    given: Batch
+    words: Words
+    batch: Batch
+    ends: Batch
+    order: Batch
+    x: Array
+    y: Array
+
+
+@inner
+def room_of(n: int, d: int, largest: int) -> Room:
+    """Return working arrays for batches of up to `largest` of n samples with d inputs; empty ones for 0."""
+    used = n if largest else 0
+    given = np.empty(used, np.uint32)
+    for i in range(used):
+        given[i] = i
+    batch, ends, order = np.empty(used, np.uint32), np.empty(used, np.uint32), np.empty(used, np.uint32)
+    slack = 64 * (largest > 0)  # tiles may read behind the last sample
+    return Room(
+        given, np.empty(used + 8, np.uint64), batch, ends, order, np.zeros(largest * d + slack), np.empty(largest)
+    )
+
+
+@inner
+def take(
+    pools: Pools, m: int, epoch: int, number: int, size: int, x: Array, y: Array, d: int, first_group: int, group: int,
+    room: Room,
+) -> int:  # fmt: skip
+    """Copy one batch of an epoch to the room's x and y, group of inputs after group, and return its number of samples.
+
+    An epoch's batches are taken in their order.
+    """
+    n = y.size
+    if number == 0:
+        steps = (n + size - 1) // size
+        order_of(pools, m, epoch, size, room.given, room.words, room.batch, room.ends[:steps], room.order)
+    begin = number * size
+    size = min(size, n - begin)
+    start, width = 0, first_group
+    while start < d:
+        for s in range(size):
+            source, target = start * n + np.int64(room.order[begin + s]) * width, start * size + s * width
+            for i in range(width):
+                room.x[target + i] = x[source + i]
+        start += width
+        width = group
+    for s in range(size):
+        room.y[s] = y[room.order[begin + s]]
+    return size

@@ -22,9 +22,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ensemble.kernels.batches import room_of, take
 from ensemble.kernels.jit import inner, jit
 from ensemble.kernels.lanes import add_up
-from ensemble.kernels.samples import room
+from ensemble.kernels.samples import room as room_for
 from ensemble.kernels.tiles import (
     LANES,
     add_outer,
@@ -38,7 +39,7 @@ from ensemble.kernels.tiles import (
     write_tile,
     zero_tile,
 )
-from ensemble.kernels.updates import Array, History, Models, Rules, Span, step
+from ensemble.kernels.updates import Array, History, Models, Rules, Span, rate_factor, step
 
 __all__ = ["BLOCK", "Parts", "train"]
 
@@ -66,9 +67,9 @@ def train(n_inputs: int, parts: Parts, models: Models, rules: Rules, history: Hi
     width, layers = int(models.width[some].max()), int(models.hidden_layers[some].max())
     padded, rows, rows_in = -(-width // LANES) * LANES, -(-width // ROWS) * ROWS, -(-n_inputs // GROUP) * GROUP
     size = (rows_in + (layers - 1) * (rows + 1) + 3) * padded
-    state, g, scale = room(3 * size), room(size), room(2 * size)
-    h, flipped = room(layers * BLOCK * padded), room((layers - 1) * rows * padded)
-    train_models(n_inputs, parts, models, rules, history, span, state, g, scale, h, flipped, room(BLOCK))
+    state, g, scale = room_for(3 * size), room_for(size), room_for(2 * size)
+    h, flipped = room_for(layers * BLOCK * padded), room_for((layers - 1) * rows * padded)
+    train_models(n_inputs, parts, models, rules, history, span, state, g, scale, h, flipped, room_for(BLOCK))
 
 
 @inner
@@ -281,6 +282,8 @@ def train_models(
     column, d, x, y = history.column, n_inputs + n_inputs % 2, parts[0], parts[1]
     errors, flat = (history.train, history.test, history.val), (models.parameters, models.first, models.second)
     rows_in, kinds = (d + GROUP - 1) // GROUP * GROUP, 3 if models.first.size else 1
+    n, epochs = y.size, column.size - 1
+    room = room_of(n, d, rules.batch_size[span.first_model : span.last_model].max())
     for m in range(span.first_model, span.last_model):
         if history.diverged_at[m] >= 0:
             continue
@@ -300,9 +303,12 @@ def train_models(
             for at in range(row * padded, (row + 1) * padded):
                 scale[at], decays[at] = rules.layer_factors[m, kind], rules.weight_decay[m, kind]
         powers, factors = models.powers[m], rules.factors[rules.schedule[m]]
-        for epoch in range(span.first_epoch, span.last_epoch + 1):
+        batch_size = rules.batch_size[m]
+        steps = (n + batch_size - 1) // batch_size if batch_size else 1
+        for turn in range((span.last_epoch - span.first_epoch) * steps + 1):
+            epoch, number = span.first_epoch + turn // steps, turn % steps
             at = column[epoch]
-            if at >= 0 and (epoch < span.last_epoch or epoch == column.size - 1):
+            if number == 0 and at >= 0 and (epoch < span.last_epoch or epoch == epochs):
                 for part in range(3):
                     x_part, y_part = parts[2 * part], parts[2 * part + 1]
                     if y_part.size == 0:
@@ -316,7 +322,14 @@ def train_models(
                     errors[part][m, at] = error
             if epoch == span.last_epoch or history.diverged_at[m] >= 0:
                 break
-            sweep(x, y, d, width, layers, rows_in, rows, padded, theta, h, p, flipped, g, True)
+            x_now, y_now = x, y
+            if batch_size:
+                some = take(rules.pools, m, epoch, number, batch_size, x, y, d, (d - 1) % GROUP + 1, GROUP, room)
+                x_now, y_now = room.x[: some * d], room.y[:some]
+                factor = rate_factor(rules.schedule[m], epoch * steps + number, epochs * steps)
+            else:
+                factor = factors[epoch]
+            sweep(x_now, y_now, d, width, layers, rows_in, rows, padded, theta, h, p, flipped, g, True)
             if not rules.output_bias[m]:
                 g[size - padded] = 0.0
             if not rules.hidden_bias[m]:
@@ -324,7 +337,7 @@ def train_models(
                     for place in range(bias, bias + padded, LANES):
                         write_tile(g, place, zero_tile(ONE))
             if not step(
-                rules.optimizer[m], rules.lr[m] * factors[epoch], rules.weight_decay[m, 0], rules.momentum[m],
+                rules.optimizer[m], rules.lr[m] * factor, rules.weight_decay[m, 0], rules.momentum[m],
                 rules.beta2[m], powers, theta, g, first, second, rules.scaled[m], scale, decays,
             ):  # fmt: skip
                 history.diverged_at[m] = epoch + 1

@@ -32,6 +32,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ensemble.kernels import deep
+from ensemble.kernels.batches import room_of, take
 from ensemble.kernels.jit import inner, jit
 from ensemble.kernels.tiles import (
     LANES,
@@ -44,7 +45,7 @@ from ensemble.kernels.tiles import (
     read_tile,
     write_tile,
 )
-from ensemble.kernels.updates import Array, History, Models, Rules, Span, step
+from ensemble.kernels.updates import Array, History, Models, Rules, Span, rate_factor, step
 
 BLOCK = 128  # samples in one pass over the units: at D = 8, N = 10^4 64 make 76 GFLOP/s, 128 make 81, 512 make 73
 
@@ -259,6 +260,8 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
     column = history.column
     d = n_inputs + n_inputs % 2
     scratch, p, terms = np.empty(2 * BLOCK * LANES), np.empty(BLOCK), np.empty(BLOCK * (d + 1))
+    n, epochs, most = y.size, column.size - 1, rules.batch_size[span.first_model : span.last_model].max()
+    room = room_of(n, d, most)
     for m in range(span.first_model, span.last_model):
         if history.diverged_at[m] >= 0:
             continue
@@ -277,9 +280,12 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
         powers, factors = models.powers[m], rules.factors[rules.schedule[m]]
         optimizer, lr, decay = rules.optimizer[m], rules.lr[m], rules.weight_decay[m, 0]
         momentum, beta2, scaled = rules.momentum[m], rules.beta2[m], rules.scaled[m]
-        for epoch in range(span.first_epoch, span.last_epoch + 1):
+        batch_size = rules.batch_size[m]
+        steps = (n + batch_size - 1) // batch_size if batch_size else 1
+        for turn in range((span.last_epoch - span.first_epoch) * steps + 1):
+            epoch, number = span.first_epoch + turn // steps, turn % steps
             at = column[epoch]
-            if at >= 0 and (epoch < span.last_epoch or epoch == column.size - 1):
+            if number == 0 and at >= 0 and (epoch < span.last_epoch or epoch == epochs):
                 error = squared_error(x, y, d, group, others, theta, scratch, masks, p)
                 if not error < np.inf:
                     history.diverged_at[m] = epoch
@@ -291,11 +297,18 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                     history.val[m, at] = squared_error(x_val, y_val, d, group, others, theta, scratch, masks, p)
             if epoch == span.last_epoch:
                 break
-            sum_gradient(x, y, d, group, group_terms, others, theta, scratch, masks, p, terms, g)
+            x_now, y_now = x, y
+            if batch_size:
+                some = take(rules.pools, m, epoch, number, batch_size, x, y, d, len(group), GROUP, room)
+                x_now, y_now = room.x[: some * d], room.y[:some]
+                factor = rate_factor(rules.schedule[m], epoch * steps + number, epochs * steps)
+            else:
+                factor = factors[epoch]
+            sum_gradient(x_now, y_now, d, group, group_terms, others, theta, scratch, masks, p, terms, g)
             finish(theta, d, rules.hidden_bias[m], g)
             if not rules.output_bias[m]:
                 g[size - 1] = 0.0
-            rate = lr * factors[epoch]
+            rate = lr * factor
             if not step(
                 optimizer, rate, decay, momentum, beta2, powers, theta, g, first, second, scaled, scale, decays
             ):  # fmt: skip
