@@ -44,7 +44,7 @@ def mixed_specs():
             output_bias=True,
             hidden_lr_factor=0.5,
             batch_size=22,
-        )  # fmt: skip
+        )
         + grid(
             width=[17, 2],
             optimizer="adam",
@@ -54,7 +54,7 @@ def mixed_specs():
             seed=7,
             batch_size=8,
             output_lr_factor=0.0,
-        )  # fmt: skip
+        )
     )
 
 
