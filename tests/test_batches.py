@@ -103,7 +103,7 @@ def noise(d, n=N):
     return rng.normal(size=(n, d)), rng.normal(size=n)
 
 
-@pytest.mark.parametrize(("d", "hidden_layers"), [(1, 1), (3, 1), (1, 2), (2, 3)])
+@pytest.mark.parametrize(("d", "hidden_layers"), [(1, 1), (3, 1), (17, 1), (1, 2), (2, 3), (17, 2)])
 def test_training_is_the_plain_reimplementation(d, hidden_layers):
     x, y = noise(d)
     specs = some_specs(hidden_layers=hidden_layers)

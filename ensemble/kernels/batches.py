@@ -17,7 +17,7 @@ from ensemble.kernels.jit import inner
 from ensemble.kernels.tiles import or_plain
 from ensemble.kernels.updates import Array
 
-__all__ = ["Batch", "Pools", "Words", "order_of", "room_of", "take"]
+__all__ = ["Batch", "Pools", "Room", "Words", "order_of", "padded", "room_of", "take"]
 
 Pools = NDArray[np.uint64]  # (M, 4): of each model's seed and the purpose BATCHES, from streams.pools
 Words = NDArray[np.uint64]
@@ -157,43 +157,39 @@ class Room(NamedTuple):
     y: Array
 
 
-@inner
 def room_of(n: int, d: int, largest: int) -> Room:
-    """Return working arrays for batches of up to `largest` of n samples with d inputs; empty ones for 0."""
-    used = n if largest else 0
-    given = np.empty(used, np.uint32)
-    for i in range(used):
-        given[i] = i
-    batch, ends, order = np.empty(used, np.uint32), np.empty(used, np.uint32), np.empty(used, np.uint32)
-    slack = 64 * (largest > 0)  # tiles may read behind the last sample
-    return Room(
-        given, np.empty(used + 8, np.uint64), batch, ends, order, np.zeros(largest * d + slack), np.empty(largest)
-    )
+    """Return working arrays for batches of up to `largest` of n samples, with d inputs as `dense` keeps them."""
+    batch, ends, order = np.zeros((3, n), np.uint32)
+    x, y = np.zeros(padded(largest) * d), np.zeros(largest)
+    return Room(np.arange(n, dtype=np.uint32), np.zeros(n // 2 + 4, np.uint64), batch, ends, order, x, y)
+
+
+def padded(n: int) -> int:
+    """Return for how many samples there is room where there are n: kernels read 8 at a time."""
+    return (n + 10) // 8 * 8
 
 
 @inner
 def take(
     pools: Pools, m: int, epoch: int, number: int, size: int, x: Array, y: Array, d: int, first_group: int, group: int,
     room: Room,
-) -> int:  # fmt: skip
-    """Copy one batch of an epoch to the room's x and y, group of inputs after group, and return its number of samples.
-
-    An epoch's batches are taken in their order.
-    """
-    n = y.size
+) -> tuple[Array, Array]:  # fmt: skip
+    """Return x and y of one batch of an epoch, group of inputs after group; an epoch's batches are taken in turn."""
+    n, rows = y.size, x.size // d
     if number == 0:
         steps = (n + size - 1) // size
         order_of(pools, m, epoch, size, room.given, room.words, room.batch, room.ends[:steps], room.order)
     begin = number * size
     size = min(size, n - begin)
+    rows_here = (size + 10) // 8 * 8  # `padded`
     start, width = 0, first_group
     while start < d:
         for s in range(size):
-            source, target = start * n + np.int64(room.order[begin + s]) * width, start * size + s * width
+            source, target = start * rows + np.int64(room.order[begin + s]) * width, start * rows_here + s * width
             for i in range(width):
                 room.x[target + i] = x[source + i]
         start += width
         width = group
     for s in range(size):
         room.y[s] = y[room.order[begin + s]]
-    return size
+    return room.x[: rows_here * d], room.y[:size]

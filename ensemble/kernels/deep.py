@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ensemble.kernels.batches import room_of, take
+from ensemble.kernels.batches import Room, take
 from ensemble.kernels.jit import inner, jit
 from ensemble.kernels.lanes import add_up
 from ensemble.kernels.samples import room as room_for
@@ -61,7 +61,9 @@ Parts = tuple[Array, Array, Array, Array, Array, Array]  # x and y of the traini
 # flipped                    (L - 1, rows, S) transposes of weights[1], weights[2], ...
 
 
-def train(n_inputs: int, parts: Parts, models: Models, rules: Rules, history: History, span: Span) -> None:
+def train(
+    n_inputs: int, parts: Parts, models: Models, rules: Rules, history: History, span: Span, room: Room | None
+) -> None:
     """Train some models through some epochs, in place; `parts` as `dense.prepare` leaves them."""
     some = slice(span.first_model, span.last_model)
     width, layers = int(models.width[some].max()), int(models.hidden_layers[some].max())
@@ -69,7 +71,7 @@ def train(n_inputs: int, parts: Parts, models: Models, rules: Rules, history: Hi
     size = (rows_in + (layers - 1) * (rows + 1) + 3) * padded
     state, g, scale = room_for(3 * size), room_for(size), room_for(2 * size)
     h, flipped = room_for(layers * BLOCK * padded), room_for((layers - 1) * rows * padded)
-    train_models(n_inputs, parts, models, rules, history, span, state, g, scale, h, flipped, room_for(BLOCK))
+    train_models(n_inputs, parts, models, rules, history, span, state, g, scale, h, flipped, room_for(BLOCK), room)
 
 
 @inner
@@ -276,16 +278,16 @@ def move(
 @jit
 def train_models(
     n_inputs: int, parts: Parts, models: Models, rules: Rules, history: History, span: Span, state: Array,
-    all_g: Array, all_scale: Array, h: Array, flipped: Array, p: Array,
+    all_g: Array, all_scale: Array, h: Array, flipped: Array, p: Array, room: Room | None,
 ) -> None:  # fmt: skip
-    """Do as `train`, in these working arrays."""
+    """Do as `train`, in these working arrays; those that have batches, or without room those that do not."""
     column, d, x, y = history.column, n_inputs + n_inputs % 2, parts[0], parts[1]
     errors, flat = (history.train, history.test, history.val), (models.parameters, models.first, models.second)
     rows_in, kinds = (d + GROUP - 1) // GROUP * GROUP, 3 if models.first.size else 1
     n, epochs = y.size, column.size - 1
-    room = room_of(n, d, rules.batch_size[span.first_model : span.last_model].max())
     for m in range(span.first_model, span.last_model):
-        if history.diverged_at[m] >= 0:
+        batch_size = rules.batch_size[m]
+        if history.diverged_at[m] >= 0 or (batch_size > 0) != (room is not None):
             continue
         width, layers, begin, end = models.width[m], models.hidden_layers[m], models.starts[m], models.starts[m + 1]
         padded, rows = (width + LANES - 1) // LANES * LANES, (width + ROWS - 1) // ROWS * ROWS
@@ -303,7 +305,6 @@ def train_models(
             for at in range(row * padded, (row + 1) * padded):
                 scale[at], decays[at] = rules.layer_factors[m, kind], rules.weight_decay[m, kind]
         powers, factors = models.powers[m], rules.factors[rules.schedule[m]]
-        batch_size = rules.batch_size[m]
         steps = (n + batch_size - 1) // batch_size if batch_size else 1
         for turn in range((span.last_epoch - span.first_epoch) * steps + 1):
             epoch, number = span.first_epoch + turn // steps, turn % steps
@@ -322,13 +323,13 @@ def train_models(
                     errors[part][m, at] = error
             if epoch == span.last_epoch or history.diverged_at[m] >= 0:
                 break
-            x_now, y_now = x, y
-            if batch_size:
-                some = take(rules.pools, m, epoch, number, batch_size, x, y, d, (d - 1) % GROUP + 1, GROUP, room)
-                x_now, y_now = room.x[: some * d], room.y[:some]
+            if room is not None:
+                x_now, y_now = take(
+                    rules.pools, m, epoch, number, batch_size, x, y, d, (d - 1) % GROUP + 1, GROUP, room
+                )
                 factor = rate_factor(rules.schedule[m], epoch * steps + number, epochs * steps)
             else:
-                factor = factors[epoch]
+                x_now, y_now, factor = x, y, factors[epoch]
             sweep(x_now, y_now, d, width, layers, rows_in, rows, padded, theta, h, p, flipped, g, True)
             if not rules.output_bias[m]:
                 g[size - padded] = 0.0

@@ -32,7 +32,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ensemble.kernels import deep
-from ensemble.kernels.batches import room_of, take
+from ensemble.kernels.batches import Room, padded, room_of, take
 from ensemble.kernels.jit import inner, jit
 from ensemble.kernels.tiles import (
     LANES,
@@ -96,7 +96,7 @@ def prepare(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Array, y_va
 def _grouped(x: Array) -> Array:
     # Within a group, a sample is next to the one before it. Row after row they are D apart, and where that is a
     # multiple of 4 KB they push each other out of the cache.
-    n = -(-(len(x) + 3) // 8) * 8  # `deep` reads 8 samples at a time, and 8 numbers where a sample may have 2
+    n = padded(len(x))  # `deep` reads 8 samples at a time, and 8 numbers where a sample may have 2
     even = np.pad(x, ((0, n - len(x)), (0, x.shape[1] % 2)))
     columns = range(first_group(even.shape[1]), even.shape[1], GROUP)
     return np.concatenate([group.ravel() for group in np.split(even, columns, axis=1)])
@@ -246,24 +246,37 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
     some = models.hidden_layers[span.first_model : span.last_model]
     first_deep = span.first_model + int(np.searchsorted(some, 2))
     with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
-        if first_deep > span.first_model:
-            train_models(samples, models, rules, history, span._replace(last_model=first_deep))
-        if first_deep < span.last_model:
-            span = span._replace(first_model=first_deep)
-            deep.train(samples.n_inputs, samples[1:7], models, rules, history, span)
+        for room in rooms_of(samples.n_inputs, samples.y.size, rules, span):
+            if first_deep > span.first_model:
+                train_models(samples, models, rules, history, span._replace(last_model=first_deep), room)
+            if first_deep < span.last_model:
+                those = span._replace(first_model=first_deep)
+                deep.train(samples.n_inputs, samples[1:7], models, rules, history, those, room)
+
+
+def rooms_of(n_inputs: int, n: int, rules: Rules, span: Span) -> list[Room | None]:
+    """Return None for the models that train on all samples, and room for batches for those that do not, where any do.
+
+    Kernels are called once for each: for room they are compiled once more, and only where it is used.
+    """
+    sizes = rules.batch_size[span.first_model : span.last_model]
+    with_room = [room_of(n, n_inputs + n_inputs % 2, int(sizes.max()))] if sizes.any() else []
+    return [None] * (not sizes.all()) + with_room
 
 
 @jit
-def train_models(samples: Samples, models: Models, rules: Rules, history: History, span: Span) -> None:
-    """Train some models with one hidden layer, in place."""
+def train_models(
+    samples: Samples, models: Models, rules: Rules, history: History, span: Span, room: Room | None
+) -> None:
+    """Train some models with one hidden layer, in place: those that have batches, or without room those that do not."""
     n_inputs, x, y, x_test, y_test, x_val, y_val, group, group_terms, others = samples
     column = history.column
     d = n_inputs + n_inputs % 2
     scratch, p, terms = np.empty(2 * BLOCK * LANES), np.empty(BLOCK), np.empty(BLOCK * (d + 1))
-    n, epochs, most = y.size, column.size - 1, rules.batch_size[span.first_model : span.last_model].max()
-    room = room_of(n, d, most)
+    n, epochs = y.size, column.size - 1
     for m in range(span.first_model, span.last_model):
-        if history.diverged_at[m] >= 0:
+        batch_size = rules.batch_size[m]
+        if history.diverged_at[m] >= 0 or (batch_size > 0) != (room is not None):
             continue
         h, begin, end = models.width[m], models.starts[m], models.starts[m + 1]
         strips = (h + LANES - 1) // LANES
@@ -280,7 +293,6 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
         powers, factors = models.powers[m], rules.factors[rules.schedule[m]]
         optimizer, lr, decay = rules.optimizer[m], rules.lr[m], rules.weight_decay[m, 0]
         momentum, beta2, scaled = rules.momentum[m], rules.beta2[m], rules.scaled[m]
-        batch_size = rules.batch_size[m]
         steps = (n + batch_size - 1) // batch_size if batch_size else 1
         for turn in range((span.last_epoch - span.first_epoch) * steps + 1):
             epoch, number = span.first_epoch + turn // steps, turn % steps
@@ -297,13 +309,11 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                     history.val[m, at] = squared_error(x_val, y_val, d, group, others, theta, scratch, masks, p)
             if epoch == span.last_epoch:
                 break
-            x_now, y_now = x, y
-            if batch_size:
-                some = take(rules.pools, m, epoch, number, batch_size, x, y, d, len(group), GROUP, room)
-                x_now, y_now = room.x[: some * d], room.y[:some]
+            if room is not None:
+                x_now, y_now = take(rules.pools, m, epoch, number, batch_size, x, y, d, len(group), GROUP, room)
                 factor = rate_factor(rules.schedule[m], epoch * steps + number, epochs * steps)
             else:
-                factor = factors[epoch]
+                x_now, y_now, factor = x, y, factors[epoch]
             sum_gradient(x_now, y_now, d, group, group_terms, others, theta, scratch, masks, p, terms, g)
             finish(theta, d, rules.hidden_bias[m], g)
             if not rules.output_bias[m]:
