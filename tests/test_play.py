@@ -2,7 +2,6 @@
 
 import ast
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -424,19 +423,13 @@ def test_every_target_can_be_played_with():
 # The worker
 
 
-@pytest.fixture
-def pool():
-    with ThreadPoolExecutor(2) as pool:
-        yield pool
-
-
 class Window:
     """What a worker tells a window."""
 
-    def __init__(self, pool):
+    def __init__(self):
         self.pictures, self.ends = [], []
         self.began, self.ended = threading.Event(), threading.Event()
-        self.worker = Worker(pool, self.show, lambda job, done, known: self.began.set(), self.end)
+        self.worker = Worker(self.show, lambda job, done, known: self.began.set(), self.end)
 
     def show(self, job, picture):
         self.pictures.append((job, picture))
@@ -447,8 +440,8 @@ class Window:
 
 
 @pytest.fixture
-def window(pool):
-    window = Window(pool)
+def window():
+    window = Window()
     yield window
     window.worker.close()
     window.worker.thread.join(10)

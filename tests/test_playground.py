@@ -120,6 +120,7 @@ class Window:
         self.browser = browser
         browser.switch_to.new_window("tab")
         self.handle = browser.current_window_handle
+        browser.get_log("browser")  # what other windows have said
         self.open(f"{address}?{to_query(settings)}")
 
     def open(self, address):

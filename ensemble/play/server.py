@@ -70,16 +70,14 @@ def make_server(host: str, port: int, warm: threading.Event) -> Any:
     from bokeh.settings import settings
 
     from ensemble.play.session import Session
-    from ensemble.play.worker import make_pool
 
     logging.getLogger("bokeh").setLevel(logging.ERROR)  # a window that is closed is no warning
     settings.resources = "server"  # whatever the environment says: offline
-    pool = make_pool()
 
     def open_window(document: Any) -> None:
         arguments = document.session_context.request.arguments
         query = {name: [value.decode("utf-8", "replace") for value in values] for name, values in arguments.items()}
-        session = Session(document, query, pool, warm)
+        session = Session(document, query, warm)
         document.on_session_destroyed(lambda context: session.close())
 
     last = None

@@ -12,7 +12,6 @@ import html
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
@@ -65,15 +64,11 @@ class Session:
         Of the window.
     query : mapping of str to list of str
         Of the address that was opened.
-    pool : Executor
-        Where all windows train.
     warm : Event
         Set once the kernels are compiled.
     """
 
-    def __init__(
-        self, document: Any, query: Mapping[str, Sequence[str]], pool: Executor, warm: threading.Event
-    ) -> None:
+    def __init__(self, document: Any, query: Mapping[str, Sequence[str]], warm: threading.Event) -> None:
         self.document, self._warm = document, warm
         self.settings, problems = from_query(query)
         self._content: bytes | None = None
@@ -97,7 +92,7 @@ class Session:
         self.saved.js_on_change("data", CustomJS(args={"saved": self.saved}, code=SAVE))
         self.scene.fits.drawn.on_change("data", self._drew)
         self.scene.widths.tested.selected.on_change("indices", self._clicked)
-        self.worker = Worker(pool, self._hand_over(self._show), self._progress, self._hand_over(self._ended))
+        self.worker = Worker(self._hand_over(self._show), self._progress, self._hand_over(self._ended))
         self._lay_out()
         self._ask()
         if problems:
@@ -196,7 +191,7 @@ class Session:
                 self.status.text = "Training."
 
     def _progress(self, job: Job, done: int, known: int) -> None:
-        """Say how far a job is; called from the pool's threads."""
+        """Say how far a job is; called from the worker's thread."""
         now = time.monotonic()
         if now - self._last_word > BEAT:
             self._last_word = now
@@ -204,7 +199,7 @@ class Session:
 
     def _say_progress(self, job: Job, done: int, known: int) -> None:
         if job is self._job and self._running and self.stop.visible:
-            self.status.text = f"Training: {done} of {known} parts done."
+            self.status.text = f"Training: {done:,} of {known:,} networks done."
 
     def _show(self, job: Job, picture: Picture) -> None:
         if job is not self._job:

@@ -1,58 +1,24 @@
 """The work of one window: a thread that computes the newest picture asked for, and drops the older ones.
 
-The session hands it settings and is handed pictures; windows share the pool of threads and nothing else.
+The session hands it settings and is handed pictures; windows share nothing.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ensemble.play.picture import Picture, compute
 from ensemble.play.settings import Settings
 from ensemble.results import Result
-from ensemble.training import train
+from ensemble.specs import Specs
+from ensemble.training import StoppedError, train
 
-__all__ = ["Job", "Stopped", "Worker", "make_pool"]
-
-Progress = Callable[[int, int], None]  # (chunks done, chunks known)
-
-
-class Stopped(Exception):
-    """The work was stopped, or newer work came."""
-
-
-def make_pool() -> ThreadPoolExecutor:
-    """Return the threads that all windows train on, one per core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ThreadPoolExecutor(cores, "play")
-
-
-class Lane(Executor):
-    """A window's share of the pool: its chunks do nothing once the window has asked them to stop."""
-
-    def __init__(self, pool: Executor, stop: threading.Event, progress: Progress) -> None:
-        self._pool, self._stop, self._progress = pool, stop, progress
-        self._known = self._done = 0
-
-    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        """Hand a chunk to the pool."""
-        if self._stop.is_set():
-            raise Stopped
-        self._known += 1
-
-        def run() -> Any:
-            if self._stop.is_set():
-                raise Stopped
-            found = function(*arguments, **named)
-            self._done += 1
-            self._progress(self._done, self._known)
-            return found
-
-        return self._pool.submit(run)
+__all__ = ["Job", "Worker"]
 
 
 class Job:
@@ -68,21 +34,19 @@ class Worker:
 
     Parameters
     ----------
-    pool : Executor
-        Where chunks are trained.
     show : callable
         Called from the thread with a job and a `Picture`.
     progress : callable
-        Called with a job, and how many chunks are done and known.
+        Called with a job, how many of the networks under way are trained, and how many they are.
     end : callable
         Called with a job that has ended, and a sentence where it failed: "" where it was finished, or "stopped".
     """
 
     def __init__(
-        self, pool: Executor, show: Callable[[Job, Picture], None], progress: Callable[[Job, int, int], None],
+        self, show: Callable[[Job, Picture], None], progress: Callable[[Job, int, int], None],
         end: Callable[[Job, str], None],
     ) -> None:  # fmt: skip
-        self._pool, self._show, self._progress, self._end = pool, show, progress, end
+        self._show, self._progress, self._end = show, progress, end
         self._wake = threading.Condition()
         self._next: Job | None = None
         self._current: Job | None = None
@@ -129,19 +93,22 @@ class Worker:
                 self._current = None
 
     def _run(self, job: Job) -> str:
-        lane = Lane(self._pool, job.stop, lambda done, known: self._progress(job, done, known))
+        def stoppable(specs: Specs, *arguments: Any, **named: Any) -> Result:
+            done = 0
 
-        def stoppable(*arguments: Any, **named: Any) -> Result:
-            if job.stop.is_set():
-                raise Stopped
-            return train(*arguments, **named, executor=lane)
+            def count(index: NDArray[np.int64], rows: Result) -> None:
+                nonlocal done
+                done += len(index)
+                self._progress(job, done, len(specs))
+
+            return train(specs, *arguments, **named, stop=job.stop, on_chunk=count)
 
         try:
             for picture in compute(job.settings, job.content, stoppable):
                 if job.stop.is_set():
                     return "stopped"
                 self._show(job, picture)
-        except Stopped:
+        except StoppedError:
             return "stopped"
         except (ValueError, MemoryError) as error:
             return " ".join(str(error).split()) or "there is not enough memory for this"
