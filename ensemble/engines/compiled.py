@@ -66,7 +66,7 @@ class Compiled(Engine):
             state.get("second", np.zeros(0)),
             state.get("powers", np.ones((len(specs), 2))),
         )
-        rules = kernel_rules(specs[order], settings.epochs, run.data.n_train)
+        rules = kernel_rules(specs[order], settings.epochs, run.data.n_train, settings.loss, networks.n_outputs)
         history = updates.History(run.column, run.train, run.test, run.val, run.diverged_at)
         seconds = self.seconds(specs, run.data)[order]
         reached = run.resume()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ensemble.rules import optimizers
 from ensemble.rules.batches import effective
+from ensemble.rules.losses import LOSSES
 from ensemble.specs import Specs
 from ensemble.system.streams import BATCHES, pools
 
@@ -33,7 +34,7 @@ def kind_factors(specs: Specs) -> tuple[Array, Array]:
     return own * mup, own * specs.weight_decay[:, None]
 
 
-def kernel_rules(specs: Specs, epochs: int, n_train: int) -> Rules:
+def kernel_rules(specs: Specs, epochs: int, n_train: int, loss: str = "mse", outputs: int = 1) -> Rules:
     """Return how the models are trained on so many samples, as kernels take it."""
     from ensemble.kernels.updates import Rules
 
@@ -41,7 +42,7 @@ def kernel_rules(specs: Specs, epochs: int, n_train: int) -> Rules:
     batch_size, drawn_from = effective(specs.batch_size, n_train), np.zeros((len(specs), 4), dtype=np.uint64)
     if batch_size.any():
         drawn_from[:] = np.stack(pools(specs.seed, BATCHES), axis=1)
-    rules = Rules(
+    columns = (
         specs.codes("optimizer"),
         specs.codes("schedule"),
         specs.lr,
@@ -56,5 +57,5 @@ def kernel_rules(specs: Specs, epochs: int, n_train: int) -> Rules:
         batch_size,
         drawn_from,
     )
-    writeable: list[Any] = [np.array(values, order="C") for values in rules]  # read-only is another type to numba
-    return Rules(*writeable)
+    writeable: list[Any] = [np.array(values, order="C") for values in columns]  # read-only is another type to numba
+    return Rules(*writeable, loss=list(LOSSES).index(loss), outputs=outputs)

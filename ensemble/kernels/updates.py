@@ -17,6 +17,7 @@ Array = NDArray[np.float64]
 
 GD, MOMENTUM, ADAM = 0, 1, 2  # places in OPTIMIZERS of rules/optimizers.py
 COSINE = 1  # and in SCHEDULES
+MSE, CROSS_ENTROPY = 0, 1  # and in LOSSES of rules/losses.py
 
 # The same numbers as there, which says what they are for.
 EPSILON = 1e-8
@@ -51,6 +52,8 @@ class Rules(NamedTuple):
     scaled: NDArray[np.bool_]  # whether the rate or the decay of any kind differs from the model's own
     batch_size: NDArray[np.int64]  # 0: all samples at once
     pools: NDArray[np.uint64]  # (M, 4) what batches are drawn from
+    loss: int  # place in LOSSES of rules/losses.py, the same for all models
+    outputs: int  # O of the networks: for labels of K classes 1 where K = 2, else K
 
 
 class History(NamedTuple):
