@@ -58,4 +58,4 @@ def kernel_rules(specs: Specs, epochs: int, n_train: int, loss: str = "mse", out
         drawn_from,
     )
     writeable: list[Any] = [np.array(values, order="C") for values in columns]  # read-only is another type to numba
-    return Rules(*writeable, loss=list(LOSSES).index(loss), outputs=outputs)
+    return Rules._make([*writeable, list(LOSSES).index(loss), outputs])
