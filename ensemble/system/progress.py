@@ -10,16 +10,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tqdm.auto import tqdm  # a widget in notebooks
+from tqdm import tqdm  # its bar of text: the widget of notebooks needs ipywidgets, and warns without
 
 __all__ = ["note", "progress_bar", "slow_note"]
 
+DELAY = 0.5  # seconds: what ends sooner shows no bar
+
 
 def progress_bar(total: int, shown: bool | None, done: int = 0) -> tqdm[None]:
-    """Return a bar over `total` models with rate and time left; `shown` None means: on a terminal only."""
-    disable = None if shown is None else not shown
+    """Return a bar over `total` models with rate and time left; `shown` None: on a terminal or in a notebook only."""
+    if shown is None:
+        shown = sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel")
     scale = total > 10_000
-    return tqdm(total=total, initial=done, unit=" models", disable=disable, smoothing=0.1, unit_scale=scale)
+    return tqdm(
+        total=total, initial=done, unit=" models", disable=not shown, smoothing=0.1, unit_scale=scale, delay=DELAY
+    )
 
 
 def note(text: str) -> None:

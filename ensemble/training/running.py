@@ -104,7 +104,7 @@ def train(
         epochs than are there go on from there, where the networks, the epochs to record and, unless the optimizer is
         gd, its state were kept; fewer are taken from there if they were recorded, with the networks in `snapshots`.
     progress : bool, optional
-        Whether to show a bar; default: on a terminal only.
+        Whether to show a bar; default: on a terminal and in a notebook.
     keep_networks : bool
         False saves the memory of the trained networks.
     keep_state : bool
