@@ -16,6 +16,7 @@ from timing import CORES, run_engine, step_seconds, warm
 import ensemble
 from ensemble.plots import style
 from ensemble.plots.rendering import render
+from ensemble.plots.sheets import sheet
 
 Points = list[tuple[float, float]]  # (x, microseconds per model and step)
 
@@ -67,7 +68,7 @@ def draw(found: dict[str, dict[str, Points]]) -> bytes:
 def figure(found: dict[str, dict[str, Points]]) -> Figure:
     """Return a panel per message, with the number that it tells in its title."""
     panels = [lambda ax, draw=draw: draw(ax, found) for draw in (_width, _samples, _depth, _models)]
-    return style.sheet(panels, "What one full-batch step of one model costs, float64")
+    return sheet(panels, "What one full-batch step of one model costs, float64")
 
 
 def _width(ax: Axes, found) -> None:

@@ -104,6 +104,17 @@ class Curve:
         """Rows of the specs at the chosen learning rate, (W, S)."""
         return self.models[np.arange(len(self.width)), self.lr_index]
 
+    @property
+    def rate_matters(self) -> NDArray[np.bool_]:
+        """Whether the learning rate makes a difference, (W,): at most half of the rates are within 25% of the best.
+
+        Elsewhere the best rate is chosen by noise. With fewer than three rates it always counts; where every rate
+        diverges never.
+        """
+        best = self.validation_median.min(axis=1)
+        close = (self.validation_median <= 1.25 * best[:, None]).sum(axis=1)
+        return np.asarray(np.isfinite(best) & ((2 * close <= len(self.lr_grid)) | (len(self.lr_grid) < 3)))
+
     def of(self, measure: str) -> Floats:
         """Return "test_loss", "train_loss" or "val_loss" at the chosen learning rates, or `AT_FIXED`, (W, S)."""
         if measure == AT_FIXED:
@@ -203,7 +214,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Test MSE against epoch for one width at its chosen learning rate: quartiles (3, E) over `n_seeds` seeds."""
+    """MSE against epoch for one width at its chosen learning rate: quartiles (3, E) over `n_seeds` seeds.
+
+    `label` says what sets the models apart where that is not their width alone.
+    """
 
     width: int
     lr: float
@@ -211,6 +225,7 @@ class LearningCurve:
     quartiles: Floats
     n_seeds: int
     diverged: int
+    label: str = ""
 
     def rows(self, figure: str, curve: Curve) -> list[dict[str, Any]]:
         """Return the rows of `summary.csv` for a learning curve of `curve`."""

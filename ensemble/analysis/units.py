@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from ensemble.analysis.curves import Curve
 from ensemble.data import Dataset
-from ensemble.networks import Network, NetworkStack
+from ensemble.networks import Network, NetworkStack, initialize
 from ensemble.results import Result
 from ensemble.training import train
 
-__all__ = ["Film", "dead_fraction", "films_of", "mean_prediction_mse"]
+__all__ = ["Film", "dead_at_start", "dead_fraction", "films_of", "mean_prediction_mse", "overshoot"]
 
 Floats = NDArray[np.float64]
 
@@ -45,6 +45,10 @@ class Film:
     kinks: Floats
     bend: Floats
 
+    def inside(self, interval: tuple[float, float], frame: int = -1) -> int:
+        """Return how many kinks are within an interval in a frame (default: the last)."""
+        return int(((self.kinks[frame] > interval[0]) & (self.kinks[frame] < interval[1])).sum())
+
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of `kinks.csv`: one per epoch and hidden unit."""
         return [
@@ -70,6 +74,20 @@ def dead_fraction(networks: NetworkStack, models: NDArray[np.int64], dataset: Da
                 active.append((z > 0).any(axis=0))
             found[place] = 1.0 - np.mean(active)
     return found
+
+
+def dead_at_start(result: Result, models: NDArray[np.int64], dataset: Dataset) -> Floats:
+    """Return the same fraction for the initial networks of `models` (...)."""
+    start = initialize(result.specs[models.ravel()], dataset.n_inputs)
+    return dead_fraction(start, np.arange(models.size).reshape(models.shape), dataset)
+
+
+def overshoot(result: Result, models: NDArray[np.int64]) -> Floats:
+    """Return the largest training MSE on the way over that before training, for each of `models` (...)."""
+    losses = result.train_loss[models]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rise = losses.max(axis=-1) / losses[..., 0]
+    return np.where(np.isnan(rise), 1.0, rise)
 
 
 def mean_prediction_mse(curve: Curve, networks: NetworkStack, dataset: Dataset) -> Floats:

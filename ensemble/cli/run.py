@@ -208,7 +208,7 @@ def _say_shard(result: Result, ready: Setup[Any], options: Namespace) -> None:
 def _say(study: Study, written: Sequence[Path], options: Namespace, *, kept: bool) -> None:
     """Print the outcome: as JSON, or as a table and where the plots are, or are still."""
     if options.json:
-        found = {"summary": study.summary, "files": [str(path) for path in written]}
+        found = {"answer": study.answer(), "summary": study.summary, "files": [str(path) for path in written]}
         print(files.json_text(study.about() | found))
     elif not options.quiet:
         diverged = int((study.result.status == "diverged").sum())
@@ -220,3 +220,4 @@ def _say(study: Study, written: Sequence[Path], options: Namespace, *, kept: boo
         still = " as they were, nothing has changed" if kept else ""
         print(f"{how} ({diverged:,} diverged); plots and tables are in {options.out}{still}:")
         print("  " + "  ".join(path.name for path in written))
+        print(study.answer())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -54,23 +55,34 @@ class FitDisplay:
             part={"train": "training", "val": "validation", "test": "test"}[part],
         )  # fmt: skip
 
-    def plot(self, ax: Axes | None = None, *, first_colour: int = 0, legend: bool = True) -> FitDisplay:
-        """Draw into `ax` (default: a figure of its own), colours from place `first_colour` on; return self."""
+    def plot(
+        self, ax: Axes | None = None, *, first_colour: int = 0, looks: Sequence[Mapping[str, Any]] = (),
+        legend: bool = True,
+    ) -> FitDisplay:  # fmt: skip
+        """Draw into `ax` (default: a figure of its own) and return self.
+
+        Each fit has its own of the `looks`, matplotlib's keywords for a line, or a colour from place `first_colour` on
+        and a dash pattern.
+        """
         with style.drawing(ax) as (self.ax_, self.figure_):
             self.points_ = self.ax_.scatter(
-                self.x, self.y, s=9, color=style.DATA_COLOUR, alpha=0.5, linewidths=0, label=f"{self.part} data"
-            )
+                self.x, self.y, s=9, color=style.DATA_COLOUR, alpha=0.5, linewidths=0, zorder=2.4,
+                label=f"{self.part} data",
+            )  # fmt: skip
             self.lines_: list[Line2D] = []
-            span = max(float(np.ptp(self.y)), 1e-12)
+            span = float(np.ptp(self.y))
+            if span <= style.EXACT * float(np.abs(self.y).max()):  # constant: what differs is rounding
+                span = 0.2 * max(float(np.abs(self.y).max()), 1.0)
+                self.ax_.set_ylim(self.y.min() - span, self.y.max() + span)
             low, high = self.y.min() - 2 * span, self.y.max() + 2 * span  # what a failed fit may claim of the axes
             for place, fit in enumerate(self.fits, start=first_colour):
                 shown = np.where((fit.prediction > low) & (fit.prediction < high), fit.prediction, np.nan)
+                look = {"color": style.look(place, fit.label)[0], "linestyle": style.DASHES[len(self.lines_) % 6]}
                 self.lines_ += self.ax_.plot(
-                    fit.x, shown, color=style.COLOURS[place % len(style.COLOURS)],
-                    linestyle=style.DASHES[(place - first_colour) % len(style.DASHES)], label=fit.label,
-                )  # fmt: skip
+                    fit.x, shown, label=fit.label, **(looks[len(self.lines_)] if looks else look)
+                )
             self.ax_.set_xlabel(self.x_name)
             self.ax_.set_ylabel(self.y_name)
             if legend:
-                self.ax_.legend()
+                style.beside(self.ax_)
         return self

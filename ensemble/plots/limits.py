@@ -29,6 +29,8 @@ class LimitDisplay:
         Name or unit of the output, for the axis label.
     errorbar : {"ci", "pi"}, pair of that and a number, or None
         What the band is; see `ensemble.statistics.error_band`.
+    exact : float
+        Errors up to this are rounding, and not drawn.
 
     Attributes
     ----------
@@ -49,6 +51,7 @@ class LimitDisplay:
     arms: Sequence[str] = ()
     y_name: str = "y"
     errorbar: Errorbar | None = "ci"
+    exact: float = 0.0
 
     def plot(self, ax: Axes | None = None, *, legend: bool = True) -> LimitDisplay:
         """Draw into `ax` (default: a figure of its own) and return self."""
@@ -57,18 +60,18 @@ class LimitDisplay:
             style.log_axis(self.ax_)
             self.ax_.set_ylabel(f"training MSE ({self.y_name}²)")
             band = ""
-            ceiling = style.ceiling_of(*(curve.of("train_loss") for curve in self.curves))
+            ceiling = style.ceiling_of(*(curve.of("train_loss") for curve in self.curves), exact=self.exact)
             self.lines_: list[Line2D] = []
             for place, curve in enumerate(self.curves):
                 line, _, band = style.draw_errors(
-                    self.ax_, place, curve, "train_loss", curve.label, ceiling, self.errorbar
+                    self.ax_, place, curve, "train_loss", curve.label, ceiling, self.errorbar, self.exact
                 )
                 self.lines_.append(line)
             self._draw_possible(ceiling)
             style.tidy_log_axis(self.ax_)
             title = f"trained: {style.legend_title(len(self.curves[0].seeds), band)}"
             if legend:
-                self.ax_.legend(title=title, title_fontsize=8, alignment="left", loc="best")
+                style.beside(self.ax_, title=title)
         return self
 
     def _draw_possible(self, ceiling: float) -> None:
@@ -76,8 +79,8 @@ class LimitDisplay:
         self.built_: list[Line2D] = []
         if len(bounds.built):
             self.built_ = self.ax_.plot(
-                bounds.built_width, style.gaps(bounds.built, np.inf), color="black", marker="x", linestyle="--",
-                linewidth=1, label="built: a network of this width that exists",
+                bounds.built_width, style.gaps(bounds.built, np.inf, self.exact), color="black", marker="x",
+                linestyle="--", linewidth=1, label="built: a network of this width that exists",
             )  # fmt: skip
         self.no_bias_: list[Line2D] = []
         for arm in self.arms:
@@ -89,10 +92,13 @@ class LimitDisplay:
         if self.arms:
             label = "exact floor of the arm in its colour"
             self.ax_.plot([], [], color=style.NOTE_COLOUR, linewidth=1, linestyle=(0, (1, 1)), label=label)
-        floor = style.gaps(bounds.floor, np.inf)
-        drawn = np.concatenate([floor, bounds.built, *(curve.of("train_loss").ravel() for curve in self.curves)])
-        drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
-        bottom = max(drawn.min(), ceiling / 10.0**style.DECADES) / 3 if drawn.size else 1e-10
+        floor = style.gaps(bounds.floor, np.inf, self.exact)
+        trained = [curve.of("train_loss").ravel() for curve in self.curves]
+        # What passes through every sample has no place on a log axis: its line leaves five decades below at most.
+        lowest = style.error_limits(self.ax_, ceiling, *trained, exact=self.exact)
+        exists = np.concatenate([floor, bounds.built])
+        exists = exists[(exists > max(lowest / 1e5, self.exact)) & (exists < ceiling)]
+        bottom = min(self.ax_.get_ylim()[0], exists.min(initial=np.inf) / 3)
         self.ax_.set_ylim(bottom, ceiling)
         self.floor_ = self.ax_.fill_between(
             bounds.width, bottom / 10, floor, facecolor="0.88", edgecolor="0.5", hatch="///", linewidth=0.8,

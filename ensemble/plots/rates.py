@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
 
 from ensemble.analysis import Curve
 from ensemble.plots import style
+
+LEARNED = 0.9  # of the variance: what leaves more has learned nothing, and no rate is best
 
 
 @dataclass(eq=False, repr=False)
@@ -25,6 +30,8 @@ class LearningRateMapDisplay:
         Name or unit of the output, for the label of the colour bar.
     limits : (float, float), optional
         Errors at which the colours begin and end, such as those of several maps side by side; default: the map's own.
+    unit : float, optional
+        Errors are shown as shares of this, such as the variance of y; `limits` too.
 
     Attributes
     ----------
@@ -33,7 +40,7 @@ class LearningRateMapDisplay:
         Widths, or what else the curve is drawn against, across, learning rates upwards; grey where the median over
         seeds diverged, or is far off.
     ridge_ : Line2D
-        The chosen learning rate of each width.
+        The chosen learning rate of each width; where the rates hardly differ it would follow noise, and is left out.
     colorbar_ : Colorbar
         If one was asked for, and some cell is not grey.
     """
@@ -42,13 +49,15 @@ class LearningRateMapDisplay:
     _: KW_ONLY
     y_name: str = "y"
     limits: tuple[float, float] | None = None
+    unit: float | None = None
 
     def plot(self, ax: Axes | None = None, *, colorbar: bool = True) -> LearningRateMapDisplay:
         """Draw into `ax` (default: a figure of its own), with a colour bar beside it or not, and return self."""
         curve = self.curve
         with style.drawing(ax) as (self.ax_, self.figure_):
-            medians = curve.validation_median.T  # (L, W)
-            ridge = np.where(np.isfinite(medians.min(axis=0)), curve.lr_index + 0.5, np.nan)
+            medians = curve.validation_median.T / (self.unit or 1.0)  # (L, W)
+            learned = curve.rate_matters & (self.unit is None or medians.min(axis=0) < LEARNED)
+            ridge = np.where(learned, curve.lr_index + 0.5, np.nan)
             ceiling = style.ceiling_of(medians)
             positive = medians[(medians > 0) & (medians <= ceiling)]
             # An error of exactly 0 takes the colour of the smallest above it.
@@ -76,14 +85,19 @@ class LearningRateMapDisplay:
             self.ax_.set_xlabel(style.AXES[curve.axis])
             self.ax_.set_ylabel("learning rate")
             if colorbar and errors.count():
-                # An arrow on the bar says that errors beyond the last colour share it.
-                extend = "max" if self.limits is not None and errors.max() > self.limits[1] else "neither"
-                self.colorbar_ = self.figure_.colorbar(
-                    self.mesh_, ax=self.ax_, pad=0.02, extend=extend, format=style.LogLabels()
-                )
-                self.colorbar_.minorformatter = style.LogLabels()
-                self.colorbar_.set_label(f"validation MSE ({self.y_name}²), median of {len(curve.seeds)} seeds")
-                self.colorbar_.outline.set_visible(False)
+                self.colorbar_ = self.draw_colorbar(self.figure_, [self.ax_], len(curve.seeds))
             grey = "; grey: diverged" if errors.count() < errors.size else ""
             self.ax_.set_title(f"{curve.label} (circles: best learning rate{grey})")
         return self
+
+    def draw_colorbar(self, figure: Figure, axes: Sequence[Axes], n_seeds: int) -> Colorbar:
+        """Draw a colour bar beside axes whose maps share their colours, such as this one, and return it."""
+        # An arrow on the bar says that errors beyond the last colour share it.
+        errors = np.ma.asarray(self.mesh_.get_array())
+        extend = "max" if self.limits is not None and errors.max() > self.limits[1] else "neither"
+        bar = figure.colorbar(self.mesh_, ax=axes, pad=0.02, extend=extend, format=style.LogLabels())
+        bar.minorformatter = style.LogLabels()
+        measure = "validation MSE / variance" if self.unit else f"validation MSE ({self.y_name}²)"
+        bar.set_label(f"{measure},\nmedian of {n_seeds} seeds")
+        bar.outline.set_visible(False)
+        return bar

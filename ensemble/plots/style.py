@@ -1,18 +1,22 @@
-"""What all plots share: colours, type, axes, and sheets of panels."""
+"""What all plots share: colours, type, and axes.
+
+Used by every display; sheets of several panels are in `sheets`.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import (
@@ -32,11 +36,16 @@ from ensemble.statistics import Errorbar, few_note, quartiles
 # Okabe and Ito's colours, told apart with any colour vision; black and yellow are left out (text; too pale for lines).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
+# What has the same colour in every figure, by the label of its curve; other labels take a colour by their place.
+LOOKS = {"gd": 0, "adam": 1, "momentum": 2}
+WIDTH_COLOURS = "RdPu"  # widths are ordered: a colormap, dark to pale, which nothing else has
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 1, 1, 1, 1, 1)), (0, (3, 3)))
 AXES = {  # what curves are drawn against
     "width": "width (hidden units)", "multiply_adds": "multiply-adds per sample", "hidden_layers": "hidden layers",
 }  # fmt: skip
 DECADES = 10  # of an error axis, at most
+REACH = 300  # how far below the lowest error the noise variance is still drawn
+EXACT = 1e-10  # an error of this share of the largest |y| is rounding: a constant is learned exactly
 DATA_COLOUR, NOTE_COLOUR = "0.55", "0.25"
 
 STYLE: dict[Any, Any] = {
@@ -48,76 +57,23 @@ STYLE: dict[Any, Any] = {
 }  # fmt: skip
 
 
-def look(place: int) -> tuple[str, str]:
-    """Return the colour and the marker of the curve in a place."""
+def look(place: int, label: str = "") -> tuple[str, str]:
+    """Return the colour and the marker of a curve: those of its label in all figures, or those of its place."""
+    place = LOOKS.get(label, place)
     return COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
 
 
-class Display(Protocol):
-    """What every display can do: draw itself into an axes."""
+def width_looks(count: int) -> list[dict[str, Any]]:
+    """Return the looks of the lines of `count` widths, ascending: the wider, the paler, broader and further down.
 
-    def plot(self, ax: Axes | None = None) -> Any:
-        """Draw and return self."""
-
-
-def panel(display: Display, title: str) -> Callable[[Axes], None]:
-    """Return the panel of a `sheet` that shows a display under a title."""
-
-    def draw(ax: Axes) -> None:
-        display.plot(ax)
-        ax.set_title(title)
-
-    return draw
-
-
-def sheet(
-    panels: Sequence[Callable[[Axes], None]], title: str = "", *, columns: int = 2,
-    panel_size: tuple[float, float] = (4.5, 3.4), share: bool = False, legend_at: int | None = None,
-) -> Figure:  # fmt: skip
-    """Return a figure with one axes per panel, each drawn by its function.
-
-    With `legend_at` the legend of that panel, which must have drawn one, is moved below all panels: it serves all.
+    So a wide one stays visible where a narrow one has the same course.
     """
-    columns = min(columns, len(panels))
-    rows = -(-len(panels) // columns)
-    size = (panel_size[0] * columns, panel_size[1] * rows) if len(panels) > 1 else (7.5, 4.6)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).ravel()
-        for ax, draw in zip(axes, panels, strict=False):
-            draw(ax)
-        for ax in axes[len(panels) :]:
-            ax.remove()
-        if share:
-            for ax in axes:
-                ax.label_outer()
-        if legend_at is not None:
-            _share_legend(figure, list(axes[: len(panels)]), legend_at)
-        if title:
-            figure.suptitle(title, fontsize=11, fontweight="bold")
-    return figure
-
-
-def _share_legend(figure: Figure, axes: Sequence[Axes], place: int) -> None:
-    """Put the legend of one axes below the figure, and take those of all axes away."""
-    legend = axes[place].get_legend()
-    assert legend is not None
-    entries, words = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
-    heading = legend.get_title().get_text().replace("\n", " ")
-    for ax in axes:
-        own = ax.get_legend()
-        if own is not None:
-            own.remove()
-    figure.legend(
-        [entry for entry in entries if entry is not None], words, loc="outside lower center",
-        ncols=len(words) if len(words) <= 5 else -(-len(words) // 2),
-        title=heading, title_fontsize=8,
-    )  # fmt: skip
-
-
-def panel_shape(count: int) -> tuple[float, float]:
-    """Return width and height, in inches, of each of `count` panels: smaller where there are many."""
-    return (4.5, 3.4) if count <= 4 else (3.6, 2.9)
+    shades = matplotlib.colormaps[WIDTH_COLOURS](np.linspace(1.0, 0.42, count) if count > 1 else [0.8])
+    broad = np.linspace(1.2, 4.5, count) if count > 1 else [1.6]
+    return [
+        {"color": to_hex(shade), "linewidth": float(width), "zorder": 3 - place / count}
+        for place, (shade, width) in enumerate(zip(shades, broad, strict=True))
+    ]
 
 
 @contextmanager
@@ -125,7 +81,7 @@ def drawing(ax: Axes | None) -> Iterator[tuple[Axes, Figure]]:
     """Yield `ax`, or the axes of a new figure, with its figure; what is drawn meanwhile has the style of all plots."""
     with matplotlib.rc_context(STYLE):
         if ax is None:
-            ax = Figure(figsize=(6.4, 4.4), layout="constrained").subplots()
+            ax = Figure(figsize=(7.6, 4.4), layout="constrained").subplots()
         figure = ax.get_figure(root=True)
         assert figure is not None
         yield ax, figure
@@ -133,7 +89,12 @@ def drawing(ax: Axes | None) -> Iterator[tuple[Axes, Figure]]:
 
 def about(dataset: Dataset) -> dict[str, Any]:
     """Return what displays of errors say about a dataset, as their keywords."""
-    return {"y_name": dataset.y_name, "noise_variance": dataset.noise_variance}
+    return {"y_name": dataset.y_name, "noise_variance": dataset.noise_variance, "exact": exact_error(dataset)}
+
+
+def exact_error(dataset: Dataset) -> float:
+    """Return the MSE up to which a network has learned a dataset exactly, to rounding."""
+    return float(EXACT * np.abs(dataset.y_train).max()) ** 2
 
 
 def name_of(data: str) -> str:
@@ -216,50 +177,68 @@ def epoch_axis(ax: Axes, last: int) -> None:
 
 
 def draw_errors(
-    ax: Axes, place: int, curve: Curve, measure: str, label: str, ceiling: float, errorbar: Errorbar | None
-) -> tuple[Line2D, PolyCollection | None, str]:
+    ax: Axes, place: int, curve: Curve, measure: str, label: str, ceiling: float, errorbar: Errorbar | None,
+    exact: float = 0.0,
+) -> tuple[Line2D, PolyCollection | None, str]:  # fmt: skip
     """Draw a measure of a curve's models against width: the median over seeds, and a band where there are several.
 
     Returns the line, the band, and what the band is in words.
     """
-    colour, marker = look(place)
+    colour, marker = look(place, curve.label)
     band, words = None, ""
     if errorbar is not None and len(curve.seeds) > 1:
         (low, high), words = curve.band(measure, errorbar)
-        low, high = gaps(low, ceiling), gaps(np.minimum(high, ceiling), np.inf)
+        low, high = gaps(np.maximum(low, exact), ceiling), gaps(np.minimum(high, ceiling), np.inf, exact)
         band = ax.fill_between(curve.across, low, high, color=colour, alpha=0.2, linewidth=0)
     (line,) = ax.plot(
-        curve.across, gaps(quartiles(curve.of(measure))[1], ceiling), color=colour, marker=marker, label=label,
+        curve.across, gaps(quartiles(curve.of(measure))[1], ceiling, exact), color=colour, marker=marker, label=label,
         markeredgecolor="white", markeredgewidth=0.5,
     )  # fmt: skip
     return line, band, words
 
 
-def draw_floor(ax: Axes, noise_variance: float, in_legend: bool = False) -> Line2D:
-    """Draw the variance of the data's noise as a line, with its name on it or in the legend, and return the line."""
-    line = ax.axhline(noise_variance, color=NOTE_COLOUR, linewidth=1, linestyle=":")
+def draw_floor(ax: Axes, noise_variance: float, lowest: float) -> Line2D | None:
+    """Draw the variance of the data's noise as a line with an entry in the legend, and return it.
+
+    None where it is so far below the lowest error that curves would be pressed flat to show it.
+    """
+    if not noise_variance > lowest / REACH:
+        return None
+    line = ax.axhline(
+        noise_variance, color=NOTE_COLOUR, linewidth=1, linestyle=":", label="noise variance: best in the mean"
+    )
     ax.set_ylim(bottom=min(noise_variance / 3, ax.get_ylim()[0]))
-    if in_legend:
-        line.set_label("noise variance: best in the mean")
-        return line
-    ax.text(
-        0.01, noise_variance / 1.2, "noise variance: best possible in the mean", color=NOTE_COLOUR, fontsize=7,
-        va="top", transform=ax.get_yaxis_transform(),
-    )  # fmt: skip
     return line
 
 
-def draw_legend(
-    ax: Axes, n_seeds: int, noise_variance: float | None, band: str = "", more: Sequence[Artist] = ()
-) -> None:
-    """Draw a legend that says what line and band are, above the line of the noise variance if there is one."""
-    low, high = np.log(ax.get_ylim())
-    bottom = (np.log(noise_variance) - low) / (high - low) if noise_variance else 0.0
+def error_limits(ax: Axes, ceiling: float, *errors: NDArray[np.float64], exact: float = 0.0) -> float:
+    """Make the y axis end at `ceiling` and span a decade or more, and return the lowest error that is drawn.
+
+    Where every error is 0 to rounding there is nothing to draw, and the panel says so.
+    """
+    values = np.concatenate([array.ravel() for array in errors])
+    values = values[(values > exact) & (values < ceiling)]
+    if not values.size:
+        ax.set_ylim(1e-3, 1)
+        if exact and all((array <= exact).any() for array in errors):
+            ax.text(0.5, 0.5, "every error is 0 to rounding", ha="center", va="center", transform=ax.transAxes)
+        return 1e-3
+    lowest = float(values.min())
+    ax.set_ylim(min(lowest / 1.6, ceiling / 10), ceiling)
+    return lowest
+
+
+def draw_legend(ax: Axes, n_seeds: int, band: str = "", more: Sequence[Artist] = (), title: str = "") -> None:
+    """Draw a legend beside the axes, where it covers nothing, that says what line and band are."""
     handles = [*ax.get_legend_handles_labels()[0], *more]
+    beside(ax, handles=handles, title=title or legend_title(n_seeds, band))
+
+
+def beside(ax: Axes, **keywords: Any) -> None:
+    """Draw a legend to the right of the axes."""
     ax.legend(
-        handles=handles, title=legend_title(n_seeds, band), title_fontsize=8, alignment="left", loc="best",
-        bbox_to_anchor=(0, bottom, 1, 1 - bottom),
-    )  # fmt: skip
+        loc="upper left", bbox_to_anchor=(1.0, 1.0), title_fontsize=8, alignment="left", borderaxespad=0.2, **keywords
+    )
 
 
 def legend_title(n_seeds: int, band: str = "") -> str:
@@ -279,16 +258,19 @@ def _raised(number: str) -> str:
     return number.translate(str.maketrans("-.0123456789", "⁻·⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-def ceiling_of(*errors: NDArray[np.float64]) -> float:
+def ceiling_of(*errors: NDArray[np.float64], exact: float = 0.0) -> float:
     """Return the top of an axis for these errors: twice the largest, but at most DECADES above the smallest.
 
     Models on their way to divergence reach errors near 1e300, which would flatten everything else.
     """
     values = np.concatenate([array.ravel() for array in errors])
-    values = values[np.isfinite(values) & (values > 0)]
+    values = values[np.isfinite(values) & (values > exact)]
     return 2 * float(min(values.max(), values.min() * 10.0**DECADES)) if values.size else 1.0
 
 
-def gaps(values: NDArray[np.float64], ceiling: float) -> NDArray[np.float64]:
-    """Return the values with NaN, which matplotlib leaves out, in place of those above a log axis, and of zeros."""
-    return np.where((values > 0) & (values < ceiling), values, np.nan)
+def gaps(values: NDArray[np.float64], ceiling: float, exact: float = 0.0) -> NDArray[np.float64]:
+    """Return the values with NaN, which matplotlib leaves out, in place of those above a log axis, and of zeros.
+
+    What is not above `exact` counts as 0.
+    """
+    return np.where((values > exact) & (values < ceiling), values, np.nan)

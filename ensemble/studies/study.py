@@ -147,7 +147,11 @@ class Study(ABC):
 
     @abstractmethod
     def outcome(self) -> str:
-        """Return the answer as a short table for the terminal."""
+        """Return a short table for the terminal."""
+
+    @abstractmethod
+    def answer(self) -> str:
+        """Return the answer to the study's question, in a sentence or two with its numbers."""
 
     @abstractmethod
     def summary_rows(self) -> Rows:
@@ -270,7 +274,7 @@ class Study(ABC):
 
         many = sum(map(len, self.panels().values())) >= MANY
         content = save.contents(self.drawn, self.tables, texts, formats, self.setup.digest, many=many)
-        about = self.about()
+        about = self.about() | {"answer": self.answer()}
         if not self.result.trained:  # what was said of the training stays
             about |= files.said_before(folder, self.setup.digest, ("trained", "training_seconds"))
         return files.write(folder, content, about, self._origin(formats))

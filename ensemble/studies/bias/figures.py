@@ -13,7 +13,8 @@ from ensemble.plots.curves import WidthCurveDisplay
 from ensemble.plots.differences import PairedDifferenceDisplay
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.limits import LimitDisplay
-from ensemble.plots.style import STYLE, about, legend_title, name_of, panel, sheet, title_of
+from ensemble.plots.sheets import panel, sheet
+from ensemble.plots.style import STYLE, about, legend_title, name_of, title_of
 from ensemble.studies.bias.study import ARMS, MISSING_BIAS, BiasStudy
 from ensemble.studies.save import by_part
 

@@ -165,6 +165,18 @@ class BiasStudy(Study):
             rows += [] if bounds is None else bound_rows("limits", bounds)
         return rows
 
+    def answer(self) -> str:
+        """Return what the hidden bias is worth at the largest width, in a sentence per optimizer."""
+        said = []
+        for optimizer in self.settings["optimizers"]:
+            parts = []
+            for data in self.datasets:
+                worth = {MISSING_BIAS[each.arm.label]: each.worth for each in self.differences(data, optimizer)}
+                parts.append(f"{data} {worth['hidden bias']}")
+            width = self.curves()[0].width[-1]
+            said.append(f"With the hidden bias a network of width {width} ({optimizer}) has on {'; on '.join(parts)}.")
+        return "\n".join(said)
+
     def outcome(self) -> str:
         """Return a table of width and median test MSE per arm, and what each bias is worth at the largest width."""
         lines = []

@@ -5,12 +5,14 @@ Filled by `study` and `depth`, which hold the rules.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FAILS", "HOLDS", "PARTLY", "Claim", "interval_text", "verdict"]
+__all__ = ["FAILS", "HOLDS", "OURS", "PARTLY", "Claim", "interval_text", "times_text", "verdict"]
 
 HOLDS, PARTLY, FAILS = "holds", "holds in part", "does not hold"
+OURS = "(ours)"  # begins a claim that the report does not make
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class Claim:
 def verdict(inside: bool, nearly: bool = False) -> str:
     """Return the words for a rule that is met, met by some of the seeds or targets, or not met."""
     return HOLDS if inside else PARTLY if nearly else FAILS
+
+
+def times_text(ratio: float) -> str:
+    """Return a ratio of errors as the table has it."""
+    return "diverges" if not math.isfinite(ratio) else f"{ratio:.3g} times the error"
 
 
 def interval_text(low: Any, high: Any, unit: str = "") -> str:

@@ -11,7 +11,7 @@ from operator import add
 
 import numpy as np
 
-from ensemble.analysis import Curve, Deeper, choose, deeper, equal_widths, multiply_adds
+from ensemble.analysis import Curve, Deeper, choose, deeper, equal_widths, multiply_adds, percent
 from ensemble.data import Dataset
 from ensemble.results import Result
 from ensemble.specs import Optimizer, Specs, grid
@@ -84,8 +84,8 @@ def claims_of(
                 f"at equal computation depth does more than width: {data.replace('_', ' ')}",
                 verdict(all(below) and any(more), any(more)),
                 f"{gd.ratio:.3g} times the error of one hidden layer", interval_text(*gd.interval),
-                f"gd, {spent:,} multiply-adds per sample, {gd.hidden_layers} hidden layers, {100 * gd.left:.2g}% of "
-                f"the variance left; adam: {adam.words}, {100 * adam.left:.2g}% left",
+                f"gd, {spent:,} multiply-adds per sample, {gd.hidden_layers} hidden layers, {percent(gd.left)} of "
+                f"the variance left; adam: {adam.words}, {percent(adam.left)} left",
             )
         )  # fmt: skip
     for data in COMPLEX:
@@ -96,8 +96,8 @@ def claims_of(
             Claim(
                 f"complex functions need depth: {data}",
                 verdict(reached and not one_layer and width is None, not one_layer and best.verdict == "more"),
-                f"{100 * best.deep_left:.2g}% of the variance left with {best.hidden_layers} hidden layers", "",
-                f"{100 * shallow[data]:.2g}% with one, at its best width and optimizer; in principle: "
+                f"{percent(best.deep_left)} of the variance left with {best.hidden_layers} hidden layers", "",
+                f"{percent(shallow[data])} with one, at its best width and optimizer; in principle: "
                 + (f"one hidden layer of width {width} was built" if width else "none of one hidden layer was built"),
             )
         )  # fmt: skip

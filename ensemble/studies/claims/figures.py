@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from ensemble.plots.style import COLOURS, MARKERS, NOTE_COLOUR, log_axis, sheet
+from ensemble.plots.sheets import sheet
+from ensemble.plots.style import COLOURS, MARKERS, NOTE_COLOUR, log_axis
 from ensemble.studies.claims.study import REPORTED, REPORTED_WIDTHS, ClaimsStudy
 
 

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble import limits
-from ensemble.analysis import Curve, Deeper, bounds_of, choose
+from ensemble.analysis import Curve, Deeper, bounds_of, choose, percent
 from ensemble.data import sample
 from ensemble.specs import grid
 from ensemble.statistics import bootstrap_interval, compare, smallest_width
 from ensemble.studies.claims import depth
-from ensemble.studies.claims.claim import Claim, interval_text, verdict
+from ensemble.studies.claims.claim import FAILS, HOLDS, OURS, PARTLY, Claim, interval_text, times_text, verdict
 from ensemble.studies.inputs import seeds_of
 from ensemble.studies.study import Rows, Setup, Study
 from ensemble.studies.width.study import LRS, WIDTHS
@@ -160,8 +160,8 @@ class ClaimsStudy(Study):
         return Claim(
             "after 50 epochs the loss is 2% of the initial",
             verdict(bool(low <= REPORTED_SHARE <= high), bool(shares.min() <= REPORTED_SHARE <= shares.max())),
-            f"{100 * np.median(shares):.2g}%", interval_text(100 * low, 100 * high, "%"),
-            f"seeds from {100 * shares.min():.2g}% to {100 * shares.max():.2g}%",
+            percent(float(np.median(shares))), interval_text(100 * low, 100 * high, "%"),
+            f"seeds from {percent(shares.min())} to {percent(shares.max())}",
         )  # fmt: skip
 
     def smallest(self, data: str, optimizer: str, share: float | None = None) -> Any:
@@ -183,9 +183,7 @@ class ClaimsStudy(Study):
             else:
                 decided = verdict(low <= gd.width <= high, bool(gd.low <= high and gd.high >= low))
                 number = str(gd.width)
-            by_adam = (
-                f"more than {widest}" if adam.width is None else f"{adam.width} {interval_text(adam.low, adam.high)}"
-            )
+            by_adam = f"{adam.width} {interval_text(adam.low, adam.high)}" if adam.width else f"more than {widest}"
             exists = f"one of width {built} was built" if built else f"none up to {max(BUILT)} was built"
             bound = f"impossible below {possible}" if possible else f"impossible up to {max(BUILT)}"
             others = []
@@ -198,8 +196,8 @@ class ClaimsStudy(Study):
                 Claim(
                     f"{data.replace('_', ' ')} needs width {words}", decided, number, interval_text(gd.low, gd.high),
                     f"test MSE at most {100 * self.stated:.1g}% of the variance with gd ({', '.join(others)}); adam: "
-                    f"{by_adam}; in principle: {bound}, {exists}; at width {widest} gd leaves {100 * left[0]:.2g}%, "
-                    f"adam {100 * left[1]:.2g}% of the variance",
+                    f"{by_adam}; in principle: {bound}, {exists}; at width {widest} gd leaves {percent(left[0])}, "
+                    f"adam {percent(left[1])} of the variance",
                 )
             )  # fmt: skip
         return rows
@@ -214,9 +212,9 @@ class ClaimsStudy(Study):
         return Claim(
             "half a period of the sine fits well",
             verdict(bool(high <= self.stated * variance), best <= self.stated),
-            f"{100 * np.median(errors) / variance:.2g}% of the variance",
+            f"{percent(np.median(errors) / variance)} of the variance",
             interval_text(100 * low / variance, 100 * high / variance, "%"),
-            f"gd, width {RECIPE['width']}, best rate{times}; adam at its best width: {100 * best:.2g}%",
+            f"gd, width {RECIPE['width']}, best rate{times}; adam at its best width: {percent(best)}",
         )
 
     def _without_bias(self) -> list[Claim]:
@@ -252,7 +250,8 @@ class ClaimsStudy(Study):
         return [
             Claim(
                 "width and rate must be adapted together", verdict(bool(low > 1), bool(moves > 1)),
-                f"rate of width 32 at width 1024: {_times(np.exp(found.median_log_ratio))}", interval_text(low, high),
+                f"rate of width 32 at width 1024: {times_text(np.exp(found.median_log_ratio))}",
+                interval_text(low, high),
                 f"best gd rate {curve.lr[narrow]:.3g} at width 32, {curve.lr[wide]:.3g} at 1024; inf: diverged",
             ),
             Claim(
@@ -299,7 +298,7 @@ class ClaimsStudy(Study):
             times = f"{np.median(errors) / self.noise_floor:.2f} times the noise variance; " if self.noise_floor else ""
             rows.append(
                 Claim(
-                    f"(ours) adam, cosine schedule, width 640, {epochs} epochs: test MSE at most {target:.3g}",
+                    f"{OURS} adam, cosine schedule, width 640, {epochs} epochs: test MSE at most {target:.3g}",
                     verdict(bool(high <= target), bool(np.median(errors) <= target)),
                     f"{np.median(errors):.3g}", interval_text(low, high),
                     f"{times}the report: {REPORTED[500]:g}",
@@ -332,6 +331,14 @@ class ClaimsStudy(Study):
             lines.append(f"| {claim.claim} | **{claim.verdict}** | {claim.number} | {claim.interval} | {claim.note} |")
         return {"claims.md": "\n".join(lines) + "\n"}
 
+    def answer(self) -> str:
+        """Return how many of the report's claims hold, and which do not, in two sentences."""
+        reported = [claim for claim in self.claims if not claim.claim.startswith(OURS)]
+        count = {words: sum(claim.verdict == words for claim in reported) for words in (HOLDS, PARTLY, FAILS)}
+        failed = "; ".join(claim.claim for claim in reported if claim.verdict == FAILS)
+        text = f"Of {len(reported)} claims of the report {count[HOLDS]} hold, {count[PARTLY]} hold in part and "
+        return text + f"{count[FAILS]} do not" + (f": {failed}." if failed else ".")
+
     def outcome(self) -> str:
         """Return the table for the terminal."""
         lines = [f"The report's claims, {len(self.settings['seeds'])} seeds:"]
@@ -339,7 +346,3 @@ class ClaimsStudy(Study):
             lines.append(f"  {claim.verdict:14} {claim.claim}: {claim.number} {claim.interval}".rstrip())
             lines.append(f"  {'':14}   {claim.note}")
         return "\n".join(lines)
-
-
-def _times(ratio: float) -> str:
-    return "diverges" if not np.isfinite(ratio) else f"{ratio:.3g} times the error"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.analysis import Bounds, Curve, multiply_adds
+from ensemble.analysis import Bounds, Curve, multiply_adds, percent
 from ensemble.data import Dataset
 from ensemble.limits import sawtooth_network
 from ensemble.networks import Network
@@ -173,7 +173,7 @@ class Sawtooth:
         found = f"up to {most} of {teeth} teeth" if most else "not even one tooth"
         return (
             f"The sawtooth of {teeth} teeth is exactly a network of {2 * self.k} units in {self.k} layers, and no "
-            f"network of fewer than {2**self.k - 1} in one; training leaves {100 * self.trained:.2g}% of its variance "
+            f"network of fewer than {2**self.k - 1} in one; training leaves {percent(self.trained)} of its variance "
             f"or more, and learns {found} to 1%."
         )
 

@@ -13,13 +13,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
-from ensemble.analysis import PieceFilm, multiply_adds
+from ensemble.analysis import PieceFilm, multiply_adds, percent
 from ensemble.plots import style
 from ensemble.plots.curves import WidthCurveDisplay
 from ensemble.plots.differences import PairedDifferenceDisplay
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.pieces import PieceCountDisplay, PieceFilmDisplay
-from ensemble.plots.style import STYLE, about, legend_title, name_of, panel, sheet, title_of
+from ensemble.plots.sheets import panel, sheet
+from ensemble.plots.style import STYLE, about, legend_title, name_of, title_of
 from ensemble.specs import CHOICES
 from ensemble.statistics import bootstrap_interval, quartiles
 from ensemble.studies.depth.study import DepthStudy
@@ -100,7 +101,7 @@ def _summary(study: DepthStudy) -> Figure:
 def _left(study: DepthStudy, data: str) -> str:
     """Return what the best network of all leaves of the variance, in words."""
     left = min(float(curve.quartiles[1].min()) for curve in study.curves(data)) / study.variance(data)
-    return f"best leaves {_percent(left)} of the variance"
+    return f"best leaves {percent(left)} of the variance"
 
 
 def _answer(study: DepthStudy, data: str, optimizer: str | None = None) -> str:
@@ -220,7 +221,7 @@ def _initial(study: DepthStudy) -> Figure:
         ax.set_xlabel("layer (x: inputs, y: output)")
         ax.set_ylabel("spread over samples / that of x")
         ax.set_title(
-            f"before training: N(0, 0.1²) lets\n{_percent(_passed(study, 'normal'))} of x through {last} layers"
+            f"before training: N(0, 0.1²) lets\n{percent(_passed(study, 'normal'))} of x through {last} layers"
         )
         ax.legend(fontsize=7)
 
@@ -266,10 +267,6 @@ def _initial(study: DepthStudy) -> Figure:
 
 def _passed(study: DepthStudy, init: str) -> float:
     return float(np.median(study.initial.spread[init][:, -1]))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g}%"
 
 
 # ---- the sawtooth ----
@@ -332,7 +329,7 @@ def _sawtooth(study: DepthStudy) -> Figure:
 
     title = (
         f"A sawtooth of {teeth} teeth is exactly a network of {2 * found.k} units in {found.k} layers: training leaves "
-        f"{_percent(found.trained)} of its variance"
+        f"{percent(found.trained)} of its variance"
     )
     figure = sheet([fits, possible, by_teeth], title, columns=3, panel_size=(4.4, 3.6))
     with rc_context(STYLE):

@@ -328,7 +328,7 @@ class DepthStudy(Study):
         return text
 
     def outcome(self) -> str:
-        """Return tables of error by computation and depth, the comparison of initial weights, and the answer."""
+        """Return tables of error by computation and depth, and of the comparison of initial weights."""
         lines: list[str] = []
         for (data, optimizer), curves in self._curves.items():
             n_seeds = len(curves[0].seeds)
@@ -346,4 +346,4 @@ class DepthStudy(Study):
             if any(curve.at_edge.any() for curve in curves):
                 lines.append("  * the first or last of the learning rates: a better one may lie beyond")
         lines += self.initial.lines()
-        return "\n".join([*lines, self.answer()])
+        return "\n".join(lines)

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from ensemble.plots.curves import LearningCurveDisplay
 from ensemble.plots.fits import FitDisplay
-from ensemble.plots.style import about, sheet, title_of
+from ensemble.plots.sheets import sheet
+from ensemble.plots.style import about, title_of
 from ensemble.studies.fit.study import FitStudy
 from ensemble.studies.save import by_part
 

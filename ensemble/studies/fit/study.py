@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.analysis import Curve, Fit, LearningCurve, choose, learning_curves
+from ensemble.analysis import Curve, Fit, LearningCurve, choose, learning_curves, percent, variance_of
 from ensemble.specs import grid
 from ensemble.statistics import quartiles
 from ensemble.studies.inputs import Data, as_datasets, noise_of, seeds_of
@@ -130,6 +130,23 @@ class FitStudy(Study):
             for learning in self.learning_curves(curve):
                 rows += learning.rows("learning_curves", curve)
         return rows
+
+    def answer(self) -> str:
+        """Return how near the fit comes in the end, in a sentence per dataset."""
+        said = []
+        for data, dataset in self.datasets.items():
+            variance = variance_of(dataset, "test")
+            errors = self.result.test_loss[self.curve(data).chosen_models[0], -1]
+            low, median, high = float(errors.min()), float(np.median(errors)), float(errors.max())
+            share = f", {percent(median / variance)} of the variance" if variance and np.isfinite(median) else ""
+            noise = dataset.noise_variance
+            times = f", {median / noise:.3g} times the noise" if noise and np.isfinite(median) else ""
+            spread = f" ({len(errors)} seeds: {low:.3g} to {high:.3g})" if len(errors) > 1 else ""
+            said.append(
+                f"{data}: after {self.setup.epochs} epochs of {self.settings['optimizer']} a network of width "
+                f"{self.settings['width']} has a test MSE of {median:.3g}{spread}{share}{times}."
+            )
+        return "\n".join(said)
 
     def outcome(self) -> str:
         """Return the table of MSEs: median over seeds at the shown epochs."""

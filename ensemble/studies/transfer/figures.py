@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from ensemble.analysis import PARAMETRIZATIONS, QUANTITIES, Curve, ridge_movement
 from ensemble.plots.coordinates import CoordinateCheckDisplay
 from ensemble.plots.rates import LearningRateMapDisplay
-from ensemble.plots.style import panel, sheet, title_of
+from ensemble.plots.sheets import panel, sheet
+from ensemble.plots.style import title_of
 from ensemble.studies.save import by_part
 from ensemble.studies.transfer.study import TransferStudy
 

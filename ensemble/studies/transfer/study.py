@@ -186,10 +186,13 @@ class TransferStudy(Study):
         for (q, name), e in product(enumerate(QUANTITIES.values()), (0, len(MOMENTS) - 1)):
             cells = "".join(f"{'{:.2f} [{:.2f}, {:.2f}]'.format(*check.slope[:, q, e]):>24}" for check in checks)
             lines.append(f"{f'{name}, epoch {MOMENTS[e]}':<42}{cells}")
-        return [*lines, self.answer(data)]
+        return lines
 
-    def answer(self, data: str) -> str:
-        """Return how far the best rate moves over widths and over depths in each parametrization, in a sentence."""
+    def answer(self) -> str:
+        """Return how far the best rate moves over widths and over depths, in a sentence per dataset."""
+        return "\n".join(map(self._answer, self.datasets))
+
+    def _answer(self, data: str) -> str:
         parts = []
         for curves, what in ((self.curves(data), "widths"), (self.by_depth(data), "depths")):
             if not curves:

@@ -23,17 +23,21 @@ from ensemble.analysis import (
     Film,
     Fit,
     LearningCurve,
+    Reach,
     bound_rows,
     bounds_of,
     choose,
+    dead_at_start,
     dead_fraction,
     few,
     films_of,
     learning_curves,
     mean_prediction_mse,
+    overshoot,
+    reach_of,
 )
 from ensemble.specs import grid
-from ensemble.statistics import few_note
+from ensemble.statistics import few_note, quartiles
 from ensemble.studies.inputs import Data, as_datasets, noise_of, rates_of, seeds_of, values_of
 from ensemble.studies.study import Rows, Setup, Study
 
@@ -126,9 +130,27 @@ class WidthStudy(Study):
         """Return the curve, of some or all on a dataset, that gets lowest on validation data."""
         return min(curves or self.curves(data), key=lambda curve: float(curve.validation_median.min()))
 
+    @cached_property
+    def reach(self) -> dict[str, Reach]:
+        """The width that each dataset needs, by its trained networks alone."""
+        return {data: reach_of(curves, self.datasets[data]) for data, curves in self._curves.items()}
+
+    @cached_property
+    def needed(self) -> dict[str, Reach]:
+        """The same with what is possible in principle, which takes longer to find out."""
+        return {data: found.within(self.bounds[data], self.datasets[data]) for data, found in self.reach.items()}
+
     def dead_units(self, curve: Curve) -> NDArray[np.float64]:
         """Return the fraction of dead hidden units at the chosen learning rates, (W, S)."""
         return self._units[curve.data, curve.label][0]
+
+    def dead_at_start(self, curve: Curve) -> NDArray[np.float64]:
+        """Return the fraction of dead hidden units of the same models before training, (W, S)."""
+        return dead_at_start(self.result, curve.chosen_models, self.datasets[curve.data])
+
+    def overshoot(self, curve: Curve) -> NDArray[np.float64]:
+        """Return by what the training error rises in the first steps at the chosen rates: median over seeds, (W,)."""
+        return np.asarray(quartiles(overshoot(self.result, curve.chosen_models))[1])
 
     def mean_prediction(self, curve: Curve) -> NDArray[np.float64]:
         """Return the test MSE of the mean of all seeds' predictions at the chosen learning rates, (W,)."""
@@ -213,6 +235,10 @@ class WidthStudy(Study):
         for bounds in self.bounds.values():
             rows += [] if bounds is None else bound_rows("limits", bounds)
         return rows
+
+    def answer(self) -> str:
+        """Return the width that each dataset needs, in a sentence each."""
+        return "\n".join(found.words for found in self.needed.values())
 
     def outcome(self) -> str:
         """Return a table of width, chosen learning rate and median test MSE per optimizer, and how it scales."""
