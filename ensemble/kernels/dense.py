@@ -33,7 +33,7 @@ import numpy as np
 
 from ensemble.kernels import deep
 from ensemble.kernels.batches import Room, padded, room_of, take
-from ensemble.kernels.jit import inner, jit
+from ensemble.kernels.jit import allocating, inner
 from ensemble.kernels.tiles import (
     LANES,
     Count,
@@ -264,7 +264,7 @@ def rooms_of(n_inputs: int, n: int, rules: Rules, span: Span) -> list[Room | Non
     return [None] * (not sizes.all()) + with_room
 
 
-@jit
+@allocating
 def train_models(
     samples: Samples, models: Models, rules: Rules, history: History, span: Span, room: Room | None
 ) -> None:

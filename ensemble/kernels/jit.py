@@ -15,10 +15,12 @@ from typing import Any, TypeVar
 import numba
 from numba import types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.core.event import Listener, register
 from numba.core.registry import cpu_target
 
-__all__ = ["announce", "inlined", "inner", "jit", "target"]
+__all__ = ["allocating", "announce", "inlined", "inner", "jit", "target"]
 
 _NOT_KEPT = "compiled kernels cannot be cached: no folder is writable; NUMBA_CACHE_DIR names another"
 
@@ -29,23 +31,22 @@ _FLAGS = {
     "nogil": True,  # chunks run side by side in a thread pool
     "error_model": "numpy",  # without it a division by zero raises
 }
+_BORROWED = {**_FLAGS, "_nrt": False}  # arrays belong to the caller: counting references costs more than a small call
 
 
 def jit(function: Kernel) -> Kernel:
-    """Compile a kernel that Python calls, at its first call, or load it from the cache."""
-    compiled = numba.njit(**_FLAGS)(function)
-    if compiled is not function:  # it is, with NUMBA_DISABLE_JIT=1
-        try:
-            compiled._cache = _Cache(function)
-        except (OSError, RuntimeError):  # numba's word for: no folder to cache in is writable
-            _note_once(_NOT_KEPT)
-    result: Kernel = compiled
-    return result
+    """Compile a kernel that Python calls, at its first call, or load it from the cache. It makes no arrays."""
+    return _cached(numba.njit(no_cfunc_wrapper=True, **_BORROWED)(function), function)
+
+
+def allocating(function: Kernel) -> Kernel:
+    """Do as `jit`, for a kernel that makes arrays."""
+    return _cached(numba.njit(no_cfunc_wrapper=True, **_FLAGS)(function), function)
 
 
 def inner(function: Kernel) -> Kernel:
     """Compile a function that only kernels call, as a part of them: without a door for Python, and not cached."""
-    compiled = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)(function)
+    compiled = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=_Inner, **_BORROWED)(function)
     if compiled is not function:
         template = compiled.get_call_template  # numba compiles once more for each literal argument: take its type alone
         compiled.get_call_template = lambda args, kws: template(tuple(map(types.unliteral, args)), kws)
@@ -57,6 +58,47 @@ def inlined(function: Kernel) -> Kernel:
     """Do as `inner`, for what is called in every step: its lines take the place of the call."""
     result: Kernel = numba.njit(inline="always", **_FLAGS)(function)
     return result
+
+
+def _cached(compiled: Any, function: Kernel) -> Kernel:
+    if compiled is not function:  # it is, with NUMBA_DISABLE_JIT=1
+        try:
+            compiled._cache = _Cache(function)
+        except (OSError, RuntimeError):  # numba's word for: no folder to cache in is writable
+            _note_once(_NOT_KEPT)
+    result: Kernel = compiled
+    return result
+
+
+class _Part(JITCodeLibrary):  # type: ignore[misc]  # numba ships no types
+    """The code of a function that only kernels call: left as it is until a kernel takes it in.
+
+    Numba would optimize it, and make machine code that nobody calls, once more in each function on the way there.
+    """
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        self._ensure_finalized()
+        return 0
+
+    @property
+    def codegen(self) -> Any:
+        return self
+
+    def set_env(self, name: str, env: Any) -> None:
+        """Do nothing: there is no machine code that would read it."""
+
+
+class _Inner(Compiler):  # type: ignore[misc]
+    def define_pipelines(self) -> Any:
+        self.state.library = _Part(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
+        return super().define_pipelines()
 
 
 def announce(say: Callable[[], None]) -> None:
