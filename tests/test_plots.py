@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import SMALL
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
@@ -287,8 +288,14 @@ def test_the_ablation_shows_a_curve_and_a_fit_per_arm(bias, figures):
 def test_the_fits_by_epoch_have_the_mse_in_each_title(fit, figures):
     drawn = figures["fit_target"]["fits"]
     model = int(fit.curve().typical_models[0])
-    titles = [ax.get_title() for ax in drawn.axes]
+    lines = [ax.get_title().split("\n") for ax in drawn.axes]
+    titles = [line[0] for line in lines]
     expected = [f"epoch {e}: training MSE {fit.mse(model, e, 'train'):.3g}" for e in (0, 50, 60)]
+    for e, of_all in zip((0, 50, 60), lines, strict=False):
+        errors = fit.result.train_loss[:, fit.result.epochs.tolist().index(e)]
+        assert of_all[1].startswith(f"all seeds: {np.median(errors):.2g}")
+    (others,) = [found for found in drawn.axes[0].collections if isinstance(found, LineCollection)]
+    assert len(others.get_segments()) == 4
     assert titles == [*expected, f"epoch 60: test MSE {fit.mse(model, 60, 'test'):.3g}"]
     x_test = fit.datasets["reciprocal_sine"].x_test[:, 0]
     np.testing.assert_array_equal(drawn.axes[-1].collections[0].get_offsets()[:, 0], x_test)

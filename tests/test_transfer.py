@@ -12,6 +12,7 @@ import ensemble
 from ensemble import plots
 from ensemble.analysis import MOMENTS, QUANTITIES, CoordinateCheck, Curve, ridge_movement, transfer_price
 from ensemble.plots import CoordinateCheckDisplay
+from ensemble.plots.style import raised
 from ensemble.rules import layers
 from ensemble.studies import transfer_study
 from ensemble.studies.transfer.study import RATES
@@ -261,22 +262,24 @@ def test_the_display_draws_what_was_measured(small):
         for line, median in zip(lines, check.quartiles[1, 1], strict=True):
             np.testing.assert_array_equal(line.get_ydata(), median)
     texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-    assert [text.split(",")[0] for text in texts] == ["standard", "mu-P"]
-    for check, text in zip(display.checks, texts, strict=True):
-        first, last = (check.slope[0, 1, e].round(2) + 0.0 for e in (0, -1))
-        assert text.endswith(f"slope {first:.2f} first, {last:.2f} last")
+    assert texts == ["standard", "mu-P"]
+    slopes = display.ax_.get_title().split("\n")[1].split(", ")
+    for check, text, lines in zip(display.checks, slopes, display.lines_, strict=True):
+        slope = f"{check.slope[0, 1, 0].round(2) + 0.0:.2f}"
+        assert text == f"{check.label} ~ width{raised(slope)}"
+        # What is said of is what is marked: the first step.
+        assert [bool(line.get_marker()) for line in lines] == [True, False, False, False]
     title = display.ax_.get_legend().get_title().get_text()
     assert "median of 3 seeds" in title and "interquartile range" in title
     with pytest.raises(ValueError, match="allowed are preactivation, preactivation_change, output_change"):
         CoordinateCheckDisplay(display.checks, "loss")
 
 
-def test_the_maps_of_an_optimizer_share_their_colours(small):
+def test_all_maps_share_one_scale_of_colours(small):
     meshes = [ax.collections[0] for ax in small.figures()["learning_rate_map"].axes[:4]]
     limits = [mesh.get_clim() for mesh in meshes]
-    assert limits[0] == limits[1] != limits[2] == limits[3]
-    lowest = min(curve.validation_median.min() for curve in small.curves()[:2])
-    assert limits[0] == (lowest, np.var(small.datasets["reciprocal_sine"].y_val))
+    lowest = min(curve.validation_median.min() for curve in (*small.curves(), *small.by_depth()))
+    assert set(limits) == {(lowest / np.var(small.datasets["reciprocal_sine"].y_val), 1.0)}
 
 
 # The script

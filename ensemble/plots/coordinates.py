@@ -18,6 +18,10 @@ from ensemble.plots import style
 class CoordinateCheckDisplay:
     """Size of one quantity after the first steps against width, log-log, a colour per parametrization.
 
+    A coordinate check: all widths train at one learning rate. Where the line of the first step is flat, a rate that
+    suits one width moves every width as far, and the best rate can stay; where it rises, wide networks are moved too
+    far, and theirs must fall.
+
     Parameters
     ----------
     checks : sequence of CoordinateCheck
@@ -29,9 +33,9 @@ class CoordinateCheckDisplay:
     ----------
     ax_, figure_ : Axes, Figure
     lines_ : list of list of Line2D
-        Median over seeds: per check one line per epoch, paler the earlier.
+        Median over seeds: per check one line per epoch, that of the first step dark, later ones paler.
     bands_ : list of PolyCollection
-        Per check, the interquartile range over seeds at the last epoch.
+        Per check, the interquartile range over seeds after the first step.
     """
 
     checks: Sequence[CoordinateCheck]
@@ -54,33 +58,34 @@ class CoordinateCheckDisplay:
                 self._draw(place, check, row)
             over = "samples" if self.quantity == "output_change" else "hidden units and samples"
             self.ax_.set_ylabel(f"RMS over {over}")
-            self.ax_.set_title(f"{first.optimizer}: {QUANTITIES[self.quantity]}")
+            slopes = ", ".join(f"{check.label} {slope_text(check, self.quantity)}" for check in self.checks)
+            self.ax_.set_title(f"{first.optimizer}: {QUANTITIES[self.quantity]}\n{slopes}")
             low, high = self.ax_.get_ylim()
-            # A flat line must look flat: two decades at least, and above them the room that the legend takes.
-            low, high = min(low, np.sqrt(low * high) / 10), max(high, np.sqrt(low * high) * 10)
-            self.ax_.set_ylim(low, high * (high / low) ** 0.45)
+            # A flat line must look flat: two decades at least.
+            self.ax_.set_ylim(min(low, np.sqrt(low * high) / 10), max(high, np.sqrt(low * high) * 10))
             epochs = ", ".join(map(str, first.epochs.tolist()))
-            self.ax_.legend(
-                title=f"median of {len(first.seeds)} seeds, epochs {epochs} pale to dark;\n"
-                "band: spread (interquartile range) at the last",
-                title_fontsize=7, fontsize=7, alignment="left", loc="upper left", borderaxespad=0.1,
-            )  # fmt: skip
+            style.beside(
+                self.ax_,
+                title=f"median of {len(first.seeds)} seeds after epochs {epochs}, dark to pale;\n"
+                "band: spread (interquartile range) after the first",
+            )
         return self
 
     def _draw(self, place: int, check: CoordinateCheck, row: int) -> None:
-        colour, marker = style.look(place)
+        colour, marker = style.look(place, check.label)
         low, medians, high = (style.gaps(values[row], np.inf) for values in check.quartiles)  # (E, W)
-        last = len(check.epochs) - 1
-        slopes = (check.slope[0, row, [0, last]]).round(2) + 0.0  # no -0.00
-        label = f"{check.label}, rate {style.rate_text(check.lr)}: slope {slopes[0]:.2f} first, {slopes[1]:.2f} last"
         drawn = []
         for e, median in enumerate(medians):
             drawn += self.ax_.plot(
-                check.width, median, color=colour, alpha=1 - 0.65 * (last - e) / max(last, 1),
-                marker=marker if e == last else "", label=label if e == last else None,
-                markeredgecolor="white", markeredgewidth=0.5,
+                check.width, median, color=colour, alpha=1 - 0.7 * e / max(len(medians) - 1, 1),
+                marker="" if e else marker, label=None if e else check.label, markeredgecolor="white",
+                markeredgewidth=0.5, linewidth=1.0 if e else 1.8,
             )  # fmt: skip
         self.lines_.append(drawn)
-        self.bands_.append(
-            self.ax_.fill_between(check.width, low[last], high[last], color=colour, alpha=0.18, linewidth=0)
-        )
+        self.bands_.append(self.ax_.fill_between(check.width, low[0], high[0], color=colour, alpha=0.18, linewidth=0))
+
+
+def slope_text(check: CoordinateCheck, quantity: str) -> str:
+    """Return how a quantity grows with the width in the first step, such as "~ width⁰·⁹⁴"."""
+    slope = float(check.slope[0, list(QUANTITIES).index(quantity), 0].round(2)) + 0.0  # no -0.00
+    return f"~ width{style.raised(f'{slope:.2f}')}" if np.isfinite(slope) else "unknown"

@@ -34,7 +34,8 @@ class PairedDifferenceDisplay:
     bars_ : list of LineCollection
         Their 95% intervals.
     marks_ : list of Line2D
-        Rings around points that differ from 1 (signed rank test, Holm over widths); none below 6 seeds.
+        Rings around points that differ from 1 (signed rank test, Holm over widths); none below 6 seeds. A bar holds for
+        its point alone: of many that leave 1 out some do by chance, which the rings take into account.
     beyond_ : list of Line2D
         Arrows at the top or bottom for medians beyond the axis: where one of the two diverged.
     """
@@ -64,23 +65,25 @@ class PairedDifferenceDisplay:
             marks = []
             n_seeds = self.differences[0].comparisons[0].n
             if n_seeds >= FEWEST:
-                marks.append(_key("o", "differs from 1 (signed rank, Holm)", markersize=9, markerfacecolor="none"))
+                several = len(self.differences[0].comparisons)
+                words = f", with all {several} tested (Holm)" if several > 1 else ""
+                marks.append(_key("o", f"differs from 1{words}", markersize=9, markerfacecolor="none"))
             if self.beyond_:
                 marks.append(_key(r"$\uparrow$", "beyond the axis: diverged", markersize=6))
             handles = [*self.ax_.get_legend_handles_labels()[0], *marks]
             few = " (few)" * bool(few_note(n_seeds))
             title = (
                 f"median of ratios paired by seed, {n_seeds} seeds{few};\n"
-                "bar: uncertainty (95% interval of that median)"
+                "bar: uncertainty (95% interval of that median),\nfor one point alone"
             )
-            self.ax_.legend(handles=handles, title=title, title_fontsize=8, alignment="left", loc="best")
+            style.beside(self.ax_, handles=handles, title=title)
         return self
 
     def _draw(self, place: int, each: Difference, ceiling: float) -> None:
         ratio, (low, high) = each.ratio, each.interval
         # Set apart sideways, a little and evenly, so that bars at the same width do not hide each other.
         width = each.arm.across * (1.0 + 0.06 * (place - 2))
-        colour, marker = style.look(place)
+        colour, marker = style.look(place, each.arm.label)
         shown = style.gaps(ratio, ceiling)
         # A bar is cut only where its end is 0 or infinity, because seeds diverged, or too far off for any axis.
         bottom = np.where(low > 0, np.maximum(low, shown / 1e6), shown / 30)

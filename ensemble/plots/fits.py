@@ -77,7 +77,11 @@ class FitDisplay:
             low, high = self.y.min() - 2 * span, self.y.max() + 2 * span  # what a failed fit may claim of the axes
             for place, fit in enumerate(self.fits, start=first_colour):
                 shown = np.where((fit.prediction > low) & (fit.prediction < high), fit.prediction, np.nan)
-                look = {"color": style.look(place, fit.label)[0], "linestyle": style.DASHES[len(self.lines_) % 6]}
+                look = {
+                    "color": style.look(place, fit.label)[0],
+                    "linestyle": style.DASHES[len(self.lines_) % 6],
+                    "zorder": 2.5,
+                }
                 self.lines_ += self.ax_.plot(
                     fit.x, shown, label=fit.label, **(looks[len(self.lines_)] if looks else look)
                 )

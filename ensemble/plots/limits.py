@@ -86,7 +86,7 @@ class LimitDisplay:
         for arm in self.arms:
             place = [curve.label for curve in self.curves].index(arm)
             line = self.ax_.axhline(
-                bounds.no_bias[arm], color=style.COLOURS[place % len(style.COLOURS)], linewidth=1, linestyle=(0, (1, 1))
+                bounds.no_bias[arm], color=style.look(place, arm)[0], linewidth=1, linestyle=(0, (1, 1))
             )
             self.no_bias_.append(line)
         if self.arms:

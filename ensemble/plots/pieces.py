@@ -87,7 +87,7 @@ class PieceCountDisplay:
             self.lines_: list[Line2D] = []
             most = 1
             for place, (curve, found) in enumerate(zip(self.curves, self.counts, strict=True)):
-                colour, marker = style.look(place)
+                colour, marker = style.look(place, curve.label)
                 units = curve.width * curve.settings["hidden_layers"]
                 most = max(most, int(units.max()))
                 shifted = np.repeat(units * (1 + 0.04 * (place - (len(self.curves) - 1) / 2)), found.shape[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -93,7 +94,7 @@ class LearningRateMapDisplay:
     def draw_colorbar(self, figure: Figure, axes: Sequence[Axes], n_seeds: int) -> Colorbar:
         """Draw a colour bar beside axes whose maps share their colours, such as this one, and return it."""
         # An arrow on the bar says that errors beyond the last colour share it.
-        errors = np.ma.asarray(self.mesh_.get_array())
+        errors: np.ma.MaskedArray[Any, Any] = np.ma.asarray(self.mesh_.get_array())
         extend = "max" if self.limits is not None and errors.max() > self.limits[1] else "neither"
         bar = figure.colorbar(self.mesh_, ax=axes, pad=0.02, extend=extend, format=style.LogLabels())
         bar.minorformatter = style.LogLabels()

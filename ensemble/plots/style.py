@@ -36,8 +36,15 @@ from ensemble.statistics import Errorbar, few_note, quartiles
 # Okabe and Ito's colours, told apart with any colour vision; black and yellow are left out (text; too pale for lines).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
-# What has the same colour in every figure, by the label of its curve; other labels take a colour by their place.
-LOOKS = {"gd": 0, "adam": 1, "momentum": 2}
+# What has the same colour in every figure, by the label of its curve; other labels take a colour by their place. No
+# other kind of thing has the colours of the optimizers; Tol's muted colours are those of the depths.
+LOOKS = {
+    "gd": ("#0072B2", "o"), "adam": ("#D55E00", "s"), "momentum": ("#009E73", "^"),
+    "both biases": ("#222222", "o"), "hidden bias only": ("#56B4E9", "s"), "output bias only": ("#E69F00", "^"),
+    "no bias": ("#CC79A7", "D"), "standard": ("#56B4E9", "o"), "mu-P": ("#CC79A7", "s"),
+    "1 hidden layer": ("#332288", "o"), "2 hidden layers": ("#44AA99", "s"), "3 hidden layers": ("#999933", "^"),
+    "4 hidden layers": ("#882255", "D"),
+}  # fmt: skip
 WIDTH_COLOURS = "RdPu"  # widths are ordered: a colormap, dark to pale, which nothing else has
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 1, 1, 1, 1, 1)), (0, (3, 3)))
 AXES = {  # what curves are drawn against
@@ -59,8 +66,7 @@ STYLE: dict[Any, Any] = {
 
 def look(place: int, label: str = "") -> tuple[str, str]:
     """Return the colour and the marker of a curve: those of its label in all figures, or those of its place."""
-    place = LOOKS.get(label, place)
-    return COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+    return LOOKS.get(label, (COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]))
 
 
 def width_looks(count: int) -> list[dict[str, Any]]:
@@ -142,7 +148,7 @@ class LogLabels(LogFormatterSciNotation):
             .removesuffix("}$")
             .replace(r"\times", "\N{MULTIPLICATION SIGN}")
         )
-        return re.sub(r"\^\{(.*)\}", lambda power: _raised(power[1]), text)
+        return re.sub(r"\^\{(.*)\}", lambda power: raised(power[1]), text)
 
 
 def log_axis(ax: Axes) -> None:
@@ -250,10 +256,10 @@ def legend_title(n_seeds: int, band: str = "") -> str:
 def rate_text(lr: float) -> str:
     """Return a learning rate as a power of two where it is one (to half a step), else as a short number."""
     power = round(2 * math.log2(lr)) / 2
-    return f"2{_raised(f'{power:g}')}" if math.isclose(lr, 2.0**power, rel_tol=1e-12) else f"{lr:.3g}"
+    return f"2{raised(f'{power:g}')}" if math.isclose(lr, 2.0**power, rel_tol=1e-12) else f"{lr:.3g}"
 
 
-def _raised(number: str) -> str:
+def raised(number: str) -> str:
     """Return a number as superscript, the point as a raised dot."""
     return number.translate(str.maketrans("-.0123456789", "⁻·⁰¹²³⁴⁵⁶⁷⁸⁹"))
 

@@ -9,12 +9,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ensemble.analysis import percent, variance_of
 from ensemble.plots.curves import WidthCurveDisplay
 from ensemble.plots.differences import PairedDifferenceDisplay
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.limits import LimitDisplay
 from ensemble.plots.sheets import panel, sheet
-from ensemble.plots.style import STYLE, about, legend_title, name_of, title_of
+from ensemble.plots.style import STYLE, about, legend_title, look, name_of, title_of
 from ensemble.studies.bias.study import ARMS, MISSING_BIAS, BiasStudy
 from ensemble.studies.save import by_part
 
@@ -29,7 +30,8 @@ def _with(study: BiasStudy, optimizer: str) -> Iterator[tuple[str, Figure]]:
     names = list(study.datasets)
 
     def error(name: str) -> Callable[[Axes], None]:
-        return panel(arms_display(study, name, optimizer), title_of(name, study.datasets[name]))
+        words = f"{title_of(name, study.datasets[name])}\n{_left(study, name, optimizer)}"
+        return panel(arms_display(study, name, optimizer), words)
 
     def difference(name: str, title: str) -> Callable[[Axes], None]:
         return panel(PairedDifferenceDisplay(study.differences(name, optimizer)), title)
@@ -56,7 +58,8 @@ def _with(study: BiasStudy, optimizer: str) -> Iterator[tuple[str, Figure]]:
     worth = {name: f"with hidden bias at width {widest}:\n{_worth(study, name, optimizer)}" for name in shown}
     panels = [*map(error, shown), *(difference(name, worth[name]) for name in shown)]
     more = f" (the first {len(shown)} of {len(names)} datasets)" if len(names) > len(shown) else ""
-    title = f"What is the bias worth?{more} ({study.setup.epochs} epochs of {optimizer}, {chosen})"
+    answer = "the error is " + ", ".join(f"{_factor(study, name, optimizer)} on {name_of(name)}" for name in shown)
+    title = f"What is the hidden bias worth{more}? At width {widest} {answer}\n({after}, {chosen})"
     # Side by side where there is one dataset; together never narrower than the words around the panels.
     columns, panel_height = (len(shown), 3.1) if len(shown) > 1 else (2, 4.0)
     panel_width = {2: 5.2, 3: 4.2}.get(columns, 3.3)
@@ -69,19 +72,23 @@ def _with(study: BiasStudy, optimizer: str) -> Iterator[tuple[str, Figure]]:
     words = words.replace("; band:", " (dots: single seeds); bands, and bars of the ratios paired by seed:")
     heading = summary.legends[0].get_title()
     heading.set_text(
-        f"{words}; ring: differs from 1 (signed rank test, Holm)\n"
-        f"with hidden bias: both biases against output bias only, median ratio paired by seed and its interval"
+        f"{words}; a bar holds for its width alone,\n"
+        f"ring: differs from 1 with all {len(curve.width)} widths tested (signed rank test, Holm); "
+        "with hidden bias: both biases against output bias only"
     )
     heading.set_multialignment("center")
     yield "summary", summary
-    yield "error_by_arm", sheet([error(name) for name in names], f"Test error {then}", legend_at=noted)
+    yield (
+        "error_by_arm",
+        sheet([error(name) for name in names], f"Test error {then}: with the hidden bias {answer}", legend_at=noted),
+    )
     yield "differences", sheet(
         [difference(name, title_of(name, study.datasets[name])) for name in names],
-        f"What leaving a bias out costs {then}", legend_at=beyond,
+        f"What leaving a bias out costs {then}: with the hidden bias {answer}", legend_at=beyond,
     )  # fmt: skip
     bounded = [name for name in names if study.bounds[name] is not None]
     if bounded:
-        title = f"Training error of the four arms {after}, and what is possible"
+        title = f"Training error {after}: without hidden bias no width gets below an exact floor (dotted)"
         yield "limits", sheet([possible(name) for name in bounded], title, legend_at=0)
     fitted = [name for name in names if study.datasets[name].n_inputs == 1]
     if fitted:
@@ -101,6 +108,21 @@ def _worth(study: BiasStudy, data: str, optimizer: str) -> str:
     )
 
 
+def _factor(study: BiasStudy, data: str, optimizer: str) -> str:
+    """Return the same in a word or two, for a title."""
+    words = _worth(study, data, optimizer)
+    return "the same" if words.startswith("no clear") else words.partition(" error")[0]
+
+
+def _left(study: BiasStudy, data: str, optimizer: str) -> str:
+    """Return what the best arm leaves of the variance, in words."""
+    curves = study.curves(data, optimizer)
+    variance = variance_of(study.datasets[data], "test")
+    best = min(curves, key=lambda curve: float(curve.quartiles[1].min()))
+    left = float(best.quartiles[1].min())
+    return f"{percent(left / variance)} left by {best.label}" if variance and np.isfinite(left) else ""
+
+
 def _fit_table(study: BiasStudy, names: Sequence[str], optimizer: str) -> Figure:
     """Return the fits of each arm (columns) on each dataset (rows)."""
     width = study.curves(names[0], optimizer)[0].width[-1]
@@ -110,7 +132,8 @@ def _fit_table(study: BiasStudy, names: Sequence[str], optimizer: str) -> Figure
         for axes, name in zip(rows, names, strict=True):
             dataset = study.datasets[name]
             for place, (curve, ax) in enumerate(zip(study.curves(name, optimizer), axes, strict=True)):
-                FitDisplay.over(study.fits(curve), dataset).plot(ax, first_colour=place, legend=False)
+                looks = [{"color": look(place, curve.label)[0]}]
+                FitDisplay.over(study.fits(curve), dataset).plot(ax, looks=looks, legend=False)
                 ax.set_title(f"{curve.label}\nmedian test MSE {curve.quartiles[1, -1]:.2g}")
                 ax.set_ylabel("" if place else f"{name_of(name)}\n{dataset.y_name}")
         figure.suptitle(

@@ -179,7 +179,7 @@ class ClaimsStudy(Study):
             if gd.width is None:  # not reached: the claim may still hold if it is about widths beyond the widest
                 # Where a narrower network that is as good was built, what training lacks is not width.
                 decided = verdict(False, high > widest and (built is None or built >= low))
-                number = f"more than {widest}"
+                number = f"more than {widest}" + (f", but one of width {built} was built" if built else "")
             else:
                 decided = verdict(low <= gd.width <= high, bool(gd.low <= high and gd.high >= low))
                 number = str(gd.width)

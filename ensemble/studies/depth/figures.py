@@ -92,7 +92,8 @@ def _summary(study: DepthStudy) -> Figure:
     words = legend_title(len(study.settings["seeds"]), "95% interval; dots: single seeds").replace("\n", " ")
     heading.set_text(
         f"{best}, {words}. Fits: largest computation, seed with the median error.\n"
-        "Last row: median of ratios paired by seed with its 95% interval; ring: differs from 1 (signed rank, Holm)"
+        "Last row: median of ratios paired by seed, bar: its 95% interval at that point alone; "
+        f"ring: differs from 1 with all {len(study.settings['widths'])} tested (signed rank, Holm)"
     )
     heading.set_multialignment("center")
     return figure
@@ -223,7 +224,7 @@ def _initial(study: DepthStudy) -> Figure:
         ax.set_title(
             f"before training: N(0, 0.1²) lets\n{percent(_passed(study, 'normal'))} of x through {last} layers"
         )
-        ax.legend(fontsize=7)
+        style.beside(ax)
 
     def scores(ax: Axes) -> None:
         for init in kinds:
@@ -262,7 +263,7 @@ def _initial(study: DepthStudy) -> Figure:
         f"\n({score:.3g}x the best error at {last} layers, {first:.3g}x at {depths[0]}); best over depths: "
         f"{min(kinds, key=found.score)}"
     )
-    return sheet(panels, title, columns=1 + len(names), panel_size=SIZE)
+    return sheet(panels, title, columns=1 + len(names), panel_size=SIZE, legend_at=0)
 
 
 def _passed(study: DepthStudy, init: str) -> float:
@@ -310,8 +311,8 @@ def _sawtooth(study: DepthStudy) -> Figure:
     def by_teeth(ax: Axes) -> None:
         counts = [2**place for place in range(found.k)]
         for place, (depth, left) in enumerate(found.left.items()):
-            colour, marker = style.look(place)
             label = f"{depth} hidden layer{'s' * (depth > 1)}"
+            colour, marker = style.look(place, label)
             _line(ax, counts, left, label, color=colour, marker=marker)
         ax.axhline(1, color=style.NOTE_COLOUR, linewidth=1, linestyle=":")
         ax.text(1, 1.15, "nothing learned", fontsize=7, color=style.NOTE_COLOUR)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ensemble.analysis import Curve, Fit, LearningCurve, choose, learning_curves, percent, variance_of
 from ensemble.specs import grid
@@ -95,6 +96,12 @@ class FitStudy(Study):
             return []
         return [self.fit(f"epoch {epoch}", int(curve.typical_models[0]), epoch) for epoch in self.moments]
 
+    def others(self, curve: Curve, epoch: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the fits of all seeds at a shown epoch, x (G,) and predictions (S, G); D = 1 only."""
+        x = self.fits(curve)[0].x
+        with np.errstate(over="ignore", invalid="ignore"):  # the weights of a diverged model
+            return x, self.result.snapshots[epoch][curve.chosen_models[0]].predict(x)
+
     def mse(self, model: int, epoch: int, part: str) -> float:
         """Return a model's MSE on "train", "val" or "test" at a recorded epoch."""
         return float(self.result.losses[part][model, np.searchsorted(self.result.epochs, epoch)])
@@ -133,20 +140,26 @@ class FitStudy(Study):
 
     def answer(self) -> str:
         """Return how near the fit comes in the end, in a sentence per dataset."""
-        said = []
+        settings = f"width {self.settings['width']}, {self.settings['optimizer']}, rate {self.settings['lr']:g}"
+        return "\n".join(f"{data}: {words} ({settings})." for data, words in self.answers.items())
+
+    @property
+    def answers(self) -> dict[str, str]:
+        """What is left after the last epoch, in words, by dataset."""
+        found = {}
         for data, dataset in self.datasets.items():
-            variance = variance_of(dataset, "test")
-            errors = self.result.test_loss[self.curve(data).chosen_models[0], -1]
-            low, median, high = float(errors.min()), float(np.median(errors)), float(errors.max())
-            share = f", {percent(median / variance)} of the variance" if variance and np.isfinite(median) else ""
-            noise = dataset.noise_variance
-            times = f", {median / noise:.3g} times the noise" if noise and np.isfinite(median) else ""
-            spread = f" ({len(errors)} seeds: {low:.3g} to {high:.3g})" if len(errors) > 1 else ""
-            said.append(
-                f"{data}: after {self.setup.epochs} epochs of {self.settings['optimizer']} a network of width "
-                f"{self.settings['width']} has a test MSE of {median:.3g}{spread}{share}{times}."
-            )
-        return "\n".join(said)
+            _, median, _ = quartiles(self.result.test_loss[self.curve(data).chosen_models[0], -1])
+            variance, noise = variance_of(dataset, "test"), dataset.noise_variance
+            share = f" is {percent(median / variance)} of the variance" if variance and np.isfinite(median) else ""
+            times = f", {median / noise:.3g} times the noise" if share and noise else ""
+            words = f"after {self.setup.epochs} epochs the test MSE"
+            found[data] = words + (f"{share}{times}" if share else f" is {median:.3g}")
+        return found
+
+    def spread(self, data: str, epoch: int, part: str) -> str:
+        """Return the median over seeds of a MSE at a recorded epoch, and from where to where seeds reach, in words."""
+        errors = self.result.losses[part][self.curve(data).chosen_models[0], np.searchsorted(self.result.epochs, epoch)]
+        return f"{quartiles(errors)[1]:.2g}, {errors.min():.2g} to {errors.max():.2g}"
 
     def outcome(self) -> str:
         """Return the table of MSEs: median over seeds at the shown epochs."""

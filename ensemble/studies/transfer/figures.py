@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ensemble.analysis import PARAMETRIZATIONS, QUANTITIES, Curve, ridge_movement
-from ensemble.plots.coordinates import CoordinateCheckDisplay
+from ensemble.analysis import PARAMETRIZATIONS, QUANTITIES, Curve, ridge_movement, variance_of
+from ensemble.plots.coordinates import CoordinateCheckDisplay, slope_text
 from ensemble.plots.rates import LearningRateMapDisplay
-from ensemble.plots.sheets import panel, sheet
+from ensemble.plots.sheets import Panel, sheet
 from ensemble.plots.style import title_of
 from ensemble.studies.save import by_part
 from ensemble.studies.transfer.study import TransferStudy
@@ -25,44 +25,81 @@ def figures(study: TransferStudy) -> Iterator[tuple[str, Figure]]:
 def _on(study: TransferStudy, data: str) -> Iterator[tuple[str, Figure]]:
     """Yield the transfer study's figures on a dataset: the summary, the maps, the coordinate check."""
     optimizers = study.settings["optimizers"]
-    y_name = study.datasets[data].y_name
-    # Beyond the error of the best constant a rate is of no use, however far beyond: that is where the colours end.
-    useless = float(np.var(study.datasets[data].parts()["val"][1]))
+    every = [study.curve(optimizer, kind, data) for optimizer in optimizers for kind in PARAMETRIZATIONS]
+    deep = study.by_depth(data)
+    # One scale of colours: shares of the variance. Beyond the error of the best constant a rate is of no use, however
+    # far beyond: that is where the colours end.
+    variance = variance_of(study.datasets[data], "val") or 1.0
+    lowest = min(float(curve.validation_median.min()) for curve in (*every, *deep)) / variance
+    limits = (lowest, 1.0) if 0 < lowest < 1 else None
 
-    def rates(curve: Curve, row: Sequence[Curve]) -> Callable[[Axes], None]:
+    def rates(curve: Curve, last: bool) -> Panel:
         def draw(ax: Axes) -> None:
-            lowest = min(float(one.validation_median.min()) for one in row)
-            limits = (lowest, useless) if 0 < lowest < useless else None
-            display = LearningRateMapDisplay(curve, y_name=y_name, limits=limits).plot(ax, colorbar=curve is row[-1])
-            factor = 2 ** ridge_movement(curve)
-            words = "best rate (circles) " + ("does not move" if factor == 1 else f"moves {factor:.3g}-fold")
-            words = "no best rate: all diverged" if np.isnan(factor) else words
+            display = LearningRateMapDisplay(curve, limits=limits, unit=variance).plot(ax, colorbar=last)
             cells = display.mesh_.get_array()
             grey = " (grey: diverged)" if cells is not None and np.ma.getmaskarray(cells).any() else ""
-            ax.set_title(f"{curve.label}{grey}\n{words}")
+            ax.set_title(f"{curve.label}{grey}\n{_moves(curve)}")
 
         return draw
 
-    def check(optimizer: str, quantity: str) -> Callable[[Axes], None]:
-        checks = [study.checks[data, optimizer, kind] for kind in PARAMETRIZATIONS]
-        return panel(CoordinateCheckDisplay(checks, quantity), f"{optimizer}: {QUANTITIES[quantity]}")
+    def check(optimizer: str, quantity: str) -> Panel:
+        display = CoordinateCheckDisplay([study.checks[data, optimizer, kind] for kind in PARAMETRIZATIONS], quantity)
+
+        def draw(ax: Axes) -> None:
+            display.plot(ax)
+
+        return draw
 
     maps, checks, both = [], [], []
-    for optimizer in optimizers:
-        row = [study.curve(optimizer, kind, data) for kind in PARAMETRIZATIONS]
-        maps += [rates(curve, row) for curve in row]
-        found = [check(optimizer, quantity) for quantity in QUANTITIES]
+    for place in range(len(optimizers)):
+        maps += [rates(curve, last) for curve, last in zip(every[2 * place :][:2], (False, True), strict=True)]
+        # The size of the pre-activations itself moves in neither: it is in the table alone.
+        found = [check(optimizers[place], quantity) for quantity in list(QUANTITIES)[1:]]
         checks += found
-        both += [*maps[-2:], *found[1:]]  # the size itself moves in neither: the summary leaves it out
-    size = (3.5, 3.6)
-    deep = study.by_depth(data)
-    by_depth = [rates(curve, [one for one in deep if one.settings["optimizer"] == curve.settings["optimizer"]])
-                for curve in deep]  # fmt: skip
+        both += [*maps[-2:], *found]
+    size = (3.5, 3.4)
     name = title_of(data, study.datasets[data])
-    title = f"{name}: does the best learning rate move with the width?"
-    yield "summary", sheet(both, title, columns=4, panel_size=size)
+    title = f"{name}: {_answer(every, 'widths')}"
+    yield "summary", sheet(both, title, columns=4, panel_size=size, legend_at=2)
     yield "learning_rate_map", sheet(maps, title, columns=2)
-    yield "coordinate_check", sheet(checks, f"{name}: the first steps, by width", columns=3, panel_size=size)
-    if by_depth:
-        title = f"{name}: does the best learning rate move with the depth? (width {deep[0].width[0]})"
-        yield "learning_rate_by_depth", sheet(by_depth, title, columns=2)
+    yield "coordinate_check", sheet(
+        checks, f"{name}: one step at one rate moves the output {_slopes(study, data)}\n"
+        "(coordinate check: where the dark line is flat, one learning rate suits all widths)",
+        columns=2, panel_size=(4.5, 3.4), legend_at=0,
+    )  # fmt: skip
+    if deep:
+        pairs = zip(deep, (False, True) * len(optimizers), strict=True)
+        title = f"{name}: {_answer(deep, 'depths')} (width {deep[0].width[0]})"
+        yield "learning_rate_by_depth", sheet([rates(curve, last) for curve, last in pairs], title, columns=2)
+
+
+def _moves(curve: Curve) -> str:
+    """Return how far the best rate of a curve moves, in words."""
+    factor = 2 ** ridge_movement(curve)
+    if np.isnan(factor):
+        return "no best rate: all diverged"
+    return "best rate (circles) " + ("does not move" if factor == 1 else f"moves {factor:.3g}-fold")
+
+
+def _slopes(study: TransferStudy, data: str) -> str:
+    """Return how the change of the output grows with the width in the first step, in words."""
+    said = []
+    for kind, words in PARAMETRIZATIONS.items():
+        checks = [study.checks[data, optimizer, kind] for optimizer in study.settings["optimizers"]]
+        each = [f"{slope_text(check, 'output_change')} ({check.optimizer})" for check in checks]
+        said.append(f"{' and '.join(each)} under {words}")
+    return ", ".join(said)
+
+
+def _answer(curves: Sequence[Curve], what: str) -> str:
+    """Return how far the best rates move, standard against mu-P, in words."""
+    first, last = curves[0].across[0], curves[0].across[-1]
+    parts = []
+    for standard, mup in zip(curves[::2], curves[1::2], strict=True):
+        moved, held = (_fold(2 ** ridge_movement(curve)) for curve in (standard, mup))
+        parts.append(f"of {standard.settings['optimizer']} moves {moved} (mu-P: {held})")
+    return f"over {what} {first:,} to {last:,} the best learning rate {', '.join(parts)}"
+
+
+def _fold(factor: float) -> str:
+    return "unknown" if np.isnan(factor) else "not" if factor == 1 else f"{factor:.3g}-fold"
