@@ -28,14 +28,16 @@ from ensemble.analysis.depth import (
 )
 from ensemble.analysis.differences import Difference, difference
 from ensemble.analysis.fits import Fit, fit_of, interval_of
+from ensemble.analysis.groups import Group, curves_of, groups_of, histories_of, varied
 from ensemble.analysis.reach import GOOD, Reach, percent, reach_of, variance_of
 from ensemble.analysis.units import Film, dead_at_start, dead_fraction, films_of, mean_prediction_mse, overshoot
 
 __all__ = [
     "AT_FIXED", "BUILT_WIDTH", "GOOD", "MOMENTS", "PARAMETRIZATIONS", "QUANTITIES", "VERDICTS", "Bounds",
-    "CoordinateCheck", "Curve", "Deeper", "Difference", "Film", "Fit", "LearningCurve", "PieceFilm", "Reach",
-    "bound_rows", "bounds_of", "choose", "coordinate_check", "count_pieces", "dead_at_start", "dead_fraction", "deeper",
-    "difference", "equal_width", "equal_widths", "few", "films_of", "fit_of", "interval_of", "joined", "layer_spread",
-    "learning_curves", "mean_prediction_mse", "multiply_adds", "overshoot", "percent", "piece_films", "reach_of",
-    "ridge_movement", "transfer_price", "variance_of",
+    "CoordinateCheck", "Curve", "Deeper", "Difference", "Film", "Fit", "Group", "LearningCurve", "PieceFilm", "Reach",
+    "bound_rows", "bounds_of", "choose", "coordinate_check", "count_pieces", "curves_of", "dead_at_start",
+    "dead_fraction", "deeper", "difference", "equal_width", "equal_widths", "few", "films_of", "fit_of", "groups_of",
+    "histories_of", "interval_of", "joined", "layer_spread", "learning_curves", "mean_prediction_mse",
+    "multiply_adds", "overshoot", "percent", "piece_films", "reach_of", "ridge_movement", "transfer_price",
+    "variance_of", "varied",
 ]  # fmt: skip
