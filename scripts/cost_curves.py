@@ -21,7 +21,7 @@ from ensemble.plots.sheets import sheet
 Points = list[tuple[float, float]]  # (x, microseconds per model and step)
 
 SAMPLES = tuple(10**i for i in range(2, 7))
-WIDTHS = {16: 0, 64: 1, 256: 2}  # the place of each width's colour, in every panel
+WIDTHS = (16, 64, 256)  # each with a shade of its own, the same in every panel
 
 
 def measure(
@@ -68,15 +68,15 @@ def draw(found: dict[str, dict[str, Points]]) -> bytes:
 def figure(found: dict[str, dict[str, Points]]) -> Figure:
     """Return a panel per message, with the number that it tells in its title."""
     panels = [lambda ax, draw=draw: draw(ax, found) for draw in (_width, _samples, _depth, _models)]
-    return sheet(panels, "What one full-batch step of one model costs, float64")
+    dense, exact = (dict(map(tuple, found["width"][name])) for name in ("dense", "gd"))
+    title = f"One exact full-batch step of width 1,024 takes {exact[1024]:.3g} us a model, one by matrix products "
+    return sheet(panels, f"{title}{dense[1024]:,.0f} us (float64)", panel_size=(5.4, 3.4))
 
 
 def _width(ax: Axes, found) -> None:
-    looks = {
-        "gd": (3, "exact form, gd"), "adam": (4, "exact form, adam"), "dense": (5, "matrix products, gd"),
-    }  # fmt: skip
-    for name, (place, label) in looks.items():
-        _line(ax, found["width"][name], place, label)
+    for name, label in {"gd": "exact form, gd", "adam": "exact form, adam", "dense": "matrix products, gd"}.items():
+        colour, marker = style.look(3, name)
+        _line(ax, found["width"][name], label, color=colour, marker=marker)
     exact, dense = (dict(map(tuple, found["width"][name])) for name in ("gd", "dense"))
     saved = dense[1024] / exact[1024]
     style.log_width_axis(ax, np.array(sorted(exact)))
@@ -85,7 +85,7 @@ def _width(ax: Axes, found) -> None:
 
 def _samples(ax: Axes, found) -> None:
     for name, points in found["samples"].items():
-        _line(ax, points, WIDTHS[int(name)], f"width {name}")
+        _line(ax, points, f"width {name}", **_shade(int(name)))
     few, many = found["samples"]["64"][1][1], found["samples"]["64"][-1][1]
     _sample_axis(ax)
     _finish(ax, f"More samples: 1,000 times as many cost\n{many / few:.1f} times as much at width 64")
@@ -95,7 +95,8 @@ def _depth(ax: Axes, found) -> None:
     for name, points in found["depth"].items():
         layers = int(name)
         words = f"{layers} hidden layer{'s' * (layers > 1)} of 64"
-        _line(ax, points, WIDTHS[64], words, marker=style.MARKERS[layers - 1], linestyle=style.DASHES[layers - 1])
+        colour, marker = style.look(layers - 1, words.removesuffix(" of 64"))
+        _line(ax, points, words, color=colour, marker=marker)
     ratios = [points[-1][1] / points[1][1] for name, points in found["depth"].items() if name != "1"]
     _sample_axis(ax)
     _finish(ax, f"Deeper: 1,000 times the samples cost\n{min(ratios):.1f} to {max(ratios):.1f} times as much")
@@ -103,16 +104,19 @@ def _depth(ax: Axes, found) -> None:
 
 def _models(ax: Axes, found) -> None:
     for name, points in found["models"].items():
-        _line(ax, points, WIDTHS[int(name)], f"width {name}")
+        _line(ax, points, f"width {name}", **_shade(int(name)))
     alone, last = found["models"]["16"][0][1], found["models"]["16"][-1]
     _thousands(ax, "models in one call")
     _finish(ax, f"In company: one model of {last[0]:,.0f} costs\n{alone / last[1]:.0f} times less than one alone")
 
 
-def _line(ax: Axes, points: Points, place: int, label: str, **looks) -> None:
-    colour, marker = style.look(place)
-    looks = {"marker": marker, **looks}
-    ax.plot(*np.transpose(points), color=colour, label=label, markeredgecolor="white", markeredgewidth=0.5, **looks)
+def _line(ax: Axes, points: Points, label: str, **looks) -> None:
+    ax.plot(*np.transpose(points), label=label, markeredgecolor="white", markeredgewidth=0.5, **looks)
+
+
+def _shade(width: int) -> dict[str, object]:
+    place = WIDTHS.index(width)
+    return {"color": style.width_looks(len(WIDTHS))[place]["color"], "marker": style.MARKERS[place]}
 
 
 def _sample_axis(ax: Axes) -> None:
@@ -131,4 +135,4 @@ def _finish(ax: Axes, title: str) -> None:
     ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 300 * low else (1.0,)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,g}"))
     ax.yaxis.set_minor_locator(NullLocator())
-    ax.legend()
+    style.beside(ax)
