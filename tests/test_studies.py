@@ -14,7 +14,7 @@ import ensemble
 from ensemble import limits
 from ensemble.analysis import choose, few, learning_curves
 from ensemble.statistics import quartiles
-from ensemble.studies import bias_ablation, fit_target, width_study
+from ensemble.studies import bias_ablation, depth_study, fit_target, transfer_study, width_study
 from ensemble.studies.files import csv_text, json_text, prepare_folder, safe_name
 from ensemble.studies.inputs import as_datasets, noise_of, seeds_of, values_of
 
@@ -386,6 +386,55 @@ def test_several_targets_in_one_pass():
         progress=False
     )
     assert {f"summary-{optimizer}" for optimizer in ("gd", "adam")} <= set(several.figures())
+
+
+def test_a_constant_is_nothing_to_learn_in_every_study():
+    data = ensemble.Dataset(np.linspace(0, 1, 40), np.full(40, 3.0), name="three")
+    settings = {"seeds": 2, "epochs": 2, "lrs": [0.05]}
+    for run, widths in ((width_study, [3]), (bias_ablation, [3]), (transfer_study, [8]), (depth_study, [16])):
+        study = run(data, widths=widths, **settings).run(progress=False)
+        (figure,) = study.figures().values()
+        assert figure.get_suptitle() == "y is constant: there is nothing to learn"
+        assert "nothing to learn" in study.answer() or "neither learns it" in study.answer()
+    fit = fit_target(data, width=3, seeds=2, epochs=2).run(progress=False)
+    assert "of the variance" not in fit.answer() and fit.figures()
+
+
+def test_every_answer_is_in_the_record_and_has_its_number(width, bias, fit, saved):
+    assert json.loads((saved[0] / "study.json").read_text())["answer"] == width.answer()
+    reach = width.reach["reciprocal_sine"]
+    for label, found in reach.widths.items():
+        curve = next(curve for curve in width.curves() if curve.label == label)
+        share = curve.quartiles[1] / np.var(width.datasets["reciprocal_sine"].y_test)
+        reached = curve.width[share <= 0.01]
+        assert found.width == (reached[0] if len(reached) else None)
+        assert reach.left[label] == pytest.approx(share.min())
+    assert any(label in width.answer() for label in ("gd", "adam"))
+    assert bias.differences()[1].worth in bias.answer()
+    share = np.median(fit.result.test_loss[:, -1]) / np.var(fit.datasets["reciprocal_sine"].y_test)
+    assert f"{float(f'{100 * share:.2g}'):g}% of the variance" in fit.answer()
+
+
+def test_what_is_possible_is_said_with_its_widths(width):
+    data, bounds = width.datasets["reciprocal_sine"], width.bounds["reciprocal_sine"]
+    found, error = width.needed["reciprocal_sine"], 0.01 * np.var(data.y_train)
+    assert found.built == bounds.built_width[bounds.built <= error].min()
+    assert f"in principle {found.built} are enough" in width.answer()
+    harder = found.within(replace(bounds, floor=np.array([2 * error, error / 2, 0.0])), data)
+    assert (harder.impossible, harder.built) == (2, found.built)
+    assert harder.words.endswith(f"in principle {found.built} are enough, 2 are not.")
+
+
+def test_dead_units_are_told_from_those_that_were_dead_before(width):
+    for curve in width.curves():
+        before, after = width.dead_at_start(curve), width.dead_units(curve)
+        assert before.shape == after.shape
+        x = width.datasets["reciprocal_sine"].x_train
+        start = ensemble.train(width.specs[curve.chosen_models[0]], width.datasets, epochs=0, progress=False)
+        for place in range(3):
+            one = start.networks[place]
+            dead = ((x @ one.weights[0] + one.biases[0]) <= 0).all(axis=0)
+            assert before[0, place] == dead.mean()
 
 
 def test_no_epochs_at_all_still_makes_every_figure():

@@ -114,7 +114,7 @@ class Deeper(NamedTuple):
         "nothing" where both leave more than half of the variance: where so little is learned, little can be gained.
         """
         low, high = self.interval
-        return "nothing" if self.left > 0.5 else "more" if high < 1 else "less" if low > 1 else "as much"
+        return "nothing" if not self.left <= 0.5 else "more" if high < 1 else "less" if low > 1 else "as much"
 
     @property
     def says(self) -> str:

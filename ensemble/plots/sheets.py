@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ensemble.plots.style import STYLE
+from ensemble.data import Dataset
+from ensemble.plots.fits import FitDisplay
+from ensemble.plots.style import STYLE, title_of
 
-__all__ = ["Panel", "panel", "panel_shape", "sheet", "wrapped"]
+__all__ = ["Panel", "constants", "head_legend", "panel", "panel_shape", "sheet", "wrapped"]
 
 Panel = Callable[[Axes], None]
 
@@ -105,5 +108,24 @@ def _share_legend(figure: Figure, axes: Sequence[Axes], places: Sequence[int]) -
     lines = -(-needed // (figure.get_figwidth() - 0.3))
     figure.legend(
         list(handles.values()), list(handles), loc="outside lower center", ncols=-(-len(handles) // int(lines)),
-        title=heading, title_fontsize=8,
+        title=wrapped(heading, figure.get_figwidth() - 0.3, LEGEND), title_fontsize=8,
     )  # fmt: skip
+
+
+def head_legend(figure: Figure, text: str) -> None:
+    """Put other words over the legend below the panels."""
+    heading = figure.legends[0].get_title()
+    heading.set_text(wrapped(text, figure.get_figwidth() - 0.3, LEGEND))
+    heading.set_multialignment("center")
+
+
+def constants(datasets: Mapping[str, Dataset]) -> Figure:
+    """Return the figure of data with a constant y, where nothing can be learned: the data alone."""
+
+    def points(name: str, dataset: Dataset) -> Panel:
+        x = dataset.x_train[:, 0] if dataset.n_inputs == 1 else np.arange(dataset.n_train)
+        x_name = dataset.x_names[0] if dataset.n_inputs == 1 else "sample"
+        return panel(FitDisplay([], x, dataset.y_train, x_name=x_name, y_name=dataset.y_name), title_of(name, dataset))
+
+    panels = [points(*one) for one in datasets.items()]
+    return sheet(panels, "y is constant: there is nothing to learn", legend_at=0)

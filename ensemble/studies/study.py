@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ensemble import training
-from ensemble.analysis import Bounds, Curve, Fit, fit_of
+from ensemble.analysis import Bounds, Curve, Fit, fit_of, variance_of
 from ensemble.data import Dataset
 from ensemble.results import Result
 from ensemble.specs import Specs
@@ -148,6 +148,10 @@ class Study(ABC):
     @abstractmethod
     def outcome(self) -> str:
         """Return a short table for the terminal."""
+
+    def constant(self, data: str) -> bool:
+        """Return whether y is constant in a dataset: then there is nothing to learn."""
+        return variance_of(self.datasets[data], "train") == 0
 
     @abstractmethod
     def answer(self) -> str:

@@ -14,7 +14,7 @@ from ensemble.plots.curves import WidthCurveDisplay
 from ensemble.plots.differences import PairedDifferenceDisplay
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.limits import LimitDisplay
-from ensemble.plots.sheets import panel, sheet
+from ensemble.plots.sheets import constants, head_legend, panel, sheet
 from ensemble.plots.style import STYLE, about, legend_title, look, name_of, title_of
 from ensemble.studies.bias.study import ARMS, MISSING_BIAS, BiasStudy
 from ensemble.studies.save import by_part
@@ -27,7 +27,10 @@ def figures(study: BiasStudy) -> Iterator[tuple[str, Figure]]:
 
 def _with(study: BiasStudy, optimizer: str) -> Iterator[tuple[str, Figure]]:
     """Yield the ablation's figures with an optimizer: the summary, and one figure per topic."""
-    names = list(study.datasets)
+    names = [name for name in study.datasets if not study.constant(name)]
+    if not names:
+        yield "summary", constants(study.datasets)
+        return
 
     def error(name: str) -> Callable[[Axes], None]:
         words = f"{title_of(name, study.datasets[name])}\n{_left(study, name, optimizer)}"
@@ -70,13 +73,12 @@ def _with(study: BiasStudy, optimizer: str) -> Iterator[tuple[str, Figure]]:
             ax.set_ylabel("")
     words = legend_title(len(curve.seeds), "uncertainty (95% interval of the median)").replace("\n", " ")
     words = words.replace("; band:", " (dots: single seeds); bands, and bars of the ratios paired by seed:")
-    heading = summary.legends[0].get_title()
-    heading.set_text(
+    head_legend(
+        summary,
         f"{words}; a bar holds for its width alone,\n"
         f"ring: differs from 1 with all {len(curve.width)} widths tested (signed rank test, Holm); "
-        "with hidden bias: both biases against output bias only"
+        "with hidden bias: both biases against output bias only",
     )
-    heading.set_multialignment("center")
     yield "summary", summary
     yield (
         "error_by_arm",

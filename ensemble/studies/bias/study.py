@@ -172,7 +172,7 @@ class BiasStudy(Study):
             parts = []
             for data in self.datasets:
                 worth = {MISSING_BIAS[each.arm.label]: each.worth for each in self.differences(data, optimizer)}
-                parts.append(f"{data} {worth['hidden bias']}")
+                parts.append(f"{data} {'nothing to learn' if self.constant(data) else worth['hidden bias']}")
             width = self.curves()[0].width[-1]
             said.append(f"With the hidden bias a network of width {width} ({optimizer}) has on {'; on '.join(parts)}.")
         return "\n".join(said)

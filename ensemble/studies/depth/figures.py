@@ -19,7 +19,7 @@ from ensemble.plots.curves import WidthCurveDisplay
 from ensemble.plots.differences import PairedDifferenceDisplay
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.pieces import PieceCountDisplay, PieceFilmDisplay
-from ensemble.plots.sheets import panel, sheet
+from ensemble.plots.sheets import constants, head_legend, panel, sheet
 from ensemble.plots.style import STYLE, about, legend_title, name_of, title_of
 from ensemble.specs import CHOICES
 from ensemble.statistics import bootstrap_interval, quartiles
@@ -36,10 +36,14 @@ INIT_WORDS = {"normal": "N(0, 0.1²), the original's", "he": "he", "uniform": "u
 def figures(study: DepthStudy) -> Iterator[tuple[str, Figure]]:
     """Yield the depth study's figures with their names."""
     names, optimizers = study.targets, study.settings["optimizers"]
+    if all(map(study.constant, names)):
+        yield "summary", constants({name: study.datasets[name] for name in names})
+        return
     columns = min(4, len(names)) if len(names) > 1 else len(optimizers)
     every = [(data, optimizer) for optimizer in optimizers for data in names]
     noted = int(np.argmax([any(c.diverged.any() for c in study.curves(*each)) for each in every]))
-    beyond = [~np.isfinite(np.log([one.ratio for one in study.differences(*each)])) for each in every]
+    ratios = [np.array([one.ratio for one in study.differences(*each)]) for each in every]
+    beyond = [~np.isfinite(each) | (each == 0) for each in ratios]
     count = sum(study.deeper(*each).verdict == "more" for each in every)
     title = f"For {_cost(study, -1)}, depth does more than width in {count} of {len(every)} cases"
     after = f"{study.setup.epochs} epochs, best learning rate per depth and width"
@@ -88,14 +92,13 @@ def _summary(study: DepthStudy) -> Figure:
     for place, ax in enumerate(figure.axes):
         if len(shown) > 1 and place % columns:
             ax.set_ylabel("")
-    heading = figure.legends[0].get_title()
     words = legend_title(len(study.settings["seeds"]), "95% interval; dots: single seeds").replace("\n", " ")
-    heading.set_text(
+    head_legend(
+        figure,
         f"{best}, {words}. Fits: largest computation, seed with the median error.\n"
         "Last row: median of ratios paired by seed, bar: its 95% interval at that point alone; "
-        f"ring: differs from 1 with all {len(study.settings['widths'])} tested (signed rank, Holm)"
+        f"ring: differs from 1 with all {len(study.settings['widths'])} tested (signed rank, Holm)",
     )
-    heading.set_multialignment("center")
     return figure
 
 

@@ -32,6 +32,7 @@ from ensemble.analysis import (
     layer_spread,
     multiply_adds,
     piece_films,
+    variance_of,
 )
 from ensemble.data import sample
 from ensemble.networks import initialize
@@ -191,8 +192,8 @@ class DepthStudy(Study):
         return {part: [difference(arm, base) for arm in arms] for part, (base, *arms) in self._curves.items()}
 
     def variance(self, data: str) -> float:
-        """Return the variance of a dataset's test part: the error of the best constant."""
-        return float(np.var(self.datasets[data].parts()["test"][1]))
+        """Return the variance of a dataset's test part, the error of the best constant; NaN where y is constant."""
+        return variance_of(self.datasets[data], "test") or np.nan
 
     def deeper(self, data: str, optimizer: str | None = None, place: int = -1) -> Deeper:
         """Return the best deeper network against the shallowest at one computation (default: the largest)."""

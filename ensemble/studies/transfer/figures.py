@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from ensemble.analysis import PARAMETRIZATIONS, QUANTITIES, Curve, ridge_movement, variance_of
 from ensemble.plots.coordinates import CoordinateCheckDisplay, slope_text
 from ensemble.plots.rates import LearningRateMapDisplay
-from ensemble.plots.sheets import Panel, sheet
+from ensemble.plots.sheets import Panel, constants, sheet
 from ensemble.plots.style import title_of
 from ensemble.studies.save import by_part
 from ensemble.studies.transfer.study import TransferStudy
@@ -24,6 +24,9 @@ def figures(study: TransferStudy) -> Iterator[tuple[str, Figure]]:
 
 def _on(study: TransferStudy, data: str) -> Iterator[tuple[str, Figure]]:
     """Yield the transfer study's figures on a dataset: the summary, the maps, the coordinate check."""
+    if study.constant(data):
+        yield "summary", constants({data: study.datasets[data]})
+        return
     optimizers = study.settings["optimizers"]
     every = [study.curve(optimizer, kind, data) for optimizer in optimizers for kind in PARAMETRIZATIONS]
     deep = study.by_depth(data)
@@ -96,10 +99,11 @@ def _answer(curves: Sequence[Curve], what: str) -> str:
     first, last = curves[0].across[0], curves[0].across[-1]
     parts = []
     for standard, mup in zip(curves[::2], curves[1::2], strict=True):
-        moved, held = (_fold(2 ** ridge_movement(curve)) for curve in (standard, mup))
-        parts.append(f"of {standard.settings['optimizer']} moves {moved} (mu-P: {held})")
+        moved, held = (2 ** ridge_movement(curve) for curve in (standard, mup))
+        moves = "does not move" if moved == 1 else f"moves {_fold(moved)}"
+        parts.append(f"of {standard.settings['optimizer']} {moves} (mu-P: {'not' if held == 1 else _fold(held)})")
     return f"over {what} {first:,} to {last:,} the best learning rate {', '.join(parts)}"
 
 
 def _fold(factor: float) -> str:
-    return "unknown" if np.isnan(factor) else "not" if factor == 1 else f"{factor:.3g}-fold"
+    return "by an unknown factor" if np.isnan(factor) else f"{factor:.3g}-fold"

@@ -193,6 +193,8 @@ class TransferStudy(Study):
         return "\n".join(map(self._answer, self.datasets))
 
     def _answer(self, data: str) -> str:
+        if self.constant(data):
+            return f"{data}: y is constant, there is nothing to learn."
         parts = []
         for curves, what in ((self.curves(data), "widths"), (self.by_depth(data), "depths")):
             if not curves:

@@ -13,7 +13,7 @@ from ensemble.plots.curves import LearningCurveDisplay, WidthCurveDisplay
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.limits import LimitDisplay
 from ensemble.plots.rates import LearningRateMapDisplay
-from ensemble.plots.sheets import Panel, panel, panel_shape, sheet
+from ensemble.plots.sheets import Panel, constants, panel, panel_shape, sheet
 from ensemble.plots.style import STYLE, about, exact_error, name_of, title_of, width_looks
 from ensemble.plots.units import DeadUnitDisplay, KinkFilmDisplay
 from ensemble.studies.width import titles
@@ -30,7 +30,7 @@ def figures(study: WidthStudy) -> Iterator[tuple[str, Figure]]:
     panels = _Panels(study)
     names = [name for name, found in study.reach.items() if not found.constant]
     if not names:
-        yield "summary", panels.constant()
+        yield "summary", constants(study.datasets)
         return
     curves = [curve for name in names for curve in study.curves(name)]
     fitted = [curve for curve in curves if study.datasets[curve.data].n_inputs == 1]
@@ -126,13 +126,6 @@ class _Panels:
         legends = [len(shown) * row for row in reversed(range(len(rows)))]
         title = f"How wide must {study.networks} be? {answer}{more}"
         return sheet(panels, title, columns=len(shown), panel_size=SLIDE, legend_at=legends)
-
-    def constant(self) -> Figure:
-        """Return what is left of the slide where every y is constant: fits, or errors for several inputs."""
-        names = list(self.study.datasets)
-        drawn = [name for name in names if self.study.datasets[name].n_inputs == 1]
-        panels = [self.fits(self.study.best_curve(name)) for name in drawn] or [self.error(name) for name in names]
-        return sheet(panels, titles.answer(self.study.reach.values()), legend_at=0)
 
     def error(self, name: str, *, details: bool = True, title: str = "") -> Panel:
         display = width_display(self.study, name, details=details)
