@@ -1,6 +1,25 @@
 """Beyond one machine: a Dask cluster as the executor of `training.train`.
 
 `cli` calls `connected` for ``--scheduler``. Dask (extra `dask`) is imported only where a cluster is asked for.
+
+    python scripts/width_study.py --scheduler local             # a process per core
+    dask scheduler & dask worker tcp://HOST:8786 --nworkers 8 --nthreads 1
+    python scripts/width_study.py --scheduler tcp://HOST:8786
+
+A worker lost: the run goes on. The scheduler lost: the same command again goes on. In a program:
+
+    with Client("tcp://HOST:8786") as client, executor(client) as pool:  # or any concurrent.futures.Executor
+        result = ensemble.train(specs, data, epochs=500, executor=pool, store="run")
+
+Workers must have the same versions and the same kind of CPU as the machine that starts the run; others are named and
+refused (`NUMBA_CPU_NAME=generic` on all of them makes mixed machines agree). Any executor gives the same bits as
+threads: process pools by spawn or forkserver and loky are tested. Without a cluster, an array of batch jobs takes
+shares, here eight under Slurm; one that was cut off is submitted again and goes on:
+
+    python scripts/width_study.py --out results/w --shard $SLURM_ARRAY_TASK_ID/8 --threads $SLURM_CPUS_PER_TASK
+
+    python -m ensemble merge results/w/run-*-of-8 --into results/w/run
+    python scripts/width_study.py --out results/w        # trains nothing, draws
 """
 
 from __future__ import annotations
