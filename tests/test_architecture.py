@@ -31,7 +31,11 @@ MAY_USE = {
     ),
     "sklearn": ("system", "data", "specs", "networks", "results", "training"),
     "distributed": ("system", "kernels", "data"),
-    "cli": ("system", "data", "specs", "results", "store", "training", "studies", "distributed"),
+    "play": (
+        "system", "rules", "data", "specs", "networks", "results", "training", "statistics", "limits", "analysis",
+        "plots",
+    ),
+    "cli": ("system", "data", "specs", "results", "store", "training", "studies", "distributed", "play"),
     "__main__": ("system", "store", "cli"),
     "__init__": ("data", "networks", "results", "rules", "specs", "store", "training"),
 }  # fmt: skip

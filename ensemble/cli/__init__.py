@@ -42,6 +42,10 @@ def module(arguments: Sequence[str] | None = None, *, last: bool = False) -> int
     study = given[0].replace("-", "_") if given else ""
 
     def body(stage: Stage) -> int:
+        if study == "play":
+            from ensemble.cli.play import run as play
+
+            return play(given[1:], stage)
         from ensemble.cli.folders import run as manage
         from ensemble.cli.run import run
         from ensemble.studies import STUDIES

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ensemble import store
 from ensemble.cli.parser import Parser
+from ensemble.cli.play import WORDS
 from ensemble.cli.signals import DONE, FAILED, USAGE, Stage
 from ensemble.studies import STUDIES
 
@@ -23,6 +24,7 @@ def run(arguments: Sequence[str], stage: Stage) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, study in STUDIES.items():
         commands.add_parser(name.replace("_", "-"), help=study.words, add_help=False)
+    commands.add_parser("play", help=WORDS, add_help=False)
     check = commands.add_parser("verify", help="Read every file of a run folder and say what is damaged.")
     check.add_argument("folder", metavar="DIR", help="such as results/width_study")
     join = commands.add_parser("merge", help="Join the run folders of shards into one, to draw from.")

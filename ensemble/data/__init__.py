@@ -1,20 +1,25 @@
-"""Data to learn from: targets, sampling, datasets, CSV files."""
+"""Data to learn from: targets, labelled points, sampling, datasets, CSV files."""
 
-from ensemble.data.csv import load_csv
+from ensemble.data.csv import csv_columns, load_csv, parse_csv
 from ensemble.data.dataset import PARTS, Dataset
+from ensemble.data.labelled import SHAPES, sample_labels
 from ensemble.data.sampling import sample
 from ensemble.data.scale import Scale
 from ensemble.data.targets import TARGETS, FloatArray, Function, Target, get_target
 
 __all__ = [
     "PARTS",
+    "SHAPES",
     "TARGETS",
     "Dataset",
     "FloatArray",
     "Function",
     "Scale",
     "Target",
+    "csv_columns",
     "get_target",
     "load_csv",
+    "parse_csv",
     "sample",
+    "sample_labels",
 ]

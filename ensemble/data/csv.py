@@ -11,14 +11,14 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
 from ensemble.data.dataset import Dataset
 from ensemble.system import archive
 
-__all__ = ["load_csv"]
+__all__ = ["csv_columns", "load_csv", "parse_csv"]
 
 _MOST_BYTES = 2**30  # of a file, which is read whole
 _FEWEST_ROWS = 2  # to train on
@@ -69,6 +69,32 @@ def load_csv(
         another argument is out of range.
     """
     path = Path(path)
+    try:
+        content = archive.read_bytes(path, _MOST_BYTES)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
+    return parse_csv(
+        content, path, x, y, test_fraction=test_fraction, val_fraction=val_fraction, seed=seed, standardize=standardize
+    )
+
+
+def csv_columns(content: bytes, path: PurePath) -> list[str]:
+    """Return the names of a CSV file's columns; a ValueError as of `load_csv` where its first line does not tell."""
+    return _header(_lines(content, path), path)
+
+
+def parse_csv(
+    content: bytes,
+    path: PurePath,
+    x: str | Sequence[str],
+    y: str,
+    *,
+    test_fraction: float = 0.2,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    standardize: bool = True,
+) -> Dataset:
+    """Return what `load_csv` does from what the file holds; `path` is what messages call it."""
     inputs = [x] if isinstance(x, str) else list(x)
     columns = [*inputs, y]
     if not inputs or not all(isinstance(column, str) for column in columns):
@@ -78,15 +104,9 @@ def load_csv(
 
     rows: list[list[float]] = []
     dropped = 0
-    lines = _lines(path)
-    first, header = next(lines, (0, []))
-    if not header:
-        raise ValueError(f"{path}: is empty, but its first line must name the columns")
-    names = [name.strip() for name in header]
+    lines = _lines(content, path)
+    names = _header(lines, path)
     places = {name: place for place, name in enumerate(names)}
-    if len(places) < len(names):
-        twice = min(name for name, count in Counter(names).items() if count > 1)
-        raise ValueError(f"{path}: line {first} names column {twice!r} more than once")
     for column in columns:
         if column not in places:
             raise ValueError(f"{path}: no column {column!r}: the columns are {_some(names)}")
@@ -128,12 +148,20 @@ def load_csv(
     return data
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _header(lines: Iterator[tuple[int, list[str]]], path: PurePath) -> list[str]:
+    """Take the first line and return the names in it."""
+    first, header = next(lines, (0, []))
+    if not header:
+        raise ValueError(f"{path}: is empty, but its first line must name the columns")
+    names = [name.strip() for name in header]
+    if len(set(names)) < len(names):
+        twice = min(name for name, count in Counter(names).items() if count > 1)
+        raise ValueError(f"{path}: line {first} names column {twice!r} more than once")
+    return names
+
+
+def _lines(content: bytes, path: PurePath) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) for every line that is not blank; what goes wrong is a ValueError."""
-    try:
-        content = archive.read_bytes(path, _MOST_BYTES)
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from error
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -153,7 +181,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
-def _cell(text: str, path: Path, line: int, column: str) -> float:
+def _cell(text: str, path: PurePath, line: int, column: str) -> float:
     try:
         # float() takes Python's digit grouping, so that a mistyped 3_5 would pass as 35.
         value = math.nan if "_" in text else float(text)
