@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -33,7 +34,7 @@ SMALL = Settings(n=50, seeds=2, epochs=20, width=4, rate=0.03)
 LONG = Settings(n=2000, epochs=5000, seeds=64, width=512)
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=120):
     """Return the first true answer; a busy machine may take its time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -44,9 +45,16 @@ def wait_for(condition, seconds=60):
     raise AssertionError("it did not happen")
 
 
-def free_port():
-    with socket.create_server((LOOPBACK, 0)) as found:
-        return found.getsockname()[1]
+@contextmanager
+def started():
+    """A playground in another process, as the command starts it, and its address."""
+    command = [sys.executable, "-m", "ensemble", "play", "--port", "0", "--no-open"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            address = process.stdout.readline().split(" is at ")[1].split(" ")[0]
+            yield process, address.replace("localhost", LOOPBACK)  # the browser may resolve no names
+        finally:
+            process.kill()
 
 
 class Served:
@@ -56,8 +64,12 @@ class Served:
         self.warm, self.ready = threading.Event(), threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
-        assert self.ready.wait(60)
+        assert self.ready.wait(120)
         self.address = f"http://{LOOPBACK}:{self.server.port}/"
+
+    @property
+    def windows(self):
+        return self.server._tornado.applications["/"].application.handlers[0]
 
     def _run(self):
         loop = asyncio.new_event_loop()
@@ -77,7 +89,7 @@ class Served:
             self.server.io_loop.call_later(0.2, self.server.io_loop.stop)
 
         self.server.io_loop.add_callback(end)
-        self.thread.join(60)
+        self.thread.join(120)
 
 
 @pytest.fixture(scope="module")
@@ -366,17 +378,15 @@ def test_long_work_says_how_far_it_is_and_can_be_stopped(window):
     assert not page.get("stop", "visible")
 
 
-def working():
-    return [one for one in threading.enumerate() if one.name == "play-window"]
-
-
-def test_the_work_of_a_closed_window_ends(window, chromium):
-    wait_for(lambda: not working())
+def test_the_work_of_a_closed_window_ends(window, chromium, served):
     page = window(LONG)
-    wait_for(working)
+    (session,) = (one for one in list(served.windows.sessions) if one.settings == LONG)
+    wait_for(lambda: page.get("status", "text").startswith("Training"))
+    assert session.worker.thread.is_alive()
     chromium.switch_to.window(page.handle)
     chromium.close()
-    wait_for(lambda: not working())
+    wait_for(lambda: not session.worker.thread.is_alive())
+    assert session not in served.windows.sessions
 
 
 def test_the_program_and_the_saved_page_are_those_of_the_picture(window, tmp_path):
@@ -395,12 +405,14 @@ def test_the_program_and_the_saved_page_are_those_of_the_picture(window, tmp_pat
     assert page.js("return performance.getEntriesByType('resource').length") == 0
 
 
-def test_a_window_whose_server_has_stopped_says_so(chromium):
-    other = Served()
-    page = Window(chromium, other.address).shows(width=4)
-    assert page.js("return document.getElementById('lost').hidden")
-    other.stop()
-    wait_for(lambda: not page.js("return document.getElementById('lost').hidden"))
+def test_a_server_that_is_interrupted_ends_its_work_and_its_windows_say_so(chromium):
+    with started() as (process, address):
+        page = Window(chromium, address, LONG)
+        wait_for(lambda: page.get("status", "text").startswith("Training"))
+        assert page.js("return document.getElementById('lost').hidden")
+        process.send_signal(signal.SIGINT)
+        process.wait(120)  # training alone would take many minutes
+        wait_for(lambda: not page.js("return document.getElementById('lost').hidden"))
     assert "python -m ensemble play" in page.js("return document.getElementById('lost').textContent")
     chromium.close()
     chromium.switch_to.window(chromium.window_handles[0])
@@ -442,18 +454,24 @@ def test_pages_of_other_sites_may_not_talk_to_it(served, origin, status):
 
 
 def test_the_command_prints_its_address_and_ends_in_one_line_on_ctrl_c():
-    command = [sys.executable, "-m", "ensemble", "play", "--port", str(free_port()), "--no-open"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        said = process.stdout.readline()
-        address = said.split(" is at ")[1].split(" ")[0]
-        with urllib.request.urlopen(address, timeout=60) as page:
+    with started() as (process, address):
+        with urllib.request.urlopen(address, timeout=120) as page:
             assert b"relu-ensemble playground" in page.read()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert [line for line in errors.splitlines() if "compiling" not in line] == [
         "python -m ensemble: the playground has ended"
     ]
+
+
+def test_a_server_that_stops_ends_the_work_of_its_windows():
+    other = Served()
+    with urllib.request.urlopen(f"{other.address}?{to_query(LONG)}", timeout=120):
+        (session,) = other.windows.sessions
+        other.stop()
+    wait_for(lambda: not session.worker.thread.is_alive())
+    assert not other.windows.sessions
 
 
 @pytest.mark.parametrize(

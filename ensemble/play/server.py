@@ -60,32 +60,31 @@ def serve(host: str, port: int, say: Callable[[str], None], browse: bool) -> Non
         say("everyone who can reach this machine can use it")
     if browse:
         server.io_loop.add_callback(webbrowser.open, address)
-    server.io_loop.start()
+    try:
+        server.io_loop.start()
+    finally:
+        server.stop()  # and so the work of all windows
 
 
 def make_server(host: str, port: int, warm: threading.Event) -> Any:
     """Return the server, started, on the first free port of ten; its loop does not run yet."""
     load_extra("bokeh.server.server", "play", "the playground's pages")
+    from bokeh.application import Application
     from bokeh.server.server import Server
     from bokeh.settings import settings
 
-    from ensemble.play.session import Session
+    from ensemble.play.windows import Windows
 
     logging.getLogger("bokeh").setLevel(logging.ERROR)  # a window that is closed is no warning
     settings.resources = "server"  # whatever the environment says: offline
-
-    def open_window(document: Any) -> None:
-        arguments = document.session_context.request.arguments
-        query = {name: [value.decode("utf-8", "replace") for value in values] for name, values in arguments.items()}
-        session = Session(document, query, warm)
-        document.on_session_destroyed(lambda context: session.close())
 
     last = None
     for tried in range(port, port + PORTS) if port else [_free_port(host)]:
         try:
             server = Server(
-                {"/": open_window}, address=host, port=tried, allow_websocket_origin=_origins(host, tried),
-                check_unused_sessions_milliseconds=500, unused_session_lifetime_milliseconds=UNUSED_MS,
+                {"/": Application(Windows(warm))}, address=host, port=tried,
+                allow_websocket_origin=_origins(host, tried), check_unused_sessions_milliseconds=500,
+                unused_session_lifetime_milliseconds=UNUSED_MS,
                 websocket_max_message_size=MESSAGE_BYTES,
             )  # fmt: skip
         except OSError as error:
