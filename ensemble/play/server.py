@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import warnings
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
@@ -63,6 +64,8 @@ def serve(host: str, port: int, say: Callable[[str], None], browse: bool) -> Non
     try:
         server.io_loop.start()
     finally:
+        # Ctrl-C between two steps of the loop leaves a coroutine behind that nobody needs to hear about.
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         server.stop()  # and so the work of all windows
 
 
