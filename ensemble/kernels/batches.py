@@ -13,7 +13,7 @@ from numba import types
 from numba.core.cgutils import ir
 from numpy.typing import NDArray
 
-from ensemble.kernels.jit import inner
+from ensemble.kernels.jit import inlined, inner
 from ensemble.kernels.tiles import or_plain
 from ensemble.kernels.updates import Array
 
@@ -169,7 +169,7 @@ def padded(n: int) -> int:
     return (n + 10) // 8 * 8
 
 
-@inner
+@inlined  # as it returns arrays
 def take(
     pools: Pools, m: int, epoch: int, number: int, size: int, x: Array, y: Array, d: int, first_group: int, group: int,
     room: Room,

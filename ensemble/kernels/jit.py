@@ -45,7 +45,10 @@ def allocating(function: Kernel) -> Kernel:
 
 
 def inner(function: Kernel) -> Kernel:
-    """Compile a function that only kernels call, as a part of them: without a door for Python, and not cached."""
+    """Compile a function that only kernels call, as a part of them: without a door for Python, and not cached.
+
+    It returns no arrays: references to them are not counted.
+    """
     compiled = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=_Inner, **_BORROWED)(function)
     if compiled is not function:
         template = compiled.get_call_template  # numba compiles once more for each literal argument: take its type alone
@@ -99,6 +102,12 @@ class _Inner(Compiler):  # type: ignore[misc]
     def define_pipelines(self) -> Any:
         self.state.library = _Part(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
         return super().define_pipelines()
+
+    def _compile_core(self) -> Any:
+        result = super()._compile_core()
+        kind = result.signature.return_type
+        assert not any(isinstance(one, types.Array) for one in getattr(kind, "types", [kind])), "a borrowed array"
+        return result
 
 
 def announce(say: Callable[[], None]) -> None:
