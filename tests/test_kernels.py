@@ -71,7 +71,7 @@ def door(function):
     return numba.njit(lambda *arguments: function(*arguments))
 
 
-locate, SORT, SORT_KEYS = door(kinks.locate), door(kinks.sort_units), door(kinks.sort_keys)
+locate, SORT_KEYS = door(kinks.locate), door(kinks.sort_keys)
 
 
 KERNELS = [("cells", 1), ("segments", 1), ("dense", 1), ("dense", 2), ("dense", 5)]
@@ -287,14 +287,6 @@ def test_the_originals_figures():
 
 
 # ---- the order of the units, running sums, and what a dead unit must not touch ----
-
-
-@given(k=st.lists(st.integers(0, 5), min_size=1, max_size=40), gap=st.integers(0, 40))
-def test_units_are_sorted_by_place_and_number(k, gap):
-    k = np.array(k)
-    order = np.random.default_rng(gap).permutation(len(k))
-    SORT(len(k), k, order, len(k) if gap % 2 else 1)
-    assert order.tolist() == np.lexsort((np.arange(len(k)), k)).tolist()
 
 
 @given(k=st.lists(st.integers(0, 5), min_size=1, max_size=40), seed=st.integers(0, 40))

@@ -93,26 +93,3 @@ def sort_keys(h: int, k: Places, keys: Places, gap: int) -> None:
                 at -= gap
             keys[at] = key
         gap = (gap + 1) // 3  # ends with 1
-
-
-@inner
-def sort_units(h: int, k: Places, order: Places, gap: int) -> None:
-    """Sort h units by (k, unit), from an order in which hardly any is further than `gap` places off.
-
-    With a gap of 1 an insertion sort, as the order barely changes from step to step; with a larger one a Shell sort.
-    The unit's number decides between equal positions, so that the order, and with it every rounding, is a function of
-    the weights alone and not of the path to them.
-    """
-    while gap > 0:
-        for s in range(gap, h):
-            unit, other, at = order[s], order[s - gap], s
-            key = k[unit] * h + unit
-            while k[other] * h + other > key:  # no other branch: equal positions would be mispredicted
-                order[at] = other
-                at -= gap
-                if at < gap:
-                    break
-                other = order[at - gap]
-            if at != s:
-                order[at] = unit
-        gap = (gap + 1) // 3  # ends with 1

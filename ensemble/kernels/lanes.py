@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.core.cgutils import ir
+from numba.core.cgutils import get_or_insert_function, ir
 
 from ensemble.kernels.tiles import BITS, LANES, VECTOR, Tile, broadcast, or_plain
+from ensemble.kernels.updates import EPSILON, WEIGHT_LIMIT
 
-__all__ = ["active", "add_up", "count_lanes", "first_lane", "keep"]
+__all__ = ["ALL", "active", "adam_direction", "add_up", "count_lanes", "first_lane", "keep", "within"]
+
+ALL = 2**LANES - 1
 
 
 def _active_plain(a: Tile, u: float, b: Tile) -> int:
@@ -99,3 +102,43 @@ def count_lanes(typing: Any, bits: Any) -> Any:
         return builder.zext(builder.ctpop(builder.trunc(arguments[0], BITS)), ir.IntType(64))
 
     return types.intp(bits), generate
+
+
+def _apply(builder: Any, name: str, row: Any) -> Any:
+    """Return LLVM's function of that name of each lane."""
+    kind = ir.FunctionType(VECTOR, [VECTOR])
+    return builder.call(get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}f64"), [row])
+
+
+def _within_plain(tile: Tile) -> int:
+    return int((np.abs(tile[0]) <= WEIGHT_LIMIT) @ (1 << np.arange(LANES)))
+
+
+@or_plain(_within_plain)
+def within(typing: Any, tile: Any) -> Any:
+    """Return which lanes of a row are within `WEIGHT_LIMIT`, one bit each; a NaN is not."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        row = _apply(builder, "fabs", builder.extract_value(arguments[0], 0))
+        limit = ir.Constant(VECTOR, [WEIGHT_LIMIT] * LANES)
+        return builder.zext(builder.bitcast(builder.fcmp_ordered("<=", row, limit), BITS), ir.IntType(64))
+
+    return types.intp(tile), generate
+
+
+def _adam_direction_plain(mean: Tile, scale1: float, square: Tile, scale2: float) -> Tile:
+    return (mean * scale1) / (np.sqrt(square * scale2) + EPSILON)
+
+
+@or_plain(_adam_direction_plain)
+def adam_direction(typing: Any, mean: Any, scale1: Any, square: Any, scale2: Any) -> Any:
+    """Return mean scale1 / (sqrt(square scale2) + EPSILON), one row."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        first, second = builder.extract_value(arguments[0], 0), builder.extract_value(arguments[2], 0)
+        below = _apply(builder, "sqrt", builder.fmul(second, broadcast(builder, arguments[3])))
+        below = builder.fadd(below, ir.Constant(VECTOR, [EPSILON] * LANES))
+        row = builder.fdiv(builder.fmul(first, broadcast(builder, arguments[1])), below)
+        return builder.insert_value(arguments[0], row, 0)
+
+    return mean(mean, types.float64, square, types.float64), generate

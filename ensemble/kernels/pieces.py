@@ -28,303 +28,217 @@ the next layer's lines are its biases exactly, so that what is 0 in the dense ru
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ensemble.kernels import samples as spline_samples
 from ensemble.kernels import spline
-from ensemble.kernels.events import (
-    ALPHA,
-    BETA,
-    D_ALPHA,
-    D_BETA,
-    ONE,
-    SHARE,
-    SUM_R,
-    SUM_RU,
-    TURN,
-    UNIT,
-    Bits,
-    Flags,
-    first_lines,
-    residual_sums,
-    squared_error,
-    walk,
-    walk_back,
-)
-from ensemble.kernels.jit import inlined, inner, jit
-from ensemble.kernels.kinks import Guide, Places, guess, locate, sort_units
-from ensemble.kernels.lanes import add_up
-from ensemble.kernels.products import ROWS, product, transpose
-from ensemble.kernels.samples import Samples, prepare, room
-from ensemble.kernels.tiles import LANES, add_product, add_scaled, read_tile, write_tile, zero_tile
-from ensemble.kernels.updates import Array, History, Models, Rules, Span, step
+from ensemble.kernels.event_labels import entropy
+from ensemble.kernels.event_sums import residual_sums, squared_error
+from ensemble.kernels.jit import inner, jit
+from ensemble.kernels.kinks import Guide, guess, locate, sort_keys
+from ensemble.kernels.passes import backward, forward
+from ensemble.kernels.products import ROWS
+from ensemble.kernels.rows import clear
+from ensemble.kernels.samples import Samples, room
+from ensemble.kernels.tiles import LANES
+from ensemble.kernels.updates import ADAM, CROSS_ENTROPY, Array, History, Models, Rules, Span
+
+# isort: off
+from ensemble.kernels.workspace import (
+    BETA2, D_BIASES, FLIPPED, KEYS, LAYERS, MATRIX, MOMENTUM_, OPTIMIZER, OUT_BIASES, OUTPUTS, OUTSIDE, RATE, RULE,
+    SCALE1, SCALE2, SIZE, STRIDE, Bits, H, K, Places, Several, workspace,
+)  # fmt: skip
+# isort: on
 
 __all__ = ["prepare", "train"]
 
-# theta, g, moments: rows of S numbers: weights[0], biases[0], then for each deeper hidden layer weights[l] (H rows, and
-# rows of zeros up to a multiple of ROWS) and biases[l], then the output's weights, and its bias as the first number of
-# the last row.
+PARTS = ("test", "val", "train")  # the training part last: what follows its loss goes on with its events
 
 
-def train(samples: Samples, models: Models, rules: Rules, history: History, span: Span) -> None:
+class Lines(NamedTuple):
+    """One dataset as this kernel wants it."""
+
+    samples: Samples  # of the first output; x and u of all parts are views of those below
+    x: Array  # (sum N,) of PARTS, one part after the other
+    u: Array  # (sum N,)
+    t: Array  # (O sum N,) y - mean, of each part output after output; of labels one row
+    place: NDArray[np.uint32]  # (sum (N_train + 1),) of the parts
+    starts: Places  # (4,) of the parts among x
+    table: Array  # (N_train + 1, 2 + 2 O) as in `samples`, for each output
+    means: Array  # (O,) of y
+
+
+def prepare(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Array, y_val: Array) -> Lines:
+    """Return one dataset as the kernel wants it; x (N, 1), y (N,) or (N, O), absent parts of length 0."""
+    x_parts = [part[:, 0] for part in (x_test, x_val, x)]
+    outputs = y.size // len(y)
+    y_parts = [np.ascontiguousarray(part.reshape(len(part), outputs).T) for part in (y_test, y_val, y)]
+    samples = spline_samples.prepare(x, y_parts[2][0], x_test, y_parts[0][0], x_val, y_parts[1][0])
+    means = np.array([column.mean() for column in y_parts[2]])
+    parts = [getattr(samples, name) for name in PARTS]
+    orders = [np.argsort(part, kind="stable") for part in x_parts]
+    t = [part[:, order] - means[:, None] for part, order in zip(y_parts, orders, strict=True)]
+    table = samples.table
+    if outputs > 1:
+        terms = [moment for column in t[2] for moment in (column, column * samples.train.u)]
+        sums = [spline_samples.running_sums(moment) for moment in terms]
+        table = room(len(x) + 1, 2 + len(sums))
+        table[:, :2], table[:, 2:] = samples.table[:, :2], np.stack(sums, axis=1)
+    joined = [np.concatenate([part[i] for part in parts]) for i in (0, 1, 3)]
+    starts = np.cumsum([0, *map(len, x_parts)])
+    flat = np.concatenate([part.ravel() for part in t])
+    return Lines(samples, joined[0], joined[1], flat, joined[2], starts, table, means)
+
+
+def train(lines: Lines, models: Models, rules: Rules, history: History, span: Span) -> None:
     """Train some models through some epochs, in place."""
     deep = span.first_model + int((models.hidden_layers[span.first_model : span.last_model] == 1).sum())
     if deep > span.first_model:  # models lie by depth; one hidden layer needs no walk
-        spline.train(samples, models, rules, history, span._replace(last_model=deep))
+        spline.train(lines.samples, models, rules, history, span._replace(last_model=deep))
     some = slice(deep, span.last_model)
     h, layers = int(models.width[some].max(initial=1)), int(models.hidden_layers[some].max(initial=2))
     n_events = 2 + 2 * h * (layers + 1)  # about as many units switch as there are
+    labels = rules.loss == CROSS_ENTROPY
+    whole = np.stack(
+        [models.width, models.hidden_layers, models.starts[:-1], rules.optimizer, rules.schedule, rules.hidden_bias,
+         rules.output_bias], axis=1, dtype=np.int64,
+    )  # fmt: skip
+    own = np.stack([rules.lr, rules.momentum, rules.beta2], axis=1)
+    numbers = np.concatenate([own, rules.layer_factors, rules.weight_decay], axis=1)
+    errors, right, scales = (history.test, history.val, history.train), None, np.ones(rules.outputs)
     model, epoch = deep, span.first_epoch
     while model < span.last_model:
-        work = _work(layers, h, -(-n_events // ROWS) * ROWS)
+        f, n, bits, at = workspace(layers, h, rules.outputs, -(-n_events // ROWS) * ROWS, lines.means, scales)
         with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
             model, epoch = train_models(
-                samples, models, rules, history, model, span.last_model, epoch, span.first_epoch, span.last_epoch, *work
-            )
+                *lines[1:7], lines.samples.guide, lines.samples.lowest, lines.samples.per_x, lines.samples.x_mean,
+                history.column, errors, right, history.diverged_at, models.parameters, models.first, models.second,
+                models.powers, rules.factors, whole, numbers, model, span.last_model, epoch, span.first_epoch,
+                span.last_epoch, f, n, bits, at, True if labels or rules.outputs > 1 else None,
+            )  # fmt: skip
         n_events *= 2  # where a model stopped for want of room
 
 
-def _work(layers: int, h: int, most: int) -> tuple[Any, ...]:
-    """Return working arrays for models of so many layers, units and events; their sizes are in `events`."""
-    strips = -(-h // LANES)
-    stride, rows = strips * LANES, -(-h // ROWS) * ROWS
-    size = (2 + (layers - 1) * (rows + 1) + 2) * stride
-    integers = (np.zeros((most, 2), np.int64), np.zeros((layers, most), np.int64), np.zeros(layers, np.int64))
-    ids, order, count = integers
-    return (
-        room(3 * size), room(size), room(2 * size), ids, room(most, 8), order, np.zeros((layers, most), np.bool_),
-        count, room((layers - 1) * most * stride), room((layers - 1) * most * stride),
-        np.zeros((layers - 1) * most * strips, np.uint16), room(most * stride), room(most * stride),
-        room(stride * stride), room(stride), room(stride), np.zeros(3 * strips, np.uint16),
-        np.zeros((2, 2 * h), np.int64), np.zeros((3, h), np.int64),
-    )  # fmt: skip
-
-
-@inlined
-def forward(
-    x: Array, u: Array, guide: Guide, lowest: float, per_x: float, x_mean: float, k: Places, by_k: Places, h: int,
-    layers: int, theta: Array, stride: int, rows: int, ids: Places, events: Array, order: Places, dead: Flags,
-    count: Places, q: Array, kept: Array, on: Bits, a: Array, b: Array, bits: Bits, found: Places,
-) -> bool:  # fmt: skip
-    """Write the events of all layers of a model among some samples; False where there is too little room."""
-    most = order.shape[1]
-    bias_at = (2 + rows) * stride
-    first_lines(x[0], x.size, k, by_k, x_mean, h, theta, stride, bias_at, ids, events, order, dead, count, q)
-    for layer in range(1, layers):
-        if not walk(
-            u, guide, lowest, per_x, layer, h, theta, stride, bias_at, ids, events, order, dead, count, q, kept, on,
-            a, b, bits, found,
-        ):  # fmt: skip
-            return False
-        came, leave = count[layer - 1], count[layer]
-        q_at, next_at, weights = (layer - 1) * most * stride, layer * most * stride, bias_at + stride
-        bias_at = weights + rows * stride
-        if layer < layers - 1:
-            product(q, next_at, kept, q_at, stride, 1, theta, weights, came, h, stride)
-            for column in range(0, stride, LANES):
-                row = next_at + stride + column
-                write_tile(q, row, add_scaled(read_tile(ONE, q, row), 1.0, read_tile(ONE, theta, bias_at + column)))
-            for t in range(came, leave):
-                row = weights + ids[t, UNIT] * stride
-                for column in range(0, stride, LANES):
-                    write_tile(q, next_at + t * stride + column, read_tile(ONE, theta, row + column))
-        else:
-            for t in range(came):
-                total = zero_tile(ONE)
-                for column in range(0, stride, LANES):
-                    change = read_tile(ONE, kept, q_at + t * stride + column)
-                    total = add_product(total, change, read_tile(ONE, theta, weights + column))
-                events[t, SHARE] = add_up(total)
-            for t in range(came, leave):
-                events[t, SHARE] = theta[weights + ids[t, UNIT]]
-    return True
-
-
-@inlined
-def backward(
-    x0: float, x_mean: float, h: int, layers: int, theta: Array, g: Array, stride: int, rows: int, ids: Places,
-    events: Array, order: Places, count: Places, q: Array, kept: Array, on: Bits, dq: Array, dkept: Array,
-    flipped: Array, a: Array, b: Array,
-) -> None:  # fmt: skip
-    """Write the gradient of all parameters but the output's bias, from the sums of `residual_sums`."""
-    most = order.shape[1]
-    for at in range(0, g.size, LANES):
-        write_tile(g, at, zero_tile(ONE))
-    for layer in range(layers - 1, 0, -1):
-        came, leave = count[layer - 1], count[layer]
-        q_at, weights = (layer - 1) * most * stride, (2 + layer * (rows + 1)) * stride
-        if layer == layers - 1:
-            for t in range(came):
-                share = events[t, ALPHA] * events[t, SUM_RU] + events[t, BETA] * events[t, SUM_R]
-                for column in range(0, stride, LANES):
-                    row, at = t * stride + column, weights + column
-                    write_tile(dkept, row, add_scaled(zero_tile(ONE), share, read_tile(ONE, theta, at)))
-                    write_tile(g, at, add_scaled(read_tile(ONE, g, at), share, read_tile(ONE, kept, q_at + row)))
-            for t in range(came, leave):
-                g[weights + ids[t, UNIT]] += events[t, ALPHA] * events[t, SUM_RU] + events[t, BETA] * events[t, SUM_R]
-        else:  # dq holds the gradients of the next layer's q
-            product(g, weights, kept, q_at, 1, stride, dq, 0, rows, came, stride)
-            for t in range(came, leave):
-                row = weights + ids[t, UNIT] * stride
-                for column in range(row, row + stride, LANES):
-                    change = read_tile(ONE, dq, t * stride + column - row)
-                    write_tile(g, column, add_scaled(read_tile(ONE, g, column), 1.0, change))
-            transpose(theta, weights, h, h, stride, flipped)
-            product(dkept, 0, dq, 0, stride, 1, flipped, 0, came, h, stride)
-        walk_back(layer, stride, ids, events, order, count, q, on, dq, dkept, a, b)
-        for column in range(0, stride, LANES):
-            write_tile(g, weights - stride + column, read_tile(ONE, dq, stride + column))
-    weights = 2 * stride
-    for t in range(2, count[0]):
-        i = ids[t, UNIT]
-        g[i], g[stride + i] = events[t, TURN] * events[t, D_ALPHA], events[t, TURN] * events[t, D_BETA]
-        for column in range(0, stride, LANES):
-            write_tile(g, weights + i * stride + column, read_tile(ONE, dq, t * stride + column))
-    for i in range(h):
-        w, height = theta[i], theta[stride + i] + theta[i] * x_mean
-        if w * x0 + theta[stride + i] > 0.0:
-            along_w, along_b = zero_tile(ONE), zero_tile(ONE)
-            for column in range(0, stride, LANES):
-                row = weights + i * stride + column
-                change, slopes, values = (
-                    read_tile(ONE, theta, row), read_tile(ONE, dq, column), read_tile(ONE, dq, stride + column),
-                )  # fmt: skip
-                write_tile(g, row, add_scaled(add_scaled(read_tile(ONE, g, row), w, slopes), height, values))
-                along_w, along_b = add_product(along_w, change, slopes), add_product(along_b, change, values)
-            g[i] += add_up(along_w)
-            g[stride + i] += add_up(along_b)
-        g[i] += x_mean * g[stride + i]
-
-
 @inner
-def move(flat: Array, packed: Array, packed_at: int, h: int, stride: int, rows: int, inward: bool) -> None:
-    """Copy one model's parameters from where they are side by side into rows of S numbers, or back."""
-    at, row = 0, packed_at
-    for i in range((flat.size - 1) // h):
-        if i >= 2 and (i - 2) % (h + 1) == h:  # after the rows of a matrix come rows of zeros
-            row += (rows - h) * stride
-        for j in range(h):
+def pack(parameters: Array, first: Array, second: Array, begin: int, f: Array, inward: bool, at: Places) -> None:
+    """Copy one model's parameters and moments from where they are side by side to f, or back."""
+    h, stride, outputs = at[H], at[STRIDE], at[OUTPUTS]
+    hidden, packed, size = 2 + (at[LAYERS] - 1) * (h + 1), 0, at[SIZE]  # rows of the hidden layers
+    for i in range(hidden + outputs + 1):
+        place, length, apart = begin + i * h, h, 1
+        if i >= hidden:  # the output's weights, a row for each output; then its biases
+            place, apart = begin + hidden * h + i - hidden, outputs
+        if i == hidden + outputs:
+            place, length, apart = begin + (hidden + outputs) * h, outputs, 1
+        for j in range(packed, packed + length):
             if inward:
-                packed[row + j] = flat[at + j]
+                f[j] = parameters[place]
             else:
-                flat[at + j] = packed[row + j]
-        at += h
-        row += stride
-    if inward:
-        packed[row] = flat[at]
-    else:
-        flat[at] = packed[row]
+                parameters[place] = f[j]
+            if first.size:
+                if inward:
+                    f[size + j], f[2 * size + j] = first[place], second[place]
+                else:
+                    first[place], second[place] = f[size + j], f[2 * size + j]
+            place += apart
+        packed += stride
+        if 2 <= i < hidden and (i - 2) % (h + 1) == h - 1:  # after the rows of a matrix come rows of zeros
+            packed += at[MATRIX] - h * stride
 
 
 @jit
 def train_models(
-    samples: Samples, models: Models, rules: Rules, history: History, first_model: int, last_model: int,
-    resumed_epoch: int, first_epoch: int, last_epoch: int, state: Array, all_g: Array, all_scale: Array, ids: Places,
-    events: Array, order: Places, dead: Flags, count: Places, q: Array, kept: Array, on: Bits, dq: Array, dkept: Array,
-    flipped: Array, a: Array, b: Array, bits: Bits, found: Places, kinks: Places,
+    x: Array, u: Array, t: Array, places: Guide, starts: Places, table: Array, guide: Guide, lowest: float,
+    per_x: float, x_mean: float, column: Places, errors: tuple[Array, Array, Array], right: Any, diverged_at: Places,
+    parameters: Array, first: Array, second: Array, powers: Array, factors: Array, whole: Places, numbers: Array,
+    first_model: int, last_model: int, resumed_epoch: int, first_epoch: int, last_epoch: int, f: Array, n: Places,
+    bits: Bits, at: Places, several: Several,
 ) -> tuple[int, int]:  # fmt: skip
     """Train some models, the first of them from `resumed_epoch` on, in place.
 
-    Return the model and the epoch at which there was too little room for its events; `last_model` at the end.
+    Return the model and the epoch at which there was too little room for its events; `last_model` at the end. Plain
+    arrays, and no more than there must be: numba takes longer over tuples of arrays than over all that is done here.
     """
-    guide, lowest, per_x, table = samples.guide, samples.lowest, samples.per_x, samples.table
-    x_mean, y_mean, leftmost = samples.x_mean, samples.y_mean, samples.train.x[0]
-    parts, errors = (samples.test, samples.val, samples.train), (history.test, history.val, history.train)
-    flat = (models.parameters, models.first, models.second)
-    column = history.column
-    k, k_part, by_k = kinks[0], kinks[1], kinks[2]
+    keys, rule, outputs = at[KEYS], at[RULE], at[OUTPUTS]
+    columns = t.size // x.size  # of targets: one of labels
     for m in range(first_model, last_model):
-        if history.diverged_at[m] >= 0:
+        if diverged_at[m] >= 0:
             continue
-        h, layers, begin, end = models.width[m], models.hidden_layers[m], models.starts[m], models.starts[m + 1]
-        stride, rows = (h + LANES - 1) // LANES * LANES, (h + ROWS - 1) // ROWS * ROWS
-        size = (2 + (layers - 1) * (rows + 1) + 2) * stride  # the output's bias is the first number of the last row
-        output_bias = size - stride
-        leave = layers - 1
-        theta, first, second = state[:size], state[size : 2 * size], state[2 * size : 3 * size]
-        g, scale, decays = all_g[:size], all_scale[:size], all_scale[size : 2 * size]
-        for at in range(0, 3 * size, LANES):
-            write_tile(state, at, zero_tile(ONE))
-        for at in range(0, stride * stride, LANES):
-            write_tile(flipped, at, zero_tile(ONE))
-        kinds = 3 if models.first.size else 1
-        for i in range(kinds):
-            move(flat[i][begin:end], state, i * size, h, stride, rows, True)
-        for row in range(size // stride):
-            kind = (row - 2) % (rows + 1)  # of a hidden matrix, or of what stands where one would
-            kind = (
-                0
-                if row == 0
-                else 4
-                if row * stride == output_bias
-                else 3
-                if (row + 1) * stride == output_bias
-                else 2
-                if row == 1 or kind == rows
-                else 1
-            )
-            for at in range(row * stride, (row + 1) * stride):
-                scale[at], decays[at] = rules.layer_factors[m, kind], rules.weight_decay[m, kind]
-        powers, factors = models.powers[m], rules.factors[rules.schedule[m]]
+        h, layers, optimizer = whole[m, 0], whole[m, 1], whole[m, 3]
+        stride = (h + LANES - 1) // LANES * LANES
+        at[H], at[LAYERS], at[STRIDE], at[OPTIMIZER] = h, layers, stride, optimizer
+        at[MATRIX] = (h + ROWS - 1) // ROWS * ROWS * stride
+        at[OUT_BIASES] = (2 + outputs) * stride + (layers - 1) * (at[MATRIX] + stride)
+        at[SIZE] = at[OUT_BIASES] + (outputs + LANES - 1) // LANES * LANES
+        clear(f, 0, 3 * at[SIZE])
+        clear(f, at[FLIPPED], stride * stride)
+        pack(parameters, first, second, whole[m, 2], f, True, at)
+        for i in range(12):
+            f[rule + MOMENTUM_ + i] = numbers[m, 1 + i]
         for i in range(h):
-            k[i], by_k[i] = guess(guide, lowest, per_x, theta[i], theta[stride + i]), i
+            n[at[K] + i], n[keys + i] = guess(guide, lowest, per_x, f[i], f[stride + i]), i
         gap, stopped = h, -1
         for epoch in range(resumed_epoch if m == first_model else first_epoch, last_epoch + 1):
-            at = column[epoch]
-            recorded = at >= 0 and (epoch < last_epoch or epoch == column.size - 1)
+            place = column[epoch]
+            recorded = place >= 0 and (epoch < last_epoch or epoch == column.size - 1)
             if epoch == last_epoch and not recorded:
                 break
-            bias = theta[output_bias] - y_mean
-            for p in range(0 if recorded else 2, 3):  # the training part last: what follows goes on with its events
-                part = parts[p]
-                k_now = k if p == 2 else k_part
-                if part.x.size == 0:
+            for p in range(0 if recorded else 2, 3):
+                begin, end = starts[p], starts[p + 1]
+                if begin == end:
                     continue
+                x_part, u_part, t_part = x[begin:end], u[begin:end], t[columns * begin : columns * end]
+                k = at[K] if p == 2 else at[K] + h
                 for i in range(h):
-                    near = int(k[i] if p == 2 else np.int64(part.place[k[i]]))
-                    k_now[i] = locate(part.x, theta[i], theta[stride + i], near)
-                sort_units(h, k_now, by_k, gap)
+                    near = n[at[K] + i]
+                    if p < 2:
+                        near = np.int64(places[p * table.shape[0] + near])
+                    n[k + i] = locate(x_part, f[i], f[stride + i], near)
+                sort_keys(h, n[k : k + h], n[keys : keys + h], gap)
                 gap = 1
                 if not forward(
-                    part.x, part.u, guide if p == 2 else guide[:0], lowest - x_mean, per_x, x_mean, k_now, by_k, h,
-                    layers, theta, stride, rows, ids, events, order, dead, count, q, kept, on, a, b, bits, found,
-                ):  # fmt: skip
+                    x_part, u_part, guide, p == 2, lowest - x_mean, per_x, x_mean, k, f, n, bits, at, several
+                ):
                     stopped = epoch
                     break
-                if recorded:
-                    error = squared_error(part.u, part.t, bias, ids, events, order, leave, count[leave])
-                    errors[p][m, at] = error if error <= np.inf else np.inf
+                if right is not None:
+                    error, share = entropy(u_part, t_part, recorded, f, n, at)
+                    if recorded:
+                        errors[p][m, place] = error if error <= np.inf else np.inf
+                        right[p][m, place] = share if error < np.inf else 0.0
+                elif recorded:
+                    error = squared_error(u_part, t_part, f, n, at)
+                    errors[p][m, place] = error if error <= np.inf else np.inf
             if stopped >= 0:
                 break
-            if recorded and not history.train[m, at] < np.inf:
+            if recorded and not errors[2][m, place] < np.inf:
                 for p in range(2):
-                    if parts[p].x.size:
-                        errors[p][m, at] = np.inf
-                history.diverged_at[m] = epoch
+                    if starts[p] < starts[p + 1]:
+                        errors[p][m, place] = np.inf
+                        if right is not None:
+                            right[p][m, place] = 0.0
+                diverged_at[m] = epoch
                 break
             if epoch == last_epoch:
                 break
-            db = residual_sums(table, bias, ids, events, order, leave, count[leave])
-            backward(
-                leftmost, x_mean, h, layers, theta, g, stride, rows, ids, events, order, count, q, kept, on, dq,
-                dkept, flipped, a, b,
-            )  # fmt: skip
-            g[output_bias] = db if rules.output_bias[m] else 0.0
-            if not rules.hidden_bias[m]:
-                for layer in range(layers):
-                    row = (1 + layer * (rows + 1)) * stride
-                    for at in range(row, row + stride, LANES):
-                        write_tile(g, at, zero_tile(ONE))
-            rate = rules.lr[m] * factors[epoch]
-            if not step(
-                rules.optimizer[m], rate, rules.weight_decay[m, 0], rules.momentum[m], rules.beta2[m], powers, theta, g,
-                first, second, rules.scaled[m], scale, decays,
-            ):  # fmt: skip
-                history.diverged_at[m] = epoch + 1
+            if right is None:
+                residual_sums(table, f, n, at)
+            f[rule + RATE] = numbers[m, 0] * factors[whole[m, 4], epoch]
+            if optimizer == ADAM:
+                powers[m, 0] *= f[rule + MOMENTUM_]
+                powers[m, 1] *= f[rule + BETA2]
+                f[rule + SCALE1], f[rule + SCALE2] = 1.0 / (1.0 - powers[m, 0]), 1.0 / (1.0 - powers[m, 1])
+            if not whole[m, 6]:
+                clear(f, at[D_BIASES], outputs)
+            at[OUTSIDE] = 0
+            backward(x[starts[2]], x_mean, whole[m, 5] != 0, f, n, bits, at, several)
+            if at[OUTSIDE]:
+                diverged_at[m] = epoch + 1
                 break
-        for i in range(kinds):
-            move(flat[i][begin:end], state, i * size, h, stride, rows, False)
+        pack(parameters, first, second, whole[m, 2], f, False, at)
         if stopped >= 0:
             return m, stopped
     return last_model, first_epoch

@@ -33,9 +33,9 @@ def product(
 
 
 @inner
-def transpose(a: Array, a_at: int, rows: int, columns: int, stride: int, c: Array) -> None:
-    """Write the transpose of A (rows, columns), which begins at a[a_at], to c; both have rows `stride` apart."""
+def transpose(a: Array, a_at: int, rows: int, columns: int, stride: int, c: Array, c_at: int) -> None:
+    """Write the transpose of A (rows, columns), from a[a_at] on, to c[c_at:]; both have rows `stride` apart."""
     for first in range(0, rows, 8):  # a line of the cache at a time
         for j in range(columns):
             for i in range(first, min(first + 8, rows)):
-                c[j * stride + i] = a[a_at + i * stride + j]
+                c[c_at + j * stride + i] = a[a_at + i * stride + j]

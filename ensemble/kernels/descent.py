@@ -1,0 +1,55 @@
+"""The optimizer step of deep networks, one layer's parameters at a time, as soon as their gradient is there.
+
+The compiled form of `rules/optimizers.py` for numbers in a `workspace`: while they are in the cache, and in registers.
+"""
+
+from __future__ import annotations
+
+from ensemble.kernels.jit import inner
+from ensemble.kernels.lanes import ALL, adam_direction, within
+from ensemble.kernels.tiles import LANES, add_product, add_scaled, read_tile, write_tile, zero_tile
+from ensemble.kernels.updates import ADAM, GD, MOMENTUM, Array
+
+# isort: off
+from ensemble.kernels.workspace import (
+    BETA2, DECAY, FACTOR, MOMENTUM_, ONE, OPTIMIZER, OUTSIDE, RATE, RULE, SCALE1, SCALE2, SIZE, Places,
+)  # fmt: skip
+# isort: on
+
+__all__ = ["descend"]
+
+
+@inner
+def descend(f: Array, at: Places, first: int, count: int, gradient: int, kind: int) -> None:
+    """Update `count` parameters of one kind from f[first] on, by their gradient from f[gradient] on.
+
+    at[OUTSIDE] is set where one is not within `WEIGHT_LIMIT` afterwards. What has a factor of 0 is frozen.
+    """
+    rule, optimizer, moments = at[RULE], at[OPTIMIZER], at[SIZE]
+    rate, factor = f[rule + RATE], f[rule + FACTOR + kind]
+    if factor == 0.0:
+        return
+    shrink, momentum, beta2 = -rate * f[rule + DECAY + kind], f[rule + MOMENTUM_], f[rule + BETA2]
+    scale1, scale2 = f[rule + SCALE1], f[rule + SCALE2]
+    step, inside, zero = -rate * factor, ALL, zero_tile(ONE)
+    for i in range(0, count, LANES):
+        place = first + i
+        theta, g = read_tile(ONE, f, place), read_tile(ONE, f, gradient + i)
+        if optimizer != GD:
+            place += moments
+            mean = add_scaled(zero, momentum, read_tile(ONE, f, place))
+            if optimizer == ADAM:
+                mean = add_scaled(mean, 1.0 - momentum, g)
+                square = add_scaled(zero, beta2, read_tile(ONE, f, place + moments))
+                square = add_product(square, g, add_scaled(zero, 1.0 - beta2, g))
+                write_tile(f, place + moments, square)
+                g = adam_direction(mean, scale1, square, scale2)
+            else:  # where the direction is linear in the gradient, what is remembered has the factor
+                mean = add_scaled(mean, factor, g)
+                g = mean
+            write_tile(f, place, mean)
+        theta = add_scaled(add_scaled(theta, shrink, theta), -rate if optimizer == MOMENTUM else step, g)
+        write_tile(f, first + i, theta)
+        inside &= within(theta)
+    if inside != ALL:
+        at[OUTSIDE] = 1
