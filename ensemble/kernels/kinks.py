@@ -67,6 +67,29 @@ def locate(x: Array, w: float, b: float, k: int) -> int:
 
 
 @inner
+def find(x: Array, w: Array, b: Array, h: int, found: Places, probe: Array) -> None:
+    """Write the number of samples left of each of h kinks, searched by halving, all units side by side.
+
+    No unit waits for another one's branch, and what it costs does not depend on where kinks were before.
+    """
+    one = np.uint64(1)
+    length = np.uint64(x.size)
+    for j in range(h):
+        found[j] = 0
+    while length > one:  # the kink is among `length` samples from `found` on
+        half = length >> one
+        for j in range(h):  # apart from the comparison: the compiler's way to fetch them in one loop takes four times
+            probe[j] = x[np.uint64(found[j]) + (half - one)]
+        for j in range(h):
+            found[j] += np.int64(half) if is_left(probe[j], w[j], b[j]) else 0
+        length -= half
+    for j in range(h):
+        probe[j] = x[np.uint64(found[j])]
+    for j in range(h):
+        found[j] += is_left(probe[j], w[j], b[j])
+
+
+@inner
 def sort_keys(h: int, k: Places, keys: Places, gap: int) -> None:
     """Write h units' new k into their keys, and sort those; hardly any is further than `gap` places off.
 
