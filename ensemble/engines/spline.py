@@ -29,7 +29,7 @@ class Spline(Compiled):
         h: NDArray[Any] = specs.width
         size, steps = effective(specs.batch_size, n), steps_per_epoch(specs.batch_size, n)
         step = np.where(h <= 3 * n // 8, 2e-8 + 8e-9 * h, 1.2e-9 * n + 5e-9 * h)
-        step = np.where(size > 0, 1.5e-7 + 3e-9 * size + 7.5e-9 * h, step) + 3 * h * step_seconds(specs.optimizer)
+        step = np.where(size > 0, 1e-7 + 3e-9 * size + 4e-9 * h, step) + 3 * h * step_seconds(specs.optimizer)
         seconds: NDArray[np.float64] = np.where(size > 0, 5e-9 * n, 0.0) + steps * step
         return seconds
 

@@ -67,26 +67,32 @@ def locate(x: Array, w: float, b: float, k: int) -> int:
 
 
 @inner
-def find(x: Array, w: Array, b: Array, h: int, found: Places, probe: Array) -> None:
-    """Write the number of samples left of each of h kinks, searched by halving, all units side by side.
+def find(x: Array, size: int, w: Array, b: Array, rows: Places, probe: Array) -> None:
+    """Write from which row of x on each unit is on, searched by halving, all units side by side.
 
-    No unit waits for another one's branch, and what it costs does not depend on where kinks were before.
+    x (2 S + 2,) holds S samples ascending, a number that is not used, the same samples descending, and another such
+    number. A rising unit is on from some row of the first part on, and a falling one of the second; the last row of a
+    part stands for none. No unit waits for another one's branch, and nothing depends on where kinks were before.
     """
-    one = np.uint64(1)
-    length = np.uint64(x.size)
-    for j in range(h):
-        found[j] = 0
-    while length > one:  # the kink is among `length` samples from `found` on
+    one, half = np.uint64(1), np.uint64(size) >> np.uint64(1)
+    first = half - one if size > 1 else half  # looked at in vain where there is one sample
+    middle, other_middle = x[first], x[first + np.uint64(size + 1)]
+    for j in range(w.size):
+        falls = w[j] < 0.0
+        on = w[j] * (other_middle if falls else middle) + b[j] > 0.0
+        rows[j] = (size + 1 if falls else 0) + (0 if on else np.int64(half))
+    length = np.uint64(size) - half
+    while length > one:  # the row is among `length` from rows[j] on, or right after them
         half = length >> one
-        for j in range(h):  # apart from the comparison: the compiler's way to fetch them in one loop takes four times
-            probe[j] = x[np.uint64(found[j]) + (half - one)]
-        for j in range(h):
-            found[j] += np.int64(half) if is_left(probe[j], w[j], b[j]) else 0
+        for j in range(w.size):  # a loop of its own: the compiler's way to fetch them within the next takes four times
+            probe[j] = x[np.uint64(rows[j]) + (half - one)]
+        for j in range(w.size):
+            rows[j] += 0 if w[j] * probe[j] + b[j] > 0.0 else np.int64(half)
         length -= half
-    for j in range(h):
-        probe[j] = x[np.uint64(found[j])]
-    for j in range(h):
-        found[j] += is_left(probe[j], w[j], b[j])
+    for j in range(w.size):
+        probe[j] = x[np.uint64(rows[j])]
+    for j in range(w.size):
+        rows[j] += 0 if w[j] * probe[j] + b[j] > 0.0 else 1
 
 
 @inner
