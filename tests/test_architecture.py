@@ -122,3 +122,13 @@ def test_tqdm_is_imported_by_one_file_only():
 def test_kernels_import_numpy_and_numba_only():
     foreign = {name.split(".")[0] for module in FILES if room(module) == "kernels" for name in IMPORTS[module]}
     assert foreign - sys.stdlib_module_names <= {"ensemble", "numpy", "numba"}
+
+
+def test_parts_of_kernels_return_no_arrays_as_they_count_no_references():
+    plain = {"int", "float", "bool", "None", "tuple", "Tile", "Tiles", "np.uint64", "np.int64"}
+    for name in FILES:
+        if name.startswith("kernels."):
+            for node in ast.walk(ast.parse(FILES[name].read_text())):
+                if isinstance(node, ast.FunctionDef) and "inner" in map(ast.unparse, node.decorator_list):
+                    returned = ast.unparse(node.returns).replace("[", " ").replace("]", " ").replace(",", " ").split()
+                    assert set(returned) - {"..."} <= plain, f"{name}.{node.name}"
