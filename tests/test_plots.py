@@ -224,7 +224,7 @@ def test_learning_curves_show_every_recorded_epoch(width):
         np.testing.assert_array_equal(line.get_xdata(), width.result.epochs)
         np.testing.assert_array_equal(line.get_ydata(), learning.quartiles[1])
     assert labels(display) == [f"width {h}, lr {lr:g}" for h, lr in zip(curve.width, curve.lr, strict=True)]
-    assert display.ax_.get_xlabel() == "epoch (full-batch steps)"
+    assert display.ax_.get_xlabel() == "epoch"
     assert display.ax_.get_xlim()[0] == 0
 
 

@@ -103,6 +103,24 @@ def test_hidden_layers_are_one_number_where_a_study_takes_one(tmp_path, capsys, 
     assert "--hidden-layers does not go with --claims" in capsys.readouterr().err
 
 
+def test_batches_are_said_and_are_other_models_in_the_same_folder(tmp_path, capsys, undrawn):
+    settings = ["--widths", "4", "--lrs", "0.1", "--seeds", "2", "--epochs", "2", "--out", str(tmp_path / "out")]
+    assert run(settings, "fit_target") == 0
+    assert run([*settings, "--batch-size", "100"], "fit_target") == 0
+    said = capsys.readouterr().out
+    assert "batches of 100: an epoch is 5 steps" in said and said.count("2 models trained") == 2
+    study = json.loads((tmp_path / "out" / "study.json").read_text())
+    assert study["settings"]["batch_size"] == 100 and study["notes"] == ["batches of 100: an epoch is 5 steps"]
+    with open(tmp_path / "out" / "models.csv", newline="") as file:
+        assert {row["batch_size"] for row in csv.DictReader(file)} == {"100"}
+    assert run([*settings, "--batch-size", "100"], "fit_target") == 0
+    assert "2 models loaded" in capsys.readouterr().out
+    assert run(["--claims", "--batch-size", "2"], "fit_target") == 2
+    assert "--batch-size does not go with --claims" in capsys.readouterr().err
+    assert run([*settings, "--batch-size", "-1"], "fit_target") == 2
+    assert "batch_size must be a whole number, 0 or more, not -1" in capsys.readouterr().err
+
+
 def test_bad_input_ends_a_script_in_one_line(tmp_path):
     done = script("width_study", "--target", "sine", folder=tmp_path)
     assert done.returncode == 2
@@ -272,7 +290,7 @@ def test_arguments_reach_the_study(tmp_path, capsys, undrawn):
     outcome = json.loads(capsys.readouterr().out)
     assert outcome["settings"] == {
         "widths": [2, 4], "hidden_layers": [1], "seeds": [0, 1], "lrs": {"momentum": [0.05, 0.1]},
-        "optimizers": ["momentum"], "epochs": 10, "noise": 0.5,
+        "optimizers": ["momentum"], "epochs": 10, "noise": 0.5, "batch_size": 0,
     }  # fmt: skip
     assert set(outcome["data"]) == {"quadratic", "chirp"}
     assert outcome["data"]["chirp"]["noise_variance"] == pytest.approx(0.5**2 / 12)

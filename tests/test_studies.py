@@ -189,7 +189,7 @@ def test_study_json_says_what_was_run_and_where(width, saved):
     assert record["study"] == "width_study"
     assert record["settings"] == {
         "widths": [2, 8, 16], "hidden_layers": [1], "seeds": [0, 1, 2], "lrs": {"gd": [0.02, 0.1], "adam": [0.02, 0.1]},
-        "optimizers": ["gd", "adam"], "epochs": 30, "noise": 0.01,
+        "optimizers": ["gd", "adam"], "epochs": 30, "noise": 0.01, "batch_size": 0,
     }  # fmt: skip
     assert record["data"]["reciprocal_sine"]["sha256"] == width.datasets["reciprocal_sine"].digest
     assert record["data"]["reciprocal_sine"]["samples"] == {"train": 420, "val": 180, "test": 180}
@@ -462,9 +462,18 @@ def test_bad_input_is_named_before_anything_is_trained(arguments, message):
         width_study(**arguments)
 
 
+@pytest.mark.parametrize("study", [bias_ablation, depth_study, fit_target, transfer_study, width_study])
+def test_every_study_takes_batches(study):
+    setup = study(seeds=2, epochs=3, batch_size=32)
+    assert set(setup.specs.batch_size.tolist()) == {32} and setup.settings["batch_size"] == 32
+    assert "batches of 32: an epoch is 14 steps" in setup.notes
+    assert study(seeds=2, epochs=3).digest != setup.digest
+    assert study(seeds=2, epochs=3).notes == ()
+
+
 def test_inputs_made_ready():
     data = ensemble.sample("quadratic", n=50)
-    datasets, notes = as_datasets(data, 0.01)
+    datasets, notes = as_datasets(data, 0.01, 0)
     assert datasets == {"quadratic": data}
     assert notes == ()
     assert noise_of("quadratic", 0.5) == 0.5

@@ -60,7 +60,8 @@ def build_parser(study: str, question: str, *, single: bool = False) -> Parser:
     models.add_argument("--seeds", type=int, metavar="N", help="number of seeds: 0 ... N - 1")
     models.add_argument("--lrs", type=float, metavar="RATE", help="learning rates", **several)
     models.add_argument("--optimizers", metavar="NAME", help=f"of {', '.join(CHOICES['optimizer'])}", **several)
-    models.add_argument("--epochs", type=int, metavar="E", help="full-batch steps (default: 500)")
+    models.add_argument("--epochs", type=int, metavar="E", help="passes over the training data (default: 500)")
+    models.add_argument("--batch-size", type=int, metavar="B", help="samples in a step (default: 0, all)")
     output = parser.add_argument_group("output")
     output.add_argument("--out", metavar="DIR", help=f"folder (default: results/{study})")
     output.add_argument(

@@ -31,7 +31,7 @@ __all__ = ["run"]
 # Flags whose name is not that of the study's argument.
 _FLAGS = {
     "data": "--target or --data", "width": "--widths", "lr": "--lrs", "optimizer": "--optimizers",
-    "hidden_layers": "--hidden-layers",
+    "hidden_layers": "--hidden-layers", "batch_size": "--batch-size",
 }  # fmt: skip
 
 
@@ -117,7 +117,8 @@ def _setup(name: str, options: Namespace) -> Setup[Any]:
 def _study_arguments(name: str, options: Namespace) -> dict[str, Any]:
     """Return the arguments of the study's function that were given; the others are its defaults."""
     known = inspect.signature(STUDIES[name].setup).parameters
-    given = {flag: getattr(options, flag) for flag in ("seeds", "epochs", "noise")} | {"data": options.target}
+    given = {flag: getattr(options, flag) for flag in ("seeds", "epochs", "noise", "batch_size")}
+    given["data"] = options.target
     for flag in ("widths", "lrs", "optimizers"):
         values, single = getattr(options, flag), flag.removesuffix("s")
         given[single if single in known else flag] = values[0] if values and single in known else values

@@ -67,8 +67,6 @@ def learning_curves(
             "part of the result such as result[result.specs.lr == 0.1]"
         )
     display = LearningCurveDisplay(curves, part=WORDS[part]).plot(ax)
-    if result.specs.batch_size.any():
-        display.ax_.set_xlabel("epoch")
     if result.origin.loss != "mse":
         display.ax_.set_ylabel(f"{WORDS[part]} {result.origin.loss.replace('_', ' ')}")
     return display

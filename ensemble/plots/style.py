@@ -179,7 +179,7 @@ def epoch_axis(ax: Axes, last: int) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.set_xlim(0, max(last, 1))
-    ax.set_xlabel("epoch (full-batch steps)")
+    ax.set_xlabel("epoch")
 
 
 def draw_errors(

@@ -12,6 +12,7 @@ import numpy as np
 
 from ensemble.data import Dataset, sample
 from ensemble.specs import CHOICES
+from ensemble.system.checks import whole
 
 __all__ = ["Data", "as_datasets", "noise_of", "rates_of", "seeds_of", "values_of"]
 
@@ -22,8 +23,8 @@ Data = str | Sequence[str] | Dataset | Mapping[str, Dataset]
 _MOST_SEEDS = 10**7
 
 
-def as_datasets(data: Data, noise: float) -> tuple[dict[str, Dataset], tuple[str, ...]]:
-    """Return datasets by name, each with a validation and a test part, and notes on what was done to them.
+def as_datasets(data: Data, noise: float, batch_size: int) -> tuple[dict[str, Dataset], tuple[str, ...]]:
+    """Return datasets by name, each with a validation and a test part, and notes on them and on their batches.
 
     Raises
     ------
@@ -34,7 +35,8 @@ def as_datasets(data: Data, noise: float) -> tuple[dict[str, Dataset], tuple[str
         data = {data.name: data}
     elif not isinstance(data, Mapping):
         names = values_of("targets", [data] if isinstance(data, str) else data)
-        return {name: sample(name, noise=noise) for name in names}, ()
+        sampled = {name: sample(name, noise=noise) for name in names}
+        return sampled, _batches(batch_size, sampled)
     if not data:
         raise ValueError("no data; give a Dataset, or the name of a target")
     prepared, notes = {}, []
@@ -46,7 +48,17 @@ def as_datasets(data: Data, noise: float) -> tuple[dict[str, Dataset], tuple[str
             sizes = ", ".join(f"{len(y)} {part}" for part, (_, y) in dataset.parts().items())
             notes.append(f"{name}: parts that were missing drawn at random from the training part: {sizes} samples")
         prepared[name] = dataset
-    return prepared, tuple(notes)
+    return prepared, (*notes, *_batches(batch_size, prepared))
+
+
+def _batches(batch_size: int, datasets: Mapping[str, Dataset]) -> tuple[str, ...]:
+    """Return a note that says what an epoch is; none where it is one full-batch step, as everywhere else."""
+    if whole(batch_size, "batch_size") == 0:
+        return ()
+    steps = {name: -(-dataset.n_train // batch_size) for name, dataset in datasets.items()}
+    few, most = min(steps.values()), max(steps.values())
+    each = f"{few:,} step{'s' * (few > 1)}" if few == most else f"{few:,} to {most:,} steps, by the dataset"
+    return (f"batches of {batch_size}: an epoch is {each}",)
 
 
 def noise_of(data: Data, noise: float) -> float | None:

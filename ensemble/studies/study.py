@@ -53,7 +53,7 @@ class Setup(Generic[AnyStudy]):
     datasets : dict of Dataset
         By name; every one has a validation and a test part.
     epochs : int
-        Number of full-batch steps.
+        Passes over the training data.
     settings : dict
         What was asked for, as `study.json` will say it.
     notes : tuple of str

@@ -50,12 +50,13 @@ def bias_ablation(
     optimizers: Iterable[str] = OPTIMIZERS,
     epochs: int = 500,
     noise: float = 0.01,
+    batch_size: int = 0,
 ) -> Setup[BiasStudy]:
     """Return the bias ablation before training: the four arms over widths, seeds, learning rates and optimizers.
 
     Parameters
     ----------
-    data, widths, seeds, lrs, optimizers, epochs, noise
+    data, widths, seeds, lrs, optimizers, epochs, noise, batch_size
         As in `width_study`.
     hidden_layers : int
         Of all models.
@@ -65,15 +66,16 @@ def bias_ablation(
     ValueError
         A value that is not allowed, or data that cannot be split.
     """
-    datasets, notes = as_datasets(data, noise)
+    datasets, notes = as_datasets(data, noise, batch_size)
     settings: dict[str, Any] = {
         "widths": values_of("widths", widths), "hidden_layers": hidden_layers, "seeds": seeds_of(seeds),
         "lrs": values_of("lrs", lrs), "optimizers": values_of("optimizers", optimizers), "epochs": epochs,
-        "noise": noise_of(data, noise),
+        "noise": noise_of(data, noise), "batch_size": batch_size,
     }  # fmt: skip
     specs = grid(
         data=list(datasets), optimizer=settings["optimizers"], hidden_bias=[True, False], output_bias=[True, False],
         lr=settings["lrs"], width=settings["widths"], seed=settings["seeds"], hidden_layers=hidden_layers,
+        batch_size=batch_size,
     )  # fmt: skip
     return Setup(BiasStudy, specs, datasets, epochs, settings, notes)
 

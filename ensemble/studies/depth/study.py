@@ -73,13 +73,14 @@ def depth_study(
     optimizers: Iterable[str] = OPTIMIZERS,
     epochs: int = 500,
     noise: float = 0.01,
+    batch_size: int = 0,
     init: Init = INIT,
 ) -> Setup[DepthStudy]:
     """Return the depth study before training.
 
     Parameters
     ----------
-    data, seeds, optimizers, epochs, noise
+    data, seeds, optimizers, epochs, noise, batch_size
         As in `width_study`.
     widths : iterable of int
         Of one hidden layer: each sets a number of multiply-adds per sample, (D + 1) H, which every depth spends.
@@ -96,7 +97,7 @@ def depth_study(
         A value that is not allowed, widths so small that a depth has the same width twice, or data that cannot be
         split.
     """
-    datasets, notes = as_datasets(data, noise)
+    datasets, notes = as_datasets(data, noise, batch_size)
     n_inputs = next(iter(datasets.values())).n_inputs
     names = list(datasets)
     layers = sorted(values_of("hidden_layers", hidden_layers))
@@ -108,7 +109,7 @@ def depth_study(
     settings: dict[str, Any] = {
         "widths": shallow, "hidden_layers": layers, "widths_by_depth": by_depth, "seeds": seeds_of(seeds),
         "lrs": None if lrs is None else values_of("lrs", lrs), "optimizers": values_of("optimizers", optimizers),
-        "epochs": epochs, "noise": noise_of(data, noise), "init": init, "targets": names,
+        "epochs": epochs, "noise": noise_of(data, noise), "init": init, "targets": names, "batch_size": batch_size,
     }  # fmt: skip
     others: Any = [name for name in CHOICES["init"] if name != init]
     teeth = teeth_of(datasets)
@@ -119,7 +120,7 @@ def depth_study(
         for depth in layers:
             # An optimizer without a grid of its own is an unknown one: `grid` says so.
             rates = settings["lrs"] or LRS.get(name, LRS["gd"])[min(depth, 2) - 1]
-            some = partial(grid, optimizer=name, hidden_layers=depth, lr=rates)
+            some = partial(grid, optimizer=name, hidden_layers=depth, lr=rates, batch_size=batch_size)
             parts.append(some(data=names, init=init, width=by_depth[depth], seed=settings["seeds"]))
             at = by_depth[depth][(len(shallow) - 1) // 2]
             parts.append(some(data=compared(names), init=others, width=at, seed=half(settings["seeds"])))
@@ -317,7 +318,6 @@ class DepthStudy(Study):
         optimizer, found = self.best_optimizer, {data: self.deeper(data) for data in self.targets}
         spent = int(self.curves()[0].across[-1])
         least = self.hidden_layers[0]
-
         parts = []
         for verdict, words in VERDICTS.items():
             chosen = ", ".join(f"{data} ({one.words})" for data, one in found.items() if one.verdict == verdict)

@@ -35,12 +35,13 @@ def fit_target(
     optimizer: str = "gd",
     epochs: int = 500,
     noise: float = 0.01,
+    batch_size: int = 0,
 ) -> Setup[FitStudy]:
     """Return the fit study before training: one width, rate and optimizer over several seeds.
 
     Parameters
     ----------
-    data, seeds, epochs, noise
+    data, seeds, epochs, noise, batch_size
         As in `width_study`.
     width, hidden_layers : int
         Hidden units of each hidden layer, and how many of these.
@@ -54,14 +55,14 @@ def fit_target(
     ValueError
         A value that is not allowed, or data that cannot be split.
     """
-    datasets, notes = as_datasets(data, noise)
+    datasets, notes = as_datasets(data, noise, batch_size)
     settings: dict[str, Any] = {
         "width": width, "hidden_layers": hidden_layers, "seeds": seeds_of(seeds, fewest=1), "lr": lr,
-        "optimizer": optimizer, "epochs": epochs, "noise": noise_of(data, noise),
+        "optimizer": optimizer, "epochs": epochs, "noise": noise_of(data, noise), "batch_size": batch_size,
     }  # fmt: skip
     specs = grid(
         data=list(datasets), optimizer=settings["optimizer"], lr=lr, width=width, hidden_layers=hidden_layers,
-        seed=settings["seeds"],
+        seed=settings["seeds"], batch_size=batch_size,
     )  # fmt: skip
     moments = [epoch for epoch in MOMENTS if epoch < epochs] + [epochs]
     smooth = np.geomspace(1, max(epochs, 1), 60).astype(int).tolist()

@@ -62,13 +62,14 @@ def transfer_study(
     optimizers: Iterable[str] = OPTIMIZERS,
     epochs: int = 500,
     noise: float = 0.01,
+    batch_size: int = 0,
 ) -> Setup[TransferStudy]:
     """Return the transfer study before training: every width, seed and learning rate in both parametrizations.
 
     Parameters
     ----------
-    data, widths, seeds, optimizers, epochs, noise
-        As in `width_study`.
+    data, widths, seeds, optimizers, epochs, noise, batch_size
+        As in `width_study`; the coordinate check takes full-batch steps always.
     hidden_layers : iterable of int
         The first is that of all widths; all of them are trained at the narrowest width.
     lrs : iterable of float, optional
@@ -79,12 +80,13 @@ def transfer_study(
     ValueError
         A value that is not allowed, fewer than 2 seeds, or data that cannot be split.
     """
-    datasets, notes = as_datasets(data, noise)
+    datasets, notes = as_datasets(data, noise, batch_size)
     settings: dict[str, Any] = {
         "widths": values_of("widths", widths), "hidden_layers": values_of("hidden_layers", hidden_layers),
         "seeds": seeds_of(seeds),
         "lrs": None if lrs is None else values_of("lrs", lrs), "optimizers": values_of("optimizers", optimizers),
         "epochs": epochs, "noise": noise_of(data, noise), "init": "fan_in",
+        "batch_size": batch_size,
     }  # fmt: skip
     base, *others = settings["hidden_layers"]
     parts = []
@@ -93,6 +95,7 @@ def transfer_study(
             grid, data=list(datasets), optimizer=optimizer, parametrization=parametrization, init=settings["init"],
             # An optimizer without a grid of its own is an unknown one: `grid` says so.
             lr=settings["lrs"] or RATES.get(optimizer, RATES["gd"])[parametrization], seed=settings["seeds"],
+            batch_size=batch_size,
         )  # fmt: skip
         parts.append(some(width=settings["widths"], hidden_layers=base))
         if others:

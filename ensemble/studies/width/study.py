@@ -67,6 +67,7 @@ def width_study(
     optimizers: Iterable[str] = OPTIMIZERS,
     epochs: int = 500,
     noise: float = 0.01,
+    batch_size: int = 0,
 ) -> Setup[WidthStudy]:
     """Return the width study before training: every combination of width, seed, learning rate and optimizer.
 
@@ -80,23 +81,27 @@ def width_study(
     seeds : int or iterable of int
         How many seeds (0, 1, ...), or which.
     epochs : int
-        Number of full-batch steps.
+        Passes over the training data: full-batch steps, unless there are batches.
     noise : float
         Height a of the noise a U[0, 1) on sampled targets, in units of y.
+    batch_size : int
+        Samples in a step; 0: all.
 
     Raises
     ------
     ValueError
         A value that is not allowed, or data that cannot be split.
     """
-    datasets, notes = as_datasets(data, noise)
+    datasets, notes = as_datasets(data, noise, batch_size)
     names = values_of("optimizers", optimizers)
     rates = rates_of(lrs, names)
     settings: dict[str, Any] = {
         "widths": values_of("widths", widths), "hidden_layers": values_of("hidden_layers", hidden_layers),
         "seeds": seeds_of(seeds), "lrs": rates, "optimizers": names, "epochs": epochs, "noise": noise_of(data, noise),
+        "batch_size": batch_size,
     }  # fmt: skip
     columns = {"width": settings["widths"], "hidden_layers": settings["hidden_layers"], "seed": settings["seeds"]}
+    columns["batch_size"] = batch_size
     parts = [grid(data=list(datasets), optimizer=name, lr=rates[name], **columns) for name in names]
     return Setup(WidthStudy, reduce(add, parts), datasets, epochs, settings, notes)
 
