@@ -394,7 +394,7 @@ def test_the_same_command_with_another_setting_trains_what_is_new_and_loses_noth
     assert (tmp_path / "summary.csv").read_bytes() == first
 
 
-def test_fresh_starts_again_and_more_or_fewer_seeds_are_taken_from_the_run(tmp_path, undrawn):
+def test_fresh_trains_its_own_models_again_and_more_or_fewer_seeds_are_taken_from_the_run(tmp_path, capsys, undrawn):
     out = tmp_path / "out"
     one = ["--target", "quadratic", "--out", out]
     assert run([*TINY, *one]) == 0
@@ -408,7 +408,7 @@ def test_fresh_starts_again_and_more_or_fewer_seeds_are_taken_from_the_run(tmp_p
     assert len(list((out / "run" / "chunks").iterdir())) == kept
     assert run([*TINY, *one, "--fresh"]) == 0
     assert ensemble.load_result(out / "run").specs.seed.max() == 1
-    assert len(list((out / "run" / "chunks").iterdir())) < kept
+    assert [run([*more, *one, "--json"]), json.loads(capsys.readouterr().out.splitlines()[-1])["trained"]] == [0, 0]
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -67,7 +67,9 @@ def build_parser(study: str, question: str, *, single: bool = False) -> Parser:
     output.add_argument(
         "--store", metavar="DIR", help="folder that keeps finished models, to go on from (default: run in --out)"
     )
-    output.add_argument("--fresh", action="store_true", help="start from nothing: forget what the store holds")
+    output.add_argument(
+        "--fresh", action="store_true", help="train again: forget what this command would take from the store"
+    )
     output.add_argument(
         "--format", type=_plain(_formats), default=("png",), metavar="LIST", help="of png,svg,pdf (default: png)"
     )

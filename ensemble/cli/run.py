@@ -22,7 +22,7 @@ from ensemble.cli.signals import DONE, FAILED, USAGE, Stage
 from ensemble.data import load_csv
 from ensemble.distributed import connected
 from ensemble.results import Result
-from ensemble.store import OtherRunError, clear
+from ensemble.store import OtherRunError
 from ensemble.studies import STUDIES, Setup, Study, files
 from ensemble.training.shards import shard
 
@@ -150,7 +150,7 @@ def _train(ready: Setup[Any], options: Namespace) -> Study | None:
         for note in ready.notes:
             print(note)
     if options.fresh:
-        clear(options.store)
+        ready.forget(options.store)
     with _cluster(options) as executor:
         where = {
             "threads": options.threads, "progress": False if options.quiet else None, "store": options.store,

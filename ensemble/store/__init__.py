@@ -1,6 +1,7 @@
 """Run folders: what training has finished so far."""
 
 from ensemble.store.chunks import difference, made_here
+from ensemble.store.forget import forget
 from ensemble.store.merge import merge
 from ensemble.store.read import Verified, load_result, verify
 from ensemble.store.request import Request, digests
@@ -14,6 +15,7 @@ __all__ = [
     "clear",
     "difference",
     "digests",
+    "forget",
     "load_result",
     "made_here",
     "merge",

@@ -40,6 +40,20 @@ class Chunk(NamedTuple):
     rows: Rows
     made: Mapping[str, Any]  # by what: versions, machine, and what its kernels were compiled for
 
+    def take(self, part: NDArray[np.int64]) -> Chunk:
+        """Return the models at `part`."""
+        rows = self.rows
+        return Chunk(
+            self.request.take(part),
+            Rows(
+                {name: values[part] for name, values in rows.losses.items()}, rows.diverged_at[part],
+                None if rows.networks is None else rows.networks.take(part),
+                {epoch: kept.take(part) for epoch, kept in rows.snapshots.items()},
+                None if rows.state is None else rows.state.take(part),
+            ),
+            self.made,
+        )  # fmt: skip
+
     def answer(self, asked: Request, part: NDArray[np.int64]) -> Rows:
         """Return what `asked` wants to know of the models at `part`, which have it."""
         kept, end = self._some(asked, part), self.request.epochs == asked.epochs

@@ -220,9 +220,14 @@ class Run:
             (self.folder / name).mkdir(exist_ok=True)
         for path in self._damaged:
             path.unlink(missing_ok=True)
-        if self._before is not None and self._before.first is not None:
-            self._before = self._renew(self._before)
+        if self._before is not None:
+            self._before = self.renewed()
         manifest.save(self.folder, asked, self._before)
+
+    def renewed(self) -> Manifest:
+        """Return the manifest that was found, its folder's files being those of version 2."""
+        assert self._before is not None
+        return self._before if self._before.first is None else self._renew(self._before)
 
     def _renew(self, before: Manifest) -> Manifest:
         """Write the files of version 1 as those of version 2. Ended early, it is done by the next call."""

@@ -92,6 +92,12 @@ class Setup(Generic[AnyStudy]):
             self.specs, self.datasets, epochs=self.epochs, record=self.record, snapshots=self.snapshots, **where
         )
 
+    def forget(self, store: str | Path) -> None:
+        """Remove from a run folder what this training would take from there, and nothing else."""
+        training.forget(
+            self.specs, self.datasets, folder=store, epochs=self.epochs, record=self.record, snapshots=self.snapshots
+        )
+
     def run(
         self, *, threads: int | None = None, progress: bool | None = None, store: str | Path | None = None,
         executor: Executor | None = None,
