@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from ensemble.cli.signals import DONE, FAILED, INTERRUPTED, USAGE, Stage, guard
 
-__all__ = ["DONE", "FAILED", "INTERRUPTED", "USAGE", "main", "module", "script"]
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "USAGE", "console", "main", "module", "script"]
 
 
 def main(study: str, arguments: Sequence[str] | None = None, *, last: bool = False) -> int:
@@ -53,6 +53,11 @@ def module(arguments: Sequence[str] | None = None, *, last: bool = False) -> int
         return run(study, given[1:], stage) if study in STUDIES else manage(given, stage)
 
     return guard("python -m ensemble", body, last=last)
+
+
+def console() -> NoReturn:
+    """Run the console script `relu-ensemble`, which is `python -m ensemble`, and end the process."""
+    sys.exit(module(last=True))
 
 
 def script(study: str) -> NoReturn:

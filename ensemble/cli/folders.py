@@ -1,12 +1,14 @@
-"""The commands of `python -m ensemble` that keep run folders in order: `verify` and `merge`."""
+"""The commands of `python -m ensemble` that keep run folders in order, and the map of all commands, its help."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble import store
+from ensemble.cli import runs
 from ensemble.cli.parser import Parser
 from ensemble.cli.play import WORDS
 from ensemble.cli.signals import DONE, FAILED, USAGE, Stage
@@ -14,20 +16,40 @@ from ensemble.studies import STUDIES
 
 __all__ = ["run"]
 
+# Of each command an example, and of those that are no study what it does.
+EXAMPLES = {
+    "width_study": "width-study --target chirp --seeds 32",
+    "bias_ablation": "bias-ablation --widths 4 16 64",
+    "depth_study": "depth-study --hidden-layers 1 2 4",
+    "rate_transfer": "rate-transfer --optimizers adam",
+    "fit_target": "fit-target --data FILE.csv --x YEAR --y CO2",
+    "claims": "claims --seeds 8",
+}
+OTHERS = {
+    "play": ("play", WORDS),
+    "runs": ("runs results", "List what the run folders in a folder hold."),
+    "verify": ("verify results/width_study", "Read every file of a run folder, or a study's, and say what is damaged."),
+    "merge": ("merge results/w/run-*-of-8 --into results/w/run", "Join the run folders of shards, to draw from."),
+}
+
 
 def run(arguments: Sequence[str], stage: Stage) -> int:
-    """Verify or merge run folders as the arguments say, and return the exit status."""
+    """List, verify or merge run folders as the arguments say, and return the exit status."""
     parser = Parser(
-        prog="python -m ensemble",
-        description="The studies, as their scripts run them, and what keeps run folders in order.",
+        prog="python -m ensemble", usage="%(prog)s COMMAND ...", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=_map(),
+    )  # fmt: skip
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, help="one of these", prog="python -m ensemble"
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, study in STUDIES.items():
-        commands.add_parser(name.replace("_", "-"), help=study.words, add_help=False)
-    commands.add_parser("play", help=WORDS, add_help=False)
-    check = commands.add_parser("verify", help="Read every file of a run folder and say what is damaged.")
+    for name in (*(name.replace("_", "-") for name in STUDIES), "play"):
+        commands.add_parser(name, add_help=False)  # the caller runs these
+    listing = commands.add_parser("runs", description=OTHERS["runs"][1])
+    listing.add_argument("folder", metavar="DIR", nargs="?", default="results", help="default: results")
+    listing.add_argument("--json", action="store_true", help="print a list of objects, for programs")
+    check = commands.add_parser("verify", description=OTHERS["verify"][1])
     check.add_argument("folder", metavar="DIR", help="such as results/width_study")
-    join = commands.add_parser("merge", help="Join the run folders of shards into one, to draw from.")
+    join = commands.add_parser("merge", description=OTHERS["merge"][1])
     join.add_argument("folders", nargs="+", metavar="DIR", help="such as results/width_study/run-*-of-8")
     join.add_argument("--into", required=True, metavar="DIR", help="such as results/width_study/run")
     try:
@@ -36,10 +58,22 @@ def run(arguments: Sequence[str], stage: Stage) -> int:
         return int(stop.code or 0)
     stage.words = "interrupted; the same command again goes on"
     try:
+        if options.command == "runs":
+            runs.say(options.folder, options.json)
+            return DONE
         return _merge(options.folders, options.into) if options.command == "merge" else _verify(options.folder)
     except (ValueError, OSError) as error:
         print(f"python -m ensemble: error: {error}", file=sys.stderr)
         return USAGE
+
+
+def _map() -> str:
+    """Return a line for each command: an example, and what it answers or does."""
+    lines = [(EXAMPLES[name], study.words.partition("?")[0] + "?") for name, study in STUDIES.items()]
+    lines += OTHERS.values()
+    width = max(len(example) for example, _ in lines)
+    table = "\n".join(f"  {example:{width}}  {words}" for example, words in lines)
+    return f"All commands, each with an example; COMMAND --help lists its arguments.\n\n{table}"
 
 
 def _merge(folders: Sequence[str], into: str) -> int:
