@@ -17,7 +17,7 @@ from ensemble.plots.functions import fit, learning_curves, learning_rate_map, wi
 from ensemble.plots.limits import LimitDisplay
 from ensemble.plots.pieces import PieceCountDisplay, PieceFilmDisplay
 from ensemble.plots.rates import LearningRateMapDisplay
-from ensemble.plots.rendering import check_format, render, show
+from ensemble.plots.rendering import check_format, render, show, small_png
 from ensemble.plots.style import STYLE
 from ensemble.plots.units import DeadUnitDisplay, KinkFilmDisplay
 
@@ -42,5 +42,6 @@ __all__ = [
     "learning_rate_map",
     "render",
     "show",
+    "small_png",
     "width_curves",
 ]

@@ -64,6 +64,17 @@ def render(figure: Figure, suffix: str, configuration: str = "") -> bytes:
     return content.getvalue()
 
 
+def small_png(content: bytes) -> bytes:
+    """Return a PNG of lines and words in 64 colours: a quarter of the bytes, and no difference that is seen."""
+    from PIL import Image  # which matplotlib needs and loads
+
+    image = Image.open(io.BytesIO(content)).convert("RGB")
+    small = image.quantize(64, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    found = io.BytesIO()
+    small.save(found, "png", compress_level=6)
+    return found.getvalue()
+
+
 def _canvas(figure: Figure, suffix: str) -> Any:
     """Give a figure the canvas of a format; what a format needs is loaded where it is asked for."""
     return get_registered_canvas_class(suffix)(figure)

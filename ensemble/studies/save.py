@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ensemble.studies import files
+from ensemble.studies import files, page
 from ensemble.training.request import n_threads
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def contents(
     with plots.Drawing(figures, formats, configuration, helpers) as drawing:
         written = {f"{name}.csv": files.csv_text(rows) for name, rows in tables().items() if rows} | dict(texts())
         drawn = sorted(drawing.finish().items(), key=lambda item: not item[0].startswith("summary"))
+        if page.FILE in written:
+            written[page.FILE] = page.illustrated(written[page.FILE], dict(drawn))
         return dict(drawn) | {name: text.encode() for name, text in written.items()}
 
 

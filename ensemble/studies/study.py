@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ensemble import training
-from ensemble.analysis import Bounds, Curve, Fit, fit_of, variance_of
+from ensemble.analysis import Bounds, Curve, Fit, LearningCurve, fit_of, variance_of
 from ensemble.data import Dataset
 from ensemble.results import Result
 from ensemble.specs import Specs
@@ -130,6 +130,7 @@ class Study(ABC):
     folder: Path | None = None
 
     name = "study"
+    question = ""
 
     @property
     def specs(self) -> Specs:
@@ -179,6 +180,18 @@ class Study(ABC):
     def panels(self) -> dict[str, list[Curve]]:
         """Return the curves of error against width that share a panel of the interactive page, by its name."""
         return {}
+
+    def fit_panels(self) -> dict[str, list[Curve]]:
+        """Return the curves whose fits the page shows epoch by epoch, by name; as a rule those of `panels`."""
+        return self.panels()
+
+    def histories(self) -> dict[str, list[LearningCurve]]:
+        """Return errors against epoch that share a panel of the page, by its name."""
+        return {}
+
+    def maps(self) -> dict[str, Curve]:
+        """Return curves whose validation error against the learning rate the page shows, by name."""
+        return {f"{name}, {curve.label}": curve for name, curves in self.panels().items() for curve in curves}
 
     @property
     def bounds(self) -> Mapping[str, Bounds | None]:
@@ -249,8 +262,16 @@ class Study(ABC):
         }
 
     def page(self) -> str:
-        """Return the study as one interactive HTML page (extra ``report``)."""
-        return page.page(page.Shown(self.about(), self.summary, self.result, self.datasets, self.panels(), self.bounds))
+        """Return the study as one interactive HTML page (extra ``report``), without its figures."""
+        return page.illustrated(self._page(), {})
+
+    def _page(self) -> str:
+        return page.page(
+            page.Shown(
+                self.about(), self.question, self.answer(), self.summary, self.result, self.datasets, self.panels(),
+                self.fit_panels(), self.histories(), self.maps(), self.bounds,
+            )
+        )  # fmt: skip
 
     def save(self, out: str | Path, formats: Sequence[str] = ("png",)) -> list[Path]:
         """Write the plots, the tables as CSV, the page where its extra is installed and, last, `study.json`.
@@ -280,7 +301,7 @@ class Study(ABC):
         folder = files.prepare_folder(out)
 
         def texts() -> dict[str, str]:
-            return self.texts() | ({"report.html": self.page()} if page.available() else {})
+            return self.texts() | ({page.FILE: self._page()} if page.available() else {})
 
         many = sum(map(len, self.panels().values())) >= MANY
         content = save.contents(self.drawn, self.tables, texts, formats, self.setup.digest, many=many)

@@ -85,6 +85,7 @@ class BiasStudy(Study):
     """A trained bias ablation: one curve of test error against width per dataset, optimizer and arm."""
 
     name = "bias_ablation"
+    question = "What is the bias worth?"
 
     def curves(self, data: str | None = None, optimizer: str | None = None) -> list[Curve]:
         """Return one curve per arm on a dataset with an optimizer (default: the first of each)."""

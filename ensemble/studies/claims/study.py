@@ -87,6 +87,7 @@ class ClaimsStudy(Study):
     """The trained test of the claims."""
 
     name = "claims"
+    question = "Do the claims of the original report hold?"
 
     def curve(self, data: str, optimizer: str = "gd", **settings: Any) -> Curve:
         """Return error against width with the best learning rate for each."""

@@ -134,6 +134,7 @@ class DepthStudy(Study):
     """A trained depth study: one curve of test error against computation per dataset, optimizer and depth."""
 
     name = "depth_study"
+    question = "Is the same computation better spent on depth than on width?"
 
     @property
     def targets(self) -> list[str]:
@@ -346,5 +347,4 @@ class DepthStudy(Study):
                 lines.append(f"{spent:15,d}{cells}   {best.words}{little}")
             if any(curve.at_edge.any() for curve in curves):
                 lines.append("  * the first or last of the learning rates: a better one may lie beyond")
-        lines += self.initial.lines()
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.initial.lines()])

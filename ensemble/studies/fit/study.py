@@ -77,6 +77,7 @@ class FitStudy(Study):
     """A trained fit study: fits at a few epochs, and the MSEs of all seeds there."""
 
     name = "fit_target"
+    question = "How does the fit come about?"
 
     @property
     def moments(self) -> list[int]:
@@ -86,6 +87,14 @@ class FitStudy(Study):
     def curve(self, data: str | None = None) -> Curve:
         """Return the models on a dataset (default: the first) as a curve of one width."""
         return choose(self.specs, self.result, self.settings["optimizer"], data or self.first)
+
+    def fit_panels(self) -> dict[str, list[Curve]]:
+        """Return the one curve of each dataset."""
+        return {data: [self.curve(data)] for data in self.datasets}
+
+    def histories(self) -> dict[str, list[LearningCurve]]:
+        """Return the learning curve of each dataset."""
+        return {data: self.learning_curves(self.curve(data)) for data in self.datasets}
 
     def learning_curves(self, curve: Curve) -> list[LearningCurve]:
         """Return the learning curve of the one width."""

@@ -108,6 +108,7 @@ class TransferStudy(Study):
     """A trained transfer study: a map of error over learning rate and width per optimizer and parametrization."""
 
     name = "rate_transfer"
+    question = "Does the best learning rate move with the width, and does mu-P hold it still?"
 
     def curve(self, optimizer: str, parametrization: str, data: str | None = None) -> Curve:
         """Return the models of an optimizer and a parametrization on a dataset (default: the first), by width."""
@@ -135,6 +136,16 @@ class TransferStudy(Study):
         """Return one curve per optimizer and parametrization on a dataset (default: the first)."""
         pairs = product(self.settings["optimizers"], PARAMETRIZATIONS)
         return [self.curve(optimizer, parametrization, data) for optimizer, parametrization in pairs]
+
+    def maps(self) -> dict[str, Curve]:
+        """Return every curve of every dataset."""
+        several = len(self.datasets) > 1
+        found = {data: self.curves(data) for data in self.datasets}
+        return {
+            f"{data}, {curve.label}" if several else curve.label: curve
+            for data, curves in found.items()
+            for curve in curves
+        }
 
     @cached_property
     def checks(self) -> dict[tuple[str, str, str], CoordinateCheck]:

@@ -111,6 +111,7 @@ class WidthStudy(Study):
     """A trained width study: one curve of test error against width per dataset, optimizer and depth."""
 
     name = "width_study"
+    question = "How wide must a ReLU network be?"
 
     @cached_property
     def _curves(self) -> dict[str, list[Curve]]:
@@ -130,6 +131,14 @@ class WidthStudy(Study):
     def panels(self) -> dict[str, list[Curve]]:
         """Return the curves of each dataset."""
         return self._curves
+
+    def histories(self) -> dict[str, list[LearningCurve]]:
+        """Return the learning curves of a few widths, by dataset and curve."""
+        return {
+            f"{curve.data}, {curve.label}": self.learning_curves(curve)
+            for curves in self._curves.values()
+            for curve in curves
+        }
 
     def best_curve(self, data: str, curves: Sequence[Curve] = ()) -> Curve:
         """Return the curve, of some or all on a dataset, that gets lowest on validation data."""

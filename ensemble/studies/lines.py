@@ -1,0 +1,121 @@
+"""Plots of a study's page that hold lines and one select: error against epoch, and against the learning rate.
+
+Made with Bokeh for `interactive`, which also takes the look of its plots from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.analysis import Curve, LearningCurve
+
+__all__ = ["Part", "empty", "histories", "legend_below", "plain", "rates", "shades"]
+
+TOOLS = "pan,wheel_zoom,box_zoom,reset,save"
+Part = tuple[str, str, Any]  # name, heading and model of a plot
+Lines = dict[str, dict[str, dict[str, list[Any]]]]  # columns by group and label
+
+
+def shades(count: int) -> list[str]:
+    """Return the colours of widths, ascending, as in the figures."""
+    from ensemble.plots import style  # matplotlib is loaded where something is drawn, and no sooner
+
+    return [look["color"] for look in style.width_looks(count)]
+
+
+def empty(name: str, **words: Any) -> Any:
+    """Return a plot without content, as wide as there is room."""
+    from bokeh.plotting import figure
+
+    return figure(
+        height=400, sizing_mode="stretch_width", tools=TOOLS, active_drag=None, toolbar_location="above", name=name,
+        **words,
+    )  # fmt: skip
+
+
+def legend_below(plot: Any) -> None:
+    """Put the legend where it covers nothing; a click on an entry hides what it names."""
+    legend = plot.legend[0]
+    plot.add_layout(legend, "below")
+    # Two columns, as many as a phone has room for.
+    legend.update(
+        click_policy="hide", orientation="horizontal", ncols=2, border_line_alpha=0, label_text_font_size="12px",
+        location="top_left", spacing=8, padding=2, margin=0,
+    )  # fmt: skip
+
+
+def plain(values: NDArray[np.float64]) -> list[float]:
+    """Return numbers with six digits, which is more than a screen shows, and NaN for what cannot be drawn."""
+    return [float(f"{value:.6g}") if np.isfinite(value) else float("nan") for value in values.tolist()]
+
+
+def histories(groups: Mapping[str, list[LearningCurve]]) -> list[Part]:
+    """Return the plot of error against epoch, a line for each width; none where there are no curves."""
+    lines: Lines = {}
+    for name, curves in groups.items():
+        lines[name] = {}
+        for curve in curves:
+            low, median, high = (plain(values[1:]) for values in curve.quartiles)  # epoch 0 has no place on a log axis
+            words = [f"{curve.lr:.3g}"] * len(median)
+            lines[name][f"width {curve.width:,}"] = {
+                "x": curve.epochs[1:].tolist(), "y": median, "low": low, "high": high, "lr": words,
+            }  # fmt: skip
+    tips = [("epoch", "@x"), ("median", "@y{0.00e}"), ("quartiles", "@low{0.00e} to @high{0.00e}"), ("rate", "@lr")]
+    title = "Test error against epoch, median and quartiles"
+    return _switched("history", title, lines, tips, x_axis_label="epoch", y_axis_label="test MSE")
+
+
+def rates(groups: Mapping[str, Curve]) -> list[Part]:
+    """Return the plot of validation error against learning rate, a line for each width; none where there are none."""
+    lines: Lines = {
+        name: {
+            f"width {width:,}": {"x": curve.lr_grid.tolist(), "y": plain(median)}
+            for width, median in zip(curve.width.tolist(), curve.validation_median, strict=True)
+        }
+        for name, curve in groups.items()
+        if len(curve.lr_grid) > 1
+    }
+    tips = [("rate", "@x{0.0000}"), ("median", "@y{0.00e}")]
+    title = "Validation error against learning rate"
+    return _switched("rates", title, lines, tips, x_axis_label="learning rate", y_axis_label="validation MSE")
+
+
+def _switched(name: str, title: str, lines: Lines, tips: list[tuple[str, str]], **axes: str) -> list[Part]:
+    """Return the plot of the lines of one group, with a select where there are several."""
+    from bokeh.layouts import column
+    from bokeh.models import ColumnDataSource, CustomJS, HoverTool, Select
+
+    lines = {group: found for group, found in lines.items() if found}
+    if not lines or not any(one["x"] for found in lines.values() for one in found.values()):
+        return []
+    labels = list(dict.fromkeys(label for found in lines.values() for label in found))
+    first = next(iter(lines))
+    nothing: dict[str, list[Any]] = {key: [] for key in next(iter(lines[first].values()))}
+    plot = empty(name, x_axis_type="log", y_axis_type="log", **axes)
+    sources = []
+    for label, colour in zip(labels, shades(len(labels)), strict=True):
+        source = ColumnDataSource(lines[first].get(label, nothing), name=f"{name} {label}")
+        if "low" in nothing:
+            plot.varea("x", "low", "high", source=source, color=colour, alpha=0.2, legend_label=label)
+        line = plot.line("x", "y", source=source, color=colour, line_width=2, legend_label=label)
+        plot.add_tools(HoverTool(renderers=[line], tooltips=[("", label), *tips]))
+        sources.append(source)
+    legend_below(plot)
+    if len(lines) == 1:
+        return [(f"{name} part", title, column(plot, name=f"{name} part", sizing_mode="stretch_width"))]
+    select = Select(title="shown", value=first, options=list(lines), name=f"{name} of", sizing_mode="stretch_width")
+    select.js_on_change(
+        "value",
+        CustomJS(
+            args={"lines": lines, "sources": sources, "labels": labels, "select": select, "nothing": nothing},
+            code="""
+                const shown = lines[select.value];
+                sources.forEach((source, i) => { source.data = {...(shown[labels[i]] ?? nothing)}; });
+            """,
+        ),
+    )
+    return [(f"{name} part", title, column(select, plot, name=f"{name} part", sizing_mode="stretch_width"))]
