@@ -95,6 +95,7 @@ def test_a_missing_extra_is_named(study, monkeypatch, tmp_path):
     with pytest.raises(ImportError, match=r"pip install 'relu-ensemble\[report\]'"):
         study.page()
     assert not pages.available()
+    monkeypatch.setattr(type(study), "drawn", lambda _: iter([("summary", plots.Figure())]))  # drawing takes seconds
     assert "report.html" not in {path.name for path in study.save(tmp_path)}
 
 
