@@ -6,24 +6,60 @@ once more with snapshots (a model's bits do not depend on the others).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.analysis import Curve, few, interval_of
+from ensemble.analysis import Bounds, Curve, LearningCurve, few, interval_of
+from ensemble.data import Dataset
+from ensemble.results import Result
 from ensemble.statistics import quartiles
 from ensemble.studies.lines import Part, empty, histories, legend_below, plain, rates, shades
 from ensemble.training import train
 
-if TYPE_CHECKING:
-    from ensemble.studies.page import Shown
-
-__all__ = ["plots"]
+__all__ = ["Shown", "plots"]
 
 MEASURES = {"test MSE": "test_loss", "training MSE": "train_loss", "validation MSE": "val_loss"}
 FITS, FRAMES, POINTS = 4, 20, 160  # widths whose fits are drawn, epochs of the slider, points of a fitted curve
+
+
+class Shown(NamedTuple):
+    """What a page shows.
+
+    Attributes
+    ----------
+    about : mapping
+        What `study.json` holds.
+    question, answer : str
+        The study's, in words.
+    rows : sequence of mappings
+        What `summary.csv` holds.
+    result : Result
+    datasets : mapping of Dataset by name
+    panels : mapping of list of Curve by name
+        Curves of error against width that share a panel; empty for a study without them.
+    fits : mapping of list of Curve by name
+        Curves whose fits are shown, epoch by epoch.
+    histories : mapping of list of LearningCurve by name
+        Errors against epoch that share a panel.
+    maps : mapping of Curve by name
+        Whose validation error is shown against the learning rate.
+    bounds : mapping of Bounds or None by dataset
+    """
+
+    about: Mapping[str, Any]
+    question: str
+    answer: str
+    rows: Sequence[Mapping[str, Any]]
+    result: Result
+    datasets: Mapping[str, Dataset]
+    panels: Mapping[str, list[Curve]]
+    fits: Mapping[str, list[Curve]]
+    histories: Mapping[str, list[LearningCurve]]
+    maps: Mapping[str, Curve]
+    bounds: Mapping[str, Bounds | None]
 
 
 def plots(shown: Shown) -> tuple[Any, list[Part]]:

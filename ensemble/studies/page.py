@@ -11,14 +11,12 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ensemble.analysis import Bounds, Curve, LearningCurve
-from ensemble.data import Dataset
-from ensemble.results import Result
 from ensemble.studies import files, interactive, template
+from ensemble.studies.interactive import Shown
 from ensemble.system.extras import load_extra
 
 __all__ = ["FILE", "Shown", "available", "illustrated", "page"]
@@ -32,43 +30,6 @@ MOST_BYTES = 4_000_000  # of a page with its figures
 def available() -> bool:
     """Return whether Bokeh is installed."""
     return find_spec("bokeh") is not None
-
-
-class Shown(NamedTuple):
-    """What a page shows.
-
-    Attributes
-    ----------
-    about : mapping
-        What `study.json` holds.
-    question, answer : str
-        The study's, in words.
-    rows : sequence of mappings
-        What `summary.csv` holds.
-    result : Result
-    datasets : mapping of Dataset by name
-    panels : mapping of list of Curve by name
-        Curves of error against width that share a panel; empty for a study without them.
-    fits : mapping of list of Curve by name
-        Curves whose fits are shown, epoch by epoch.
-    histories : mapping of list of LearningCurve by name
-        Errors against epoch that share a panel.
-    maps : mapping of Curve by name
-        Whose validation error is shown against the learning rate.
-    bounds : mapping of Bounds or None by dataset
-    """
-
-    about: Mapping[str, Any]
-    question: str
-    answer: str
-    rows: Sequence[Mapping[str, Any]]
-    result: Result
-    datasets: Mapping[str, Dataset]
-    panels: Mapping[str, list[Curve]]
-    fits: Mapping[str, list[Curve]]
-    histories: Mapping[str, list[LearningCurve]]
-    maps: Mapping[str, Curve]
-    bounds: Mapping[str, Bounds | None]
 
 
 def page(shown: Shown) -> str:
