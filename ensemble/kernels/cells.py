@@ -1,16 +1,19 @@
-"""What the kernels for one input and one hidden layer share: the error of a model, walking along the samples.
+"""What the kernels for one input and one hidden layer share: walking along the samples, with one line for each cell.
 
-`spline` trains on all samples at once, `spline_batches` on some at a time; both record errors as it is done here.
+`spline` trains on all samples at once, `spline_batches` on some at a time, and `spline_outputs` does both for several
+outputs and for labels.
 """
 
 from __future__ import annotations
+
+import numpy as np
 
 from ensemble.kernels.jit import inner
 from ensemble.kernels.kinks import Places, is_left, locate
 from ensemble.kernels.samples import Part
 from ensemble.kernels.updates import Array
 
-__all__ = ["MANY", "evaluate", "total"]
+__all__ = ["MANY", "evaluate", "outputs_of", "sums_from", "total"]
 
 MANY = 2**16  # samples in memory beyond the cache
 
@@ -66,3 +69,47 @@ def total(terms: Array, h: int) -> float:
     for j in range(h - h % 4, h):
         a += terms[j]
     return (a + b) + (c + d)
+
+
+@inner
+def outputs_of(
+    x: Array, size: int, rows: Places, slope: Array, intercept: Array, height: float, h: int, lines: Array, p: Array
+) -> None:
+    """Write one output p (S,) for S samples: on each, the sum of the lines of the units that are on, and `height`.
+
+    x and `rows` are as in kinks.find. Rising units are added up in ascending, falling ones in descending order,
+    so that nothing is taken off again. `lines` (2 S + 2, 2) is a working array, zero before and after.
+    """
+    for j in range(h):
+        row = np.uint64(rows[j])  # pairs are read, then written: the compiler moves them as one
+        a, b = lines[row, 0] + slope[j], lines[row, 1] + intercept[j]
+        lines[row, 0], lines[row, 1] = a, b
+    rising_a, rising_b, falling_a, falling_b = 0.0, height, 0.0, 0.0
+    for s in range(size):
+        falling = size + 1 + s
+        rising_a += lines[s, 0]
+        rising_b += lines[s, 1]
+        falling_a += lines[falling, 0]
+        falling_b += lines[falling, 1]
+        lines[s, 0], lines[s, 1] = rising_a, rising_b
+        lines[falling, 0], lines[falling, 1] = falling_a, falling_b
+    for s in range(size):
+        falling = 2 * size - s
+        p[s] = (lines[s, 0] + lines[falling, 0]) * x[s] + (lines[s, 1] + lines[falling, 1])
+    for row in range(2 * size + 2):
+        lines[row, 0], lines[row, 1] = 0.0, 0.0
+
+
+@inner
+def sums_from(x: Array, size: int, r: Array, sum_r: Array, sum_rx: Array) -> None:
+    """Write for each row of kinks.find, (2 S + 2,), the sums of r (S,) and r x where a unit is on from there on."""
+    sum_r[size], sum_rx[size], sum_r[2 * size + 1], sum_rx[2 * size + 1] = 0.0, 0.0, 0.0, 0.0
+    rising_r, rising_rx, falling_r, falling_rx = 0.0, 0.0, 0.0, 0.0
+    for s in range(size):
+        last, falling = size - 1 - s, 2 * size - s
+        rising_r += r[last]
+        rising_rx += r[last] * x[last]
+        falling_r += r[s]
+        falling_rx += r[s] * x[s]
+        sum_r[last], sum_rx[last] = rising_r, rising_rx
+        sum_r[falling], sum_rx[falling] = falling_r, falling_rx

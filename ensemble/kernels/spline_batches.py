@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ensemble.kernels.batches import Batch, Words, order_of
-from ensemble.kernels.cells import evaluate
+from ensemble.kernels.cells import evaluate, outputs_of, sums_from
 from ensemble.kernels.jit import jit
 from ensemble.kernels.kinks import Places, find
 from ensemble.kernels.samples import Samples, rooms
@@ -37,15 +37,15 @@ class Work(NamedTuple):
     scratch: Array  # (N + 1, 2) as in cells.evaluate
     all_x: Array  # (2 N + 2,) all samples, and
     x: Array  # (2 B + 2,) those of a batch, as in kinks.find; what follows has the same rows
-    jumps: Array  # (2 B + 2, 2) changes of A and B, zero between steps
-    lines: Array  # (2 B + 2, 2) sums of the jumps up to a sample
+    lines: Array  # (2 B + 2, 2) as in cells.outputs_of, zero between steps
     sum_r: Array  # (2 B + 2,) sum of r over the samples from here on, and
     sum_rx: Array  # (2 B + 2,) of r x
     words: Words  # as in batches.order_of, which
     batch: Batch
     ends: Batch
     order: Batch  # (N,) writes this
-    t: Array  # (B,) t of the batch's samples, then r
+    t: Array  # (B,) t of the batch's samples, and
+    r: Array  # (B,) r
 
 
 def train(samples: Samples, models: Models, rules: Rules, history: History, span: Span) -> None:
@@ -60,13 +60,13 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
     ascending = samples.train.x
     all_x = np.concatenate([ascending, [0.0], ascending[::-1], [0.0]])
     x, sum_r, sum_rx = rooms(3, 2 * largest + 2)
-    jumps, lines = rooms(2, 2 * largest + 2, 2)
-    (t,) = rooms(1, largest)
+    (lines,) = rooms(1, 2 * largest + 2, 2)
+    t, r = rooms(2, largest)
     words, batch, order = np.zeros(n // 2 + 4, np.uint64), np.zeros(n, np.uint32), np.zeros(n, np.uint32)
     ends = np.zeros(-(-n // int(sizes[sizes > 0].min())), np.uint32)
     work = Work(
-        rows, probe, slope, intercept, unit_r, unit_rx, g, scale, decays, scratch, all_x, x, jumps, lines, sum_r,
-        sum_rx, words, batch, ends, order, t,
+        rows, probe, slope, intercept, unit_r, unit_rx, g, scale, decays, scratch, all_x, x, lines, sum_r, sum_rx,
+        words, batch, ends, order, t, r,
     )  # fmt: skip
     train_models(samples, models, rules, history, span, work)
 
@@ -77,8 +77,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
     x_mean, y_mean, given = samples.x_mean, samples.y_mean, samples.given
     _, _, all_t, _ = samples.train
     rows, probe, slope, intercept, unit_r, unit_rx, g, scale, decays = work[:9]
-    scratch, all_x, x, jumps, lines, sum_r, sum_rx = work[9:16]
-    words, batch, all_ends, order, t = work[16:]
+    scratch, all_x, x, lines, sum_r, sum_rx, words, batch, all_ends, order, t, r = work[9:]
     column, parts = history.column, (samples.train, samples.test, samples.val)
     errors = (history.train, history.test, history.val)
     n, epochs = all_t.size, history.column.size - 1
@@ -132,34 +131,10 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
             find(x, size, w, b, rows, probe)
             for j in range(h):
                 slope[j], intercept[j] = v[j] * w[j], v[j] * b[j]
-            for j in range(h):
-                row = np.uint64(rows[j])  # pairs are read, then written: the compiler moves them as one
-                jump_a, jump_b = jumps[row, 0] + slope[j], jumps[row, 1] + intercept[j]
-                jumps[row, 0], jumps[row, 1] = jump_a, jump_b
-            rising_a, rising_b, falling_a, falling_b = 0.0, theta[3 * h] - y_mean, 0.0, 0.0
+            outputs_of(x, size, rows, slope, intercept, theta[3 * h] - y_mean, h, lines, r)
             for s in range(size):
-                falling = size + 1 + s
-                rising_a += jumps[s, 0]
-                rising_b += jumps[s, 1]
-                falling_a += jumps[falling, 0]
-                falling_b += jumps[falling, 1]
-                lines[s, 0], lines[s, 1] = rising_a, rising_b
-                lines[falling, 0], lines[falling, 1] = falling_a, falling_b
-            for i in range(2 * size + 2):
-                jumps[i, 0], jumps[i, 1] = 0.0, 0.0
-            for s in range(size):
-                falling = 2 * size - s
-                t[s] = (lines[s, 0] + lines[falling, 0]) * x[s] + (lines[s, 1] + lines[falling, 1] - t[s])
-            rising_r, rising_rx, falling_r, falling_rx = 0.0, 0.0, 0.0, 0.0
-            sum_r[size], sum_rx[size], sum_r[2 * size + 1], sum_rx[2 * size + 1] = 0.0, 0.0, 0.0, 0.0
-            for s in range(size):
-                last, falling = size - 1 - s, 2 * size - s
-                rising_r += t[last]
-                rising_rx += t[last] * x[last]
-                falling_r += t[s]
-                falling_rx += t[s] * x[s]
-                sum_r[last], sum_rx[last] = rising_r, rising_rx
-                sum_r[falling], sum_rx[falling] = falling_r, falling_rx
+                r[s] -= t[s]
+            sums_from(x, size, r, sum_r, sum_rx)
             for j in range(h):
                 unit_r[j] = sum_r[np.uint64(rows[j])]
             for j in range(h):
@@ -167,7 +142,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
 
             c = 2.0 / size
             rate = lr * rate_factor(rules.schedule[m], epoch * steps + number, epochs * steps)
-            db2 = c * rising_r if output_bias else 0.0
+            db2 = c * sum_r[0] if output_bias else 0.0
             if optimizer == GD and hidden_factor * output_factor > 0.0:  # none is frozen: without a detour through g
                 new = theta[3 * h] - rate * (rates[4] * db2 + output_decay * theta[3 * h])
                 theta[3 * h] = new
@@ -175,20 +150,20 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                 rate_w, rate_b, rate_v = rate * hidden_factor * c, rate * bias_factor * c, rate * output_factor * c
                 keep, keep_v = 1.0 - rate * hidden_decay, 1.0 - rate * output_decay
                 for j in range(h):
-                    wj, bj, vj, r, rx = w[j], b[j], v[j], unit_r[j], unit_rx[j]
-                    new_w = keep * wj - rate_w * (vj * rx)
-                    new_b = keep * bj - rate_b * (vj * r)
-                    new_v = keep_v * vj - rate_v * (wj * rx + bj * r)
+                    wj, bj, vj, r0, r1 = w[j], b[j], v[j], unit_r[j], unit_rx[j]
+                    new_w = keep * wj - rate_w * (vj * r1)
+                    new_b = keep * bj - rate_b * (vj * r0)
+                    new_v = keep_v * vj - rate_v * (wj * r1 + bj * r0)
                     w[j], b[j], v[j] = new_w, new_b, new_v
                     within = (abs(new_w) <= WEIGHT_LIMIT) & (abs(new_b) <= WEIGHT_LIMIT) & (abs(new_v) <= WEIGHT_LIMIT)
                     outside += not within  # a NaN compares false
                 inside = outside == 0
             else:
                 for j in range(h):
-                    r, rx = c * unit_r[j], c * unit_rx[j]
-                    g[j] = v[j] * rx
-                    g[h + j] = v[j] * r if hidden_bias else 0.0
-                    g[2 * h + j] = w[j] * rx + b[j] * r
+                    r0, r1 = c * unit_r[j], c * unit_rx[j]
+                    g[j] = v[j] * r1
+                    g[h + j] = v[j] * r0 if hidden_bias else 0.0
+                    g[2 * h + j] = w[j] * r1 + b[j] * r0
                 g[3 * h] = db2
                 inside = step(
                     optimizer, rate, hidden_decay, momentum, beta2, powers, theta, g, first, second, scaled, scale,
