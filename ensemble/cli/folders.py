@@ -21,6 +21,7 @@ EXAMPLES = {
     "width_study": "width-study --target chirp --seeds 32",
     "bias_ablation": "bias-ablation --widths 4 16 64",
     "depth_study": "depth-study --hidden-layers 1 2 4",
+    "double_descent": "double-descent --noise 1",
     "rate_transfer": "rate-transfer --optimizers adam",
     "fit_target": "fit-target --data FILE.csv --x YEAR --y CO2",
     "claims": "claims --seeds 8",

@@ -50,7 +50,10 @@ def build_parser(study: str, question: str, *, single: bool = False) -> Parser:
     several: dict[str, Any] = {"nargs": 1} if single else {"nargs": "+"}
     data = parser.add_argument_group("what to learn")
     data.add_argument("--target", nargs="+", metavar="NAME", help=f"of {', '.join(TARGETS)} (default: the study's own)")
-    data.add_argument("--noise", type=float, metavar="A", help="noise A * U[0, 1) on the target (default: 0.01)")
+    noise = "noise A * U[0, 1) on the target (default: 0.01)"
+    if study == "double_descent":
+        noise = "standard deviation of the noise on the labels (default: 0.5)"
+    data.add_argument("--noise", type=float, metavar="A", help=noise)
     data.add_argument("--data", metavar="FILE.csv", help="own data instead of a target; needs --x and --y")
     data.add_argument("--x", metavar="COLUMN", help="input column of the file")
     data.add_argument("--y", metavar="COLUMN", help="output column of the file")
@@ -85,6 +88,11 @@ def build_parser(study: str, question: str, *, single: bool = False) -> Parser:
         help="train the K-th of N parts only, into run-K-of-N in --out; no plots",
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="print the plan (models, cost, memory) and stop")
+    if study == "double_descent":
+        models.add_argument("--draws", type=int, metavar="N", help="number of data sets (default: 12)")
+        models.add_argument(
+            "--weight-decays", type=float, nargs="+", metavar="W", help="of the arm with weight decay (default: 0.1 1)"
+        )
     if study == "fit_target":
         parser.add_argument("--claims", action="store_true", help="put the claims of the original report to the test")
     return parser

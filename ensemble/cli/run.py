@@ -119,8 +119,11 @@ def _study_arguments(name: str, options: Namespace) -> dict[str, Any]:
     known = inspect.signature(STUDIES[name].setup).parameters
     given = {flag: getattr(options, flag) for flag in ("seeds", "epochs", "noise", "batch_size")}
     given["data"] = options.target
+    given |= {flag: getattr(options, flag, None) for flag in ("draws", "weight_decays")}
     for flag in ("widths", "lrs", "optimizers"):
         values, single = getattr(options, flag), flag.removesuffix("s")
+        if values and len(values) > 1 and single in known:
+            raise ValueError(f"--{flag} is {values}; {name} takes one")
         given[single if single in known else flag] = values[0] if values and single in known else values
     depths = options.hidden_layers
     if depths and "hidden_layers" in known and isinstance(known["hidden_layers"].default, int):
@@ -140,7 +143,7 @@ def _study_arguments(name: str, options: Namespace) -> dict[str, Any]:
     given = {flag: value for flag, value in given.items() if value is not None}
     for flag in given:
         if flag not in known:
-            raise ValueError(f"{_FLAGS.get(flag, f'--{flag}')} does not go with --{name}")
+            raise ValueError(f"{_FLAGS.get(flag, f'--{flag}')} does not go with {'--' * (name == 'claims')}{name}")
     return given
 
 

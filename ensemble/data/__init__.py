@@ -6,6 +6,7 @@ from ensemble.data.labelled import SHAPES, sample_labels
 from ensemble.data.sampling import sample
 from ensemble.data.scale import Scale
 from ensemble.data.targets import TARGETS, FloatArray, Function, Target, get_target
+from ensemble.data.teacher import sample_teacher
 
 __all__ = [
     "PARTS",
@@ -22,4 +23,5 @@ __all__ = [
     "parse_csv",
     "sample",
     "sample_labels",
+    "sample_teacher",
 ]

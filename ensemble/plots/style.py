@@ -43,7 +43,8 @@ LOOKS = {
     "both biases": ("#222222", "o"), "hidden bias only": ("#56B4E9", "s"), "output bias only": ("#E69F00", "^"),
     "no bias": ("#CC79A7", "D"), "standard": ("#56B4E9", "o"), "mu-P": ("#CC79A7", "s"),
     "1 hidden layer": ("#332288", "o"), "2 hidden layers": ("#44AA99", "s"), "3 hidden layers": ("#999933", "^"),
-    "4 hidden layers": ("#882255", "D"),
+    "4 hidden layers": ("#882255", "D"), "trained to the end": ("#CC6677", "o"), "stopped early": ("#117733", "s"),
+    "weight decay": ("#6699CC", "^"),
 }  # fmt: skip
 WIDTH_COLOURS = "RdPu"  # widths are ordered: a colormap, dark to pale, which nothing else has
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 1, 1, 1, 1, 1)), (0, (3, 3)))

@@ -2,6 +2,7 @@
 
 from ensemble.statistics.intervals import Errorbar, bootstrap_interval, error_band, quartiles
 from ensemble.statistics.paired import FEWEST, Comparison, compare, compare_over_widths, holm, wilcoxon_exact
+from ensemble.statistics.peaks import PeakWidth, peak_width
 from ensemble.statistics.resampling import FEW, Interval, few_note
 from ensemble.statistics.scaling import ScalingFit, SmallestWidth, fit_scaling, smallest_width
 
@@ -11,6 +12,7 @@ __all__ = [
     "Comparison",
     "Errorbar",
     "Interval",
+    "PeakWidth",
     "ScalingFit",
     "SmallestWidth",
     "bootstrap_interval",
@@ -20,6 +22,7 @@ __all__ = [
     "few_note",
     "fit_scaling",
     "holm",
+    "peak_width",
     "quartiles",
     "smallest_width",
     "wilcoxon_exact",

@@ -87,7 +87,7 @@ def fit_scaling(
     ValueError
         Widths and errors that do not match, fewer than 2 seeds, errors that are NaN or below 0, impossible settings.
     """
-    widths, table = _by_width(widths, errors)
+    widths, table = by_width(widths, errors)
     check_level(level)
     medians = quantiles(table, 0.5)
     used = np.isfinite(medians) & (medians > 0)
@@ -131,7 +131,7 @@ def smallest_width(
     ValueError
         A target that is not a finite number, 0 or above, or any of the reasons of `fit_scaling`.
     """
-    widths, table = _by_width(widths, errors)
+    widths, table = by_width(widths, errors)
     if not (np.isfinite(target) and target >= 0):
         raise ValueError(f"target is {target}; it must be a finite error, 0 or above")
     wide = widened(level, table.shape[1])
@@ -147,7 +147,7 @@ def smallest_width(
     return SmallestWidth(width, float(steps[low]), float(steps[high]), reached, float(target))
 
 
-def _by_width(widths: ArrayLike, errors: ArrayLike) -> tuple[Integers, Floats]:
+def by_width(widths: ArrayLike, errors: ArrayLike) -> tuple[Integers, Floats]:
     """Return widths (W,) ascending and their errors (W, S), checked."""
     given = np.asarray(widths)
     table = check_errors(errors, "errors", fewest=2, positive=True)

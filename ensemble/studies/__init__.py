@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ensemble.studies.bias.study import BiasStudy, bias_ablation
 from ensemble.studies.claims.study import ClaimsStudy, claims_study
 from ensemble.studies.depth.study import DepthStudy, depth_study
+from ensemble.studies.descent.study import DescentStudy, double_descent
 from ensemble.studies.fit.study import FitStudy, fit_target
 from ensemble.studies.study import Setup, Study
 from ensemble.studies.transfer.study import TransferStudy, transfer_study
@@ -19,6 +20,7 @@ __all__ = [
     "BiasStudy",
     "ClaimsStudy",
     "DepthStudy",
+    "DescentStudy",
     "FitStudy",
     "Question",
     "Setup",
@@ -28,6 +30,7 @@ __all__ = [
     "bias_ablation",
     "claims_study",
     "depth_study",
+    "double_descent",
     "fit_target",
     "transfer_study",
     "width_study",
@@ -53,6 +56,10 @@ STUDIES = {
     "depth_study": Question(
         depth_study,
         "Is the same computation better spent on depth than on width? Test error by depth at equal multiply-adds.",
+    ),
+    "double_descent": Question(
+        double_descent,
+        "Where does the test error peak as networks get wide enough to learn noisy labels, and what removes it?",
     ),
     "rate_transfer": Question(
         transfer_study,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ensemble.system.checks import whole
 
 __all__ = [
-    "BATCHES", "BUILT", "HIDDEN", "NOISE", "POINTS", "RESAMPLING", "ROWS", "SPLIT", "VALIDATION", "WEIGHTS",
-    "generator", "generators", "pools",
+    "BATCHES", "BUILT", "HIDDEN", "NOISE", "POINTS", "RESAMPLING", "ROWS", "SPLIT", "TEACHER", "VALIDATION",
+    "WEIGHTS", "generator", "generators", "pools",
 ]  # fmt: skip
 
 Words = NDArray[np.uint32]
@@ -32,6 +32,7 @@ SPLIT = 101
 VALIDATION = 102
 ROWS = 103
 POINTS = 104  # where points lie that are not equally spaced
+TEACHER = 105  # a teacher network; (TEACHER, part): its samples of a part of the data
 RESAMPLING = 200  # resampled seeds; before 1.0 built networks used 200 too, with the width behind it
 BUILT = 201  # (BUILT, width): starts of the search for a built network
 

@@ -1,0 +1,1 @@
+"""The double-descent study: `study` asks, `arms` measures, `figures` draws."""
