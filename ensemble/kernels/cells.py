@@ -96,8 +96,8 @@ def outputs_of(
     for s in range(size):
         falling = 2 * size - s
         p[s] = (lines[s, 0] + lines[falling, 0]) * x[s] + (lines[s, 1] + lines[falling, 1])
-    for row in range(2 * size + 2):
-        lines[row, 0], lines[row, 1] = 0.0, 0.0
+    for s in range(2 * size + 2):
+        lines[s, 0], lines[s, 1] = 0.0, 0.0
 
 
 @inner
