@@ -293,6 +293,19 @@ def test_play_runs_through_the_epochs(window):
     np.testing.assert_allclose(page.column("band", "middle"), picture.view.predictions[-1, picture.typical], rtol=1e-5)
 
 
+def test_a_new_picture_is_shown_at_its_last_epoch(window):
+    page = window().shows(width=4)
+    page.set("frame", 1)
+    page.set("width", "8")
+    page.shows(width=8)
+    picture = expected(SMALL.changed(width=8))
+    wait_for(lambda: page.get("frame", "value") == page.get("frame", "end") == len(picture.frames) - 1)
+    np.testing.assert_allclose(page.column("band", "middle"), picture.view.predictions[-1, picture.typical], rtol=1e-5)
+    page.set("epochs", "50")
+    page.shows(epochs=50)
+    wait_for(lambda: page.find("frame", ".bk-slider-value").text == "50")
+
+
 def test_labels_have_two_images_that_play_too(window):
     page = window(SMALL.changed(source="moons", noise=0.1)).shows(source="moons")
     assert page.get("plane_plots", "visible") and not page.get("fits", "visible")
@@ -344,6 +357,8 @@ def test_a_file_is_loaded_and_a_wrong_one_is_one_sentence(window, tmp_path):
     settings = SMALL.changed(source="file", file=CO2.name, x="decimal_year", y="co2_ppm")
     picture = expected(settings, CO2.read_bytes())
     np.testing.assert_allclose(page.column("band", "middle"), picture.view.predictions[-1, picture.typical], rtol=1e-5)
+    axes = "Bokeh.documents[0].get_model_by_name('fits')"
+    assert page.js(f"return [{axes}.below[0].axis_label, {axes}.left[0].axis_label]") == ["decimal_year", "co2_ppm"]
     page.open(page.js("return location.href"))  # the file is not in the link, and not on the server for others
     wait_for(lambda: "choose it again" in page.get("hint", "text"))
 

@@ -93,6 +93,7 @@ class FitView:
         assert isinstance(view, Fits)
         x, y = _thinned(data)
         self.points.data = {"x": single(x), "y": single(y)}
+        self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = data.x_names[0], data.y_name
         target = np.zeros(0) if data.target is None else data.target(view.x)
         show_entry(self.figure, "target", data.target is not None)
         self.target.data = {"x": single(view.x[: len(target)]), "y": single(target)}

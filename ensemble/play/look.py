@@ -93,6 +93,7 @@ WIDGETS = f"""
                     box-shadow: none; top: -5px; right: -7px; }}
     .noUi-handle::before, .noUi-handle::after {{ display: none; }}
     .noUi-horizontal .noUi-handle {{ width: 14px; height: 14px; top: -5px; right: -7px; }}
+    .noUi-target[disabled] {{ opacity: 0.4; }}
     .noUi-handle:focus, .bk-input:focus, .bk-btn:focus-visible, input:focus-visible, textarea:focus {{
         outline: 2px solid {TEST}; outline-offset: 1px; }}
     .bk-input {{ font-size: 12.5px; padding: 0 6px; height: 27px; border-radius: 5px; }}

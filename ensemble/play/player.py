@@ -55,6 +55,15 @@ class Player:
                 }}, {FRAME_MS}));
             }}
         """))  # fmt: skip
+        # The browser alone knows where the slider stands: each new picture is shown at its last epoch.
+        last = CustomJS(args={"slider": self.slider, "epochs": epochs, "button": self.button}, code="""
+            button.active = false;
+            slider.end = Math.max(epochs.data.epoch.length - 1, 1);
+            slider.value = slider.end;
+            slider.properties.title.change.emit();  // the text beside it is of the new epochs
+        """)  # fmt: skip
+        for source in (epochs, *(view.frames for view in views if hasattr(view, "frames"))):
+            source.js_on_change("data", last)
         self.layout = row(self.button, self.slider, name="player")
 
     def show(self, picture: Picture) -> None:
