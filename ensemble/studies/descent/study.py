@@ -171,8 +171,10 @@ def answer_of(task: Task) -> str:
         count = task.parameters_at(threshold.half)
         fits = f"half of the networks fit every label from width {threshold.half} ({count:,} parameters) on"
     if not task.descends_twice:
+        sides = [(task.fall, task.width[-1]), (task.rise, task.width[task.narrow or 0])]
+        beside = [f"width {width} leaves {ratio_words(one)} that" for one, width in sides if one is not None]
         greatest = f"the test {task.measure} is greatest, {task.said(peak.error)}, at {where}"
-        return f"no double descent is seen: {greatest}; {fits}."
+        return f"no double descent is seen: {greatest}; {' and '.join(beside)}; {fits}."
     assert task.narrow is not None and task.against_narrow is not None
     wide = end.median[-1]
     text = (
