@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ensemble.kernels.descent import descend
 from ensemble.kernels.jit import inner
-from ensemble.kernels.lanes import add_up, keep
+from ensemble.kernels.lanes import add_up, get, keep
 from ensemble.kernels.rows import add_row, clear
 from ensemble.kernels.tiles import LANES, add_product, add_scaled, read_tile, write_tile, zero_tile
 from ensemble.kernels.updates import Array
@@ -11,7 +12,7 @@ from ensemble.kernels.updates import Array
 # isort: off
 from ensemble.kernels.workspace import (
     ALPHA, BETA, COUNT, D_ALPHA, D_BETA, D_SHARE, DKEPT, DQ, EACH, EVENTS, GRADIENT, LAYERS, MATRIX, MOST, ON, ONE,
-    ORDER, OUT_BIASES, OUTPUTS, SHARE, STRIDE, TURN, UNIT, A, B, Bits, Places, Q,
+    ORDER, OUT_BIASES, OUTPUTS, SCRATCH, SHARE, STRIDE, TURN, UNIT, A, B, Bits, Places, Q,
 )  # fmt: skip
 # isort: on
 
@@ -62,6 +63,7 @@ def walk_back(layer: int, f: Array, n: Places, bits: Bits, at: Places) -> None:
     """Turn the gradients of what leaves a hidden layer, dkept, D_ALPHA and D_BETA, into those of what came, dq.
 
     For one output dkept is never written: it is D_SHARE times the output's weights, whose gradient is found on the way.
+    Rows of the first hidden matrix whose units rise take their step here.
     """
     stride, most, strips = at[STRIDE], at[MOST], at[STRIDE] // LANES
     came = n[at[COUNT] + layer - 1]
@@ -90,9 +92,12 @@ def walk_back(layer: int, f: Array, n: Places, bits: Bits, at: Places) -> None:
             row, given = q + t * stride if t < old else weights + unit * stride, at[DKEPT] + t * stride
             if single:
                 given = out
+            # A first-layer unit that rises is on from its event on only: its row's gradient is complete.
+            rises = layer == 1 and t > 1 and f[event + TURN] > 0.0
+            to = at[SCRATCH] if rises else at[DQ] + t * stride
             for strip in range(strips):
                 column = strip * LANES
-                is_on, change = bits[on + t * strips + strip], read_tile(ONE, f, row + column)
+                is_on, change = get(bits, on + t * strips + strip), read_tile(ONE, f, row + column)
                 slopes, values = read_tile(ONE, f, a + column), read_tile(ONE, f, b + column)
                 along_a, along_b = add_product(along_a, change, slopes), add_product(along_b, change, values)
                 if single:
@@ -100,6 +105,8 @@ def walk_back(layer: int, f: Array, n: Places, bits: Bits, at: Places) -> None:
                     write_tile(f, d_out + column, total)
                 total = add_scaled(zero_tile(ONE), share, keep(read_tile(ONE, f, given + column), is_on))
                 total = add_scaled(add_scaled(total, alpha, slopes), beta, values)
-                write_tile(f, at[DQ] + t * stride + column, total)
+                write_tile(f, to + column, total)
+            if rises:
+                descend(f, at, row, stride, to, 1)
             f[event + D_ALPHA] += add_up(along_a)
             f[event + D_BETA] += add_up(along_b)

@@ -10,15 +10,15 @@ import numpy as np
 
 from ensemble.kernels.jit import inner
 from ensemble.kernels.kinks import UNIT_MASK, Guide, guess, locate
-from ensemble.kernels.lanes import active, add_up, count_lanes, first_lane, keep
-from ensemble.kernels.rows import add_row, clear, copy_row
+from ensemble.kernels.lanes import ALL, active, add_up, count_lanes, first_lane, get, keep, positive, put
+from ensemble.kernels.rows import clear, copy_row
 from ensemble.kernels.tiles import LANES, add_product, add_scaled, read_tile, write_tile, zero_tile
 from ensemble.kernels.updates import Array
 
 # isort: off
 from ensemble.kernels.workspace import (
     ALPHA, BETA, COUNT, DEAD, EACH, EVENTS, FOUND, KEYS, MATRIX, MOST, NOW, ON, ONE, ORDER, OWN, PLACE, SHARE,
-    STRIDE, TURN, UNIT, ZEROS, A, B, Bits, H, Places, Q,
+    STRIDE, TURN, UNIT, A, B, Bits, H, Places, Q,
 )  # fmt: skip
 # isort: on
 
@@ -36,16 +36,21 @@ def first_lines(x: Array, x_mean: float, k: int, f: Array, n: Places, at: Places
     event, each = at[EVENTS], at[EACH]
     weights = 2 * stride  # of the second layer; its biases come after them
     n_on = 0
-    clear(f, q, stride)
-    copy_row(f, q + stride, weights + at[MATRIX], stride)
+    listed, slopes, heights = at[FOUND], at[A], at[B]  # units that are on at the first sample
     for i in range(h):
         w, b = f[i], f[stride + i]
         n[at[OWN] + i] = 0
         if w * x[0] + b > 0.0:
+            n[listed + n_on] = weights + i * stride
+            f[slopes + n_on], f[heights + n_on] = w, b + w * x_mean
             n_on += 1
-            row = weights + i * stride
-            add_row(f, q, w, row, stride)
-            add_row(f, q + stride, b + w * x_mean, row, stride)
+    for column in range(0, stride, LANES):
+        slope, height = zero_tile(ONE), read_tile(ONE, f, weights + at[MATRIX] + column)
+        for i in range(n_on):
+            row = read_tile(ONE, f, n[listed + i] + column)
+            slope, height = add_scaled(slope, f[slopes + i], row), add_scaled(height, f[heights + i], row)
+        write_tile(f, q + column, slope)
+        write_tile(f, q + stride + column, height)
     for t in range(2):
         n[places + t], n[order + t], n[dead + t] = 0, t, n_on == 0
         f[event + ALPHA], f[event + BETA] = 1 - t, t
@@ -80,15 +85,16 @@ def advance(
     differ, total = 0, zero_tile(ONE)
     for strip in range(strips):
         column = strip * LANES
-        is_on, change = bits[now + strip], read_tile(ONE, f, row + column)
-        bits[on + strip] = is_on
+        is_on, change = get(bits, now + strip), read_tile(ONE, f, row + column)
+        put(bits, on + strip, is_on)
         total = add_product(total, keep(change, is_on), read_tile(ONE, f, out + column))
         slopes = add_scaled(read_tile(ONE, f, a + column), alpha, change)
         values = add_scaled(read_tile(ONE, f, b + column), beta, change)
         write_tile(f, a + column, slopes)
         write_tile(f, b + column, values)
         begins, ends = active(slopes, low, values), active(slopes, high, values)
-        bits[now + strips + strip], bits[now + 2 * strips + strip] = begins, ends
+        put(bits, now + strips + strip, begins)
+        put(bits, now + 2 * strips + strip, ends)
         differ |= (begins ^ is_on) | (ends ^ begins)
     return differ, add_up(total)
 
@@ -117,8 +123,12 @@ def find(
             if strip >= strips:
                 slope, value = f[a + unit], f[b + unit]
                 if guided:
-                    place = min(max(guess(guide, lowest, per_x, slope, value), begin), end)
-                place = locate(u, slope, value, place)
+                    place = guess(guide, lowest, per_x, slope, value)  # the line is 0 between `begin` and `end` only
+                near, left_of = place - LANES // 2, 0
+                if 0 <= near <= u.size - LANES:  # LANES samples at once, without a branch, mostly are enough
+                    is_left = positive(u, near, slope, value)
+                    left_of = count_lanes(is_left if slope < 0.0 else ALL - is_left)
+                place = near + left_of if 0 < left_of < LANES else locate(u, slope, value, place)
                 while i > n_low and n[places + i - 1] > place:
                     n[units + i], n[places + i] = n[units + i - 1], n[places + i - 1]
                     i -= 1
@@ -141,33 +151,24 @@ def walk(
     old = 2 if layer == 1 else n[at[COUNT] + layer - 2]  # events that came further: others changed by a row of weights
     places, units = at[PLACE], at[UNIT]
     came_order = at[ORDER] + (layer - 1) * most
-    came_dead = at[DEAD] + (layer - 1) * most
-    slot, slot_dead = came_order + most, came_dead + most
+    slot, apart = came_order + most, at[DEAD] - at[ORDER]
     q, on = at[Q] + (layer - 1) * most * stride, at[ON] + (layer - 1) * most * strips
     weights = 2 * stride + (layer - 1) * (at[MATRIX] + stride)
     biases = weights + at[MATRIX]
     out = biases + stride  # the next layer's weights
     events, each, new = at[EVENTS], at[EACH], came
-    if n[came_dead + 1]:
+    if n[came_order + apart + 1]:
         clear(f, q, stride)
         copy_row(f, q + stride, biases, stride)
     copy_row(f, at[A], q, stride)
     copy_row(f, at[B], q + stride, stride)
-    n_on, s = 0, 2
+    n_on = 0
     for strip in range(strips):
         column = strip * LANES
         is_on = active(read_tile(ONE, f, q + column), u[0], read_tile(ONE, f, q + stride + column))
-        bits[at[NOW] + strip] = is_on
+        put(bits, at[NOW] + strip, is_on)
         n_on += count_lanes(is_on)
-    begin, end = 0, u.size if s == came else n[places + n[came_order + s]]
-    differ = 0
-    for t in range(2):
-        row = q + t * stride
-        differ, share = advance(f, bits, at, on + t * strips, 0.0, 0.0, row, u[0], u[end - 1], out)
-        f[events + t * each + SHARE] = share
-        n[slot + t], n[slot_dead + t] = t, n_on == 0
-    slot += 2
-    slot_dead += 2
+    s, begin, end, differ = 0, 0, 0, 0
     while True:
         # From `begin` up to `end`, the next event, lines do not change; n[NOW:] says what was on before.
         if differ and begin < end:
@@ -181,29 +182,30 @@ def walk(
                 n_on += int(turn)
                 bits[strip] ^= bit
                 n[places + new], n[units + new] = n[i + 2 * at[H]], unit
-                n[slot], n[slot_dead] = new, n_on == 0
+                n[slot], n[slot + apart] = new, n_on == 0
                 f[event + ALPHA], f[event + BETA] = turn * f[at[A] + unit], turn * f[at[B] + unit]
                 f[event + TURN], f[event + SHARE] = turn, f[out + unit]
                 new += 1
                 slot += 1
-                slot_dead += 1
         if s == came:
             n[at[COUNT] + layer] = new
             return True
         t = n[came_order + s]
         s += 1
         begin, end = end, u.size if s == came else n[places + n[came_order + s]]
-        event, t_on = events + t * each, on + t * strips
-        row = q + t * stride if t < old else weights + n[units + t] * stride
-        differ, share = advance(f, bits, at, t_on, f[event + ALPHA], f[event + BETA], row, u[begin], u[end - 1], out)
-        f[event + SHARE] = share
-        if n[came_dead + s - 1]:
+        event, row = events + t * each, q + t * stride if t < old else weights + n[units + t] * stride
+        alpha, beta = f[event + ALPHA], f[event + BETA]
+        if t < 2:  # the first line, with which the walk began
+            alpha = beta = 0.0
+        elif n[came_order + apart + s - 1]:
+            alpha = beta = 0.0
             clear(f, at[A], stride)
             copy_row(f, at[B], biases, stride)
-            differ, share = advance(f, bits, at, t_on, 0.0, 0.0, at[ZEROS], u[begin], u[end - 1], out)
-        n[slot], n[slot_dead] = t, n_on == 0
+        differ, f[event + SHARE] = advance(
+            f, bits, at, on + t * strips, alpha, beta, row, u[begin], u[end - 1], out
+        )  # fmt: skip
+        n[slot], n[slot + apart] = t, n_on == 0
         slot += 1
-        slot_dead += 1
 
 
 @inner
@@ -216,5 +218,5 @@ def leave(layer: int, f: Array, n: Places, bits: Bits, at: Places, kept: int) ->
     for t in range(n[at[COUNT] + layer - 1]):
         row = q + t * stride if t < old else weights + n[at[UNIT] + t] * stride
         for strip in range(strips):
-            change = keep(read_tile(ONE, f, row + strip * LANES), bits[on + t * strips + strip])
+            change = keep(read_tile(ONE, f, row + strip * LANES), get(bits, on + t * strips + strip))
             write_tile(f, kept + t * stride + strip * LANES, change)

@@ -5,6 +5,7 @@ Every kernel is a serial loop that holds no lock: threads come from the executor
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import sys
 from collections.abc import Callable
@@ -114,6 +115,7 @@ def announce(say: Callable[[], None]) -> None:
     """Call `say` when a kernel is compiled for the first time in this process, and not taken from the cache."""
     if not _Announcer.say:
         register("numba:compile", _Announcer())
+        register("numba:compile", _Pause())
     _Announcer.say = say
 
 
@@ -129,6 +131,23 @@ class _Announcer(Listener):  # type: ignore[misc]  # numba ships no types
 
     def on_end(self, event: Any) -> None:
         pass
+
+
+class _Pause(Listener):  # type: ignore[misc]
+    """No search for garbage while numba compiles: it finds none among so many new objects, and takes a twentieth."""
+
+    depth, was_on = 0, False
+
+    def on_start(self, event: Any) -> None:
+        if self.depth == 0:
+            self.was_on = gc.isenabled()
+            gc.disable()
+        self.depth += 1
+
+    def on_end(self, event: Any) -> None:
+        self.depth -= 1
+        if self.depth == 0 and self.was_on:
+            gc.enable()
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]  # numba ships no types

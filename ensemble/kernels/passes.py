@@ -19,7 +19,7 @@ from ensemble.kernels.updates import Array
 # isort: off
 from ensemble.kernels.workspace import (
     COUNT, D_ALPHA, D_BETA, D_BIASES, DKEPT, DQ, EACH, EVENTS, FLIPPED, GRADIENT, KEPT, LAYERS, MATRIX, MOST, ONE,
-    OUT_BIASES, OUTPUTS, OWN, STRIDE, TURN, UNIT, ZEROS, Bits, H, Places, Q, Several,
+    OUT_BIASES, OUTPUTS, OWN, SCRATCH, STRIDE, TURN, UNIT, ZEROS, Bits, H, Places, Q, Several,
 )  # fmt: skip
 # isort: on
 
@@ -85,7 +85,7 @@ def backward(
 
 @inner
 def first_back(x0: float, x_mean: float, f: Array, n: Places, at: Places) -> None:
-    """Take a step with the first hidden matrix, and write the gradient of the weights and biases before it."""
+    """Take a step with what is left of the first hidden matrix, and write the gradient of what is before it."""
     h, stride, dq = at[H], at[STRIDE], at[DQ]
     weights, gradient = 2 * stride, at[GRADIENT]
     for i in range(h):
@@ -95,19 +95,21 @@ def first_back(x0: float, x_mean: float, f: Array, n: Places, at: Places) -> Non
         if t > 0:
             event, own = at[EVENTS] + t * at[EACH], dq + t * stride
             d_w, d_b = f[event + TURN] * f[event + D_ALPHA], f[event + TURN] * f[event + D_BETA]
-        if w * x0 + b > 0.0:
+        is_on = w * x0 + b > 0.0
+        if is_on:
             height = b + w * x_mean
             along_w, along_b = zero_tile(ONE), zero_tile(ONE)
             for column in range(0, stride, LANES):
                 change = read_tile(ONE, f, row + column)
                 slopes, values = read_tile(ONE, f, dq + column), read_tile(ONE, f, dq + stride + column)
                 total = add_scaled(add_scaled(read_tile(ONE, f, own + column), w, slopes), height, values)
-                write_tile(f, at[DKEPT] + column, total)
+                write_tile(f, at[SCRATCH] + column, total)
                 along_w, along_b = add_product(along_w, change, slopes), add_product(along_b, change, values)
-            own = at[DKEPT]
+            own = at[SCRATCH]
             d_w += add_up(along_w)
             d_b += add_up(along_b)
-        descend(f, at, row, stride, own, 1)
+        if is_on or t == 0:  # else the step is taken
+            descend(f, at, row, stride, own, 1)
         f[gradient + i], f[gradient + stride + i] = d_w + x_mean * d_b, d_b
     for column in range(h, stride):
         f[gradient + column] = f[gradient + stride + column] = 0.0

@@ -54,7 +54,8 @@ KEYS, K = 31, 32  # (H,) its units by where they switch, as `kinks` has them, an
 # In bits:
 ON = 33  # (L - 1, T, strips) which units are on
 NOW = 34  # (3, strips) those before a stretch of samples, at its first, and at its last
-NAMES = 37
+SCRATCH = 37  # (S,)
+NAMES = 38
 
 # Of each event, in f:
 ALPHA, BETA = 0, 1
@@ -81,8 +82,8 @@ def workspace(
     lengths = {
         RULE: 16, MEANS: padded, SCALES: padded, EVENTS: most * (SHARE + 3 * outputs), Q: (layers - 1) * most * stride,
         KEPT: (layers - 2) * most * stride, DQ: most * stride, DKEPT: most * stride,
-        GRADIENT: max(rows, outputs, 2) * stride, FLIPPED: stride * stride, ZEROS: stride, A: stride, B: stride,
-        LINES: 5 * outputs, D_BIASES: padded,
+        GRADIENT: max(rows, outputs, 2) * stride, FLIPPED: stride * stride, ZEROS: stride, SCRATCH: stride,
+        A: stride, B: stride, LINES: 5 * outputs, D_BIASES: padded,
     }  # fmt: skip
     end = 3 * size
     for name, length in lengths.items():
