@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ensemble.data import PARTS, Scale
 from ensemble.engines import Rows, State, state_bytes
 from ensemble.networks import NetworkStack, weight_bytes
+from ensemble.rules.losses import LOSSES
 from ensemble.specs import COLUMNS, Specs
 from ensemble.system import html
 from ensemble.system.extras import load_extra
@@ -62,7 +63,8 @@ class Result:
         Recorded epochs, ascending; 0 and the last are always among them. "Epoch e" means after e updates.
     losses : dict of (M, E) float64 by part
         The loss on each part of the data that there is, "train" among them: the mean squared error in squared units of
-        y as given. +inf from where a model diverged; NaN for models whose own dataset has no such part.
+        y as given, the mean over outputs where there are several, each in its own units; or the mean cross-entropy, in
+        nats. +inf from where a model diverged; NaN for models whose own dataset has no such part.
     diverged_at : (M,) int64
         First epoch at which a weight or the training error was not finite (a weight beyond 1e75 counts as such), or
         -1.
@@ -77,6 +79,9 @@ class Result:
     state : State or None
         What the optimizers remember after the last epoch, with ``keep_state=True``: `train` needs it to go on from this
         result (``initial=``) where the optimizer is not gd.
+    accuracies : dict of (M, E) float64 by part
+        With ``loss="cross_entropy"``, the share of samples whose class has the largest output; 0 from where a model
+        diverged. Otherwise empty.
     """
 
     specs: Specs
@@ -88,6 +93,7 @@ class Result:
     stack: NetworkStack | None = None
     snapshots: Mapping[int, NetworkStack] = field(default_factory=dict)
     state: State | None = None
+    accuracies: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -113,6 +119,29 @@ class Result:
         if part not in self.losses:
             raise AttributeError(f"this result has no {part}_loss; the data have the parts: {', '.join(self.parts)}")
         return self.losses[part]
+
+    @property
+    def train_accuracy(self) -> Array:
+        """The share of the training data classified rightly, shape (M, E); an AttributeError with another loss."""
+        return self._accuracy("train")
+
+    @property
+    def val_accuracy(self) -> Array:
+        """The share of the validation data classified rightly, shape (M, E); an AttributeError where there is none."""
+        return self._accuracy("val")
+
+    @property
+    def test_accuracy(self) -> Array:
+        """The share of the test data classified rightly, shape (M, E); an AttributeError where there is none."""
+        return self._accuracy("test")
+
+    def _accuracy(self, part: str) -> Array:
+        if not self.accuracies:
+            raise AttributeError(
+                f"this result has no {part}_accuracy: it minimized {self.origin.loss!r}; loss='cross_entropy' has it"
+            )
+        self._loss(part)
+        return self.accuracies[part]
 
     @property
     def networks(self) -> NetworkStack:
@@ -141,6 +170,9 @@ class Result:
         for part, values in rows.losses.items():
             if part in self.losses:
                 self.losses[part][index] = values
+        for part, values in rows.accuracies.items():
+            if part in self.accuracies:
+                self.accuracies[part][index] = values
         self.diverged_at[index] = rows.diverged_at
         if self.stack is not None and rows.networks is not None:
             self.stack.put(index, rows.networks)
@@ -163,7 +195,14 @@ class Result:
             None if self.stack is None else self.stack.take(models),
             {epoch: networks.take(models) for epoch, networks in self.snapshots.items()},
             None if self.state is None else self.state.take(models),
+            {part: values[models] for part, values in self.accuracies.items()},
         )
+
+    def _measures(self) -> dict[str, Array]:
+        """Return all that is recorded, by the names of its columns in tables."""
+        return {f"{part}_loss": values for part, values in self.losses.items()} | {
+            f"{part}_accuracy": values for part, values in self.accuracies.items()
+        }
 
     def to_pandas(self, epochs: bool = False) -> Any:
         """Return a tidy ``pandas.DataFrame`` (extra ``pandas``).
@@ -176,7 +215,8 @@ class Result:
         Returns
         -------
         DataFrame
-            Columns: model, every column of the specs, the losses that there are, and epoch or status and diverged_at.
+            Columns: model, every column of the specs, the losses and accuracies that there are, and epoch or status
+            and diverged_at.
             `Specs.from_rows` takes it, one row per model, and leads back to the specs.
         """
         pandas = load_extra("pandas", "pandas", "DataFrames")
@@ -185,9 +225,9 @@ class Result:
             count = len(self.epochs)
             columns = {name: np.repeat(values, count) for name, values in columns.items()}
             columns["epoch"] = np.tile(self.epochs, len(self))
-            columns |= {f"{part}_loss": values.ravel() for part, values in self.losses.items()}
+            columns |= {name: values.ravel() for name, values in self._measures().items()}
             return pandas.DataFrame(columns)
-        columns |= {f"{part}_loss": values[:, -1] for part, values in self.losses.items()}
+        columns |= {name: values[:, -1] for name, values in self._measures().items()}
         return pandas.DataFrame(columns | {"status": self.status, "diverged_at": self.diverged_at})
 
     def to_xarray(self) -> Any:
@@ -204,9 +244,15 @@ class Result:
             return values[order].reshape(shape + values.shape[1:])
 
         dimensions = tuple(axes)
+        words = {"mse": "mean squared error", "cross_entropy": "mean cross-entropy"}
+        loss = words.get(self.origin.loss, self.origin.loss)
         variables: dict[str, Any] = {
-            f"{part}_loss": ((*dimensions, "epoch"), cube(values), {"long_name": "mean squared error"})
-            for part, values in self.losses.items()
+            name: (
+                (*dimensions, "epoch"),
+                cube(values),
+                {"long_name": loss if name.endswith("loss") else "accuracy"},
+            )
+            for name, values in self._measures().items()
         }
         variables["diverged_at"] = (dimensions, cube(self.diverged_at), {"long_name": "epoch of divergence, or -1"})
         coordinates: dict[str, Any] = {**axes, "epoch": self.epochs}
@@ -227,11 +273,14 @@ class Result:
         shapes = zip(self.specs.hidden_layers.tolist(), self.specs.width.tolist(), strict=True)
         for hidden_layers, width in sorted(set(shapes)):
             own = (self.specs.width == width) & (self.specs.hidden_layers == hidden_layers)
-            medians = [f"{np.median(values[own, -1]):.3g}" for values in self.losses.values()]
+            medians = [f"{np.median(values[own, -1]):.3g}" for values in self._measures().values()]
             diverged = int((self.diverged_at[own] >= 0).sum())
             rows.append((width, hidden_layers, int(own.sum()), diverged, *medians))
         words = {"train": "train", "val": "validation", "test": "test"}
-        heads = ("width", "hidden layers", "models", "diverged", *(f"median {words[part]} MSE" for part in self.parts))
+        measure = "MSE" if self.origin.loss == "mse" else "loss"
+        shown = [f"median {words[part]} {measure}" for part in self.losses]
+        shown += [f"median {words[part]} accuracy" for part in self.accuracies]
+        heads = ("width", "hidden layers", "models", "diverged", *shown)
         return html.table(repr(self)[1:-1], heads, rows)
 
     def __len__(self) -> int:
@@ -261,27 +310,35 @@ def _axes(specs: Specs) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
 
 
 def result_bytes(
-    specs: Specs, n_epochs: int, n_inputs: int, n_parts: int, n_stacks: int, keep_state: bool = False
+    specs: Specs, n_columns: int, n_inputs: int, n_outputs: int, n_stacks: int, keep_state: bool = False
 ) -> int:
-    """Return the memory in bytes of a result: losses on so many parts of the data, and so many stacks of networks."""
-    weights = int(weight_bytes(specs.width, n_inputs, specs.hidden_layers).sum())
-    kept = state_bytes(specs, n_inputs) if keep_state else 0
-    return weights * n_stacks + kept + 8 * len(specs) * (n_parts * n_epochs + 2)
+    """Return the memory in bytes of a result: so many losses and accuracies of a model, so many stacks of networks."""
+    weights = int(weight_bytes(specs.width, n_inputs, specs.hidden_layers, n_outputs).sum())
+    kept = state_bytes(specs, n_inputs, n_outputs) if keep_state else 0
+    return weights * n_stacks + kept + 8 * len(specs) * (n_columns + 2)
 
 
 def empty_result(
     specs: Specs, record: NDArray[np.int64], n_inputs: int, scales: Mapping[str, Scale], parts: Collection[str],
-    origin: Origin, keep_networks: bool, snapshots: Iterable[int], keep_state: bool,
+    origin: Origin, keep_networks: bool, snapshots: Iterable[int], keep_state: bool, n_outputs: int = 1,
 ) -> Result:  # fmt: skip
     """Return a result with room for all models, still empty; `parts` are those of the data that there are."""
+
+    def rows() -> dict[str, Array]:
+        return {part: np.full((len(specs), len(record)), np.nan) for part in PARTS if part in parts}
+
+    def stack() -> NetworkStack:
+        return NetworkStack(specs, n_inputs, scales, n_outputs=n_outputs)
+
     return Result(
         specs,
         record,
-        {part: np.full((len(specs), len(record)), np.nan) for part in PARTS if part in parts},
+        rows(),
         np.empty(len(specs), dtype=np.int64),
         np.zeros(len(specs), dtype=np.bool_),
         origin,
-        NetworkStack(specs, n_inputs, scales) if keep_networks else None,
-        {epoch: NetworkStack(specs, n_inputs, scales) for epoch in snapshots},
-        State.fresh(specs, n_inputs) if keep_state else None,
+        stack() if keep_networks else None,
+        {epoch: stack() for epoch in snapshots},
+        State.fresh(specs, n_inputs, n_outputs) if keep_state else None,
+        rows() if LOSSES[origin.loss].takes_labels else {},
     )

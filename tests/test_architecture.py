@@ -18,7 +18,7 @@ MAY_USE = {
     "specs": ("system", "rules"),
     "networks": ("system", "rules", "kernels", "data", "specs"),
     "engines": ("system", "rules", "kernels", "data", "specs", "networks"),
-    "results": ("system", "data", "specs", "networks", "engines"),
+    "results": ("system", "rules", "data", "specs", "networks", "engines"),
     "store": ("system", "rules", "kernels", "data", "specs", "networks", "engines", "results"),
     "training": ("system", "rules", "data", "specs", "networks", "engines", "results", "store"),
     "statistics": ("system",),

@@ -46,7 +46,13 @@ def arguments(weights, biases, epochs, **settings):
     spec = ensemble.grid(width=width, hidden_layers=depth, **{"output_bias": True} | settings)
     rules = kernel_rules(spec, epochs, 1)
     rows = (np.full((1, epochs + 1), np.inf) for _ in range(3))
-    return models, rules, updates.History(np.arange(epochs + 1), *rows, np.full(1, -1))
+    return (
+        models,
+        rules,
+        updates.History(
+            np.arange(epochs + 1), *rows, np.full(1, -1), *(np.empty((1, 0)) for _ in range(3)), np.ones(1)
+        ),
+    )
 
 
 def prepared(x, y):

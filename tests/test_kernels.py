@@ -44,7 +44,13 @@ def one_step(kernel, samples, w1, b1, w2, b2):
     spec = ensemble.grid(width=h, optimizer="momentum", lr=1e-3, momentum=0.0, output_bias=True)
     rules = kernel_rules(spec, 1, 1)
     history = updates.History(
-        np.array([0, 1]), np.full((1, 2), np.inf), np.full((1, 2), np.inf), np.full((1, 2), np.inf), np.full(1, -1)
+        np.array([0, 1]),
+        np.full((1, 2), np.inf),
+        np.full((1, 2), np.inf),
+        np.full((1, 2), np.inf),
+        np.full(1, -1),
+        *(np.empty((1, 0)) for _ in range(3)),
+        np.ones(1),
     )
     kernel.train(samples, models, rules, history, updates.Span(0, 1, 0, 1))
     return _blocks(models.first, d, h), history.train[0, 0]

@@ -43,7 +43,9 @@ def gradient(x, y, weights, biases, hidden_bias=True, output_bias=True):
     )  # fmt: skip
     rules = kernel_rules(spec, 1, 1)
     rows = (np.full((1, 2), np.inf) for _ in range(3))
-    history = updates.History(np.array([0, 1]), *rows, np.full(1, -1))
+    history = updates.History(
+        np.array([0, 1]), *rows, np.full(1, -1), *(np.empty((1, 0)) for _ in range(3)), np.ones(1)
+    )
     samples = pieces.prepare(np.array(x)[:, None], np.array(y), *empty, *empty)
     pieces.train(samples, models, rules, history, updates.Span(0, 1, 0, 1))
     return models.first, history.train[0, 0]

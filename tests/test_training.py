@@ -209,8 +209,8 @@ def test_which_engine_is_chosen():
 def picky(monkeypatch):
     """Let the engine for one input refuse widths above 3: then its models and others are in one run."""
 
-    def limits(self, specs, n_inputs, loss, in_batches):
-        wide, more = specs.width > 3, base.Engine.limits(self, specs, n_inputs, loss, in_batches)
+    def limits(self, specs, *rest):
+        wide, more = specs.width > 3, base.Engine.limits(self, specs, *rest)
         return more + [(wide, f"is for width 3, but specs[{wide.argmax()}] has {specs.width.max()}")] * bool(wide.any())
 
     monkeypatch.setattr(type(registry.REGISTRY["spline"]), "limits", limits)
@@ -242,9 +242,9 @@ def absolute(monkeypatch):
     """Add a loss, the mean absolute error, that only the readable engine holds."""
 
     def rule(p, y):
-        return np.abs(p - y).mean(axis=-1), np.sign(p - y) / len(y)
+        return np.abs(p - y).mean(axis=(-2, -1)), np.sign(p - y) / len(y)
 
-    monkeypatch.setitem(LOSSES, "mae", losses.Loss(rule, 1))
+    monkeypatch.setitem(LOSSES, "mae", losses.Loss(rule, 1, False))
 
 
 @pytest.mark.parametrize("d", [1, 2])
@@ -304,11 +304,11 @@ def test_a_chunk_that_is_told_to_stop_gives_up(engine, d):
 def test_datasets_of_equal_content_are_prepared_once(monkeypatch):
     monkeypatch.setattr(prepared, "_PREPARED", {})
     engine = registry.REGISTRY["numpy"]
-    first = prepared.prepared(make_data(seed=0), engine)
-    assert prepared.prepared(make_data(seed=0), engine) is first
-    assert prepared.prepared(make_data(seed=9), engine) is not first
+    first = prepared.prepared(make_data(seed=0), engine, "mse")
+    assert prepared.prepared(make_data(seed=0), engine, "mse") is first
+    assert prepared.prepared(make_data(seed=9), engine, "mse") is not first
     for seed in range(20):
-        prepared.prepared(make_data(seed=seed), engine)
+        prepared.prepared(make_data(seed=seed), engine, "mse")
     assert len(prepared._PREPARED) == prepared._MOST_PREPARED
     prepared.forget_prepared()
     assert not prepared._PREPARED

@@ -102,7 +102,7 @@ def _computed(
 ) -> dict[str, NDArray[np.float64]]:  # fmt: skip
     x, y, unit = dataset.x_train, dataset.y_train, 1.0
     if dataset.scale is not None:  # what a bias is worth depends on where 0 is: in the units that the models see
-        x, y, unit = dataset.scale.inputs(x), dataset.scale.outputs(y), dataset.scale.y_std**2
+        x, y, unit = dataset.scale.inputs(x), dataset.scale.outputs(y), float(dataset.scale.y_std) ** 2
     x = x[:, 0]
     networks = limits.constructive_bounds(x, y, built) if len(built) else []
     return {

@@ -3,6 +3,7 @@
 from ensemble.data.csv import csv_columns, load_csv, parse_csv
 from ensemble.data.dataset import PARTS, Dataset
 from ensemble.data.labelled import SHAPES, sample_labels
+from ensemble.data.labels import n_classes
 from ensemble.data.sampling import sample
 from ensemble.data.scale import Scale
 from ensemble.data.targets import TARGETS, FloatArray, Function, Target, get_target
@@ -20,6 +21,7 @@ __all__ = [
     "csv_columns",
     "get_target",
     "load_csv",
+    "n_classes",
     "parse_csv",
     "sample",
     "sample_labels",

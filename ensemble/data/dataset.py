@@ -34,19 +34,23 @@ class Dataset:
     ----------
     x_train : array_like or DataFrame, shape (N,) or (N, D)
         The training inputs, of any real dtype. A DataFrame's columns name the inputs.
-    y_train : array_like, DataFrame or Series, shape (N,) or (N, 1)
-        The training outputs. A DataFrame's column, or the name of a Series, names the output.
+    y_train : array_like, DataFrame or Series, shape (N,) or (N, O)
+        The training outputs, or labels 0, 1, ... for ``loss="cross_entropy"``. A DataFrame's columns, or the name of a
+        Series, name the outputs. One column is the same as none: (N, 1) is kept as (N,).
     x_test, y_test, x_val, y_val : array_like, optional
-        The test and validation parts, of the same D; x and y of a part are given together or not at all.
+        The test and validation parts, of the same D and O; x and y of a part are given together or not at all.
     standardize : bool
-        Whether models are to train on standardized inputs and outputs; `scale` then holds how.
+        Whether models are to train on standardized inputs and outputs; `scale` then holds how. Labels are never
+        standardized. Several outputs are standardized each by its own, so that training weighs them equally.
     name : str
         What plots and tables call the data.
     x_names : sequence of str, optional
         One name per input, for labels. Default: the names that x_train comes with, otherwise "x", or "x0", "x1", ...
         for several inputs.
     y_name : str, optional
-        The name of the output, for labels. Default: the name that y_train comes with, otherwise "y".
+        The name of the one output, for labels. Default: the name that y_train comes with, otherwise "y".
+    y_names : sequence of str, optional
+        One name per output, instead of `y_name`. Default: the names that y_train comes with, otherwise "y0", "y1", ...
     noise_variance : float, optional
         The variance of the noise in y, where it is known: the test MSE that no model can beat in the mean.
     target : Target, optional
@@ -58,15 +62,15 @@ class Dataset:
     ----------
     x_train, x_test, x_val : ndarray of float64, shape (N, D)
         The inputs of each part; None where there is no such part.
-    y_train, y_test, y_val : ndarray of float64, shape (N,)
+    y_train, y_test, y_val : ndarray of float64, shape (N,), or (N, O) with several outputs
         The outputs of each part; None where there is no such part.
 
     Raises
     ------
     ValueError
         If an array is empty, has NaN or Inf, the wrong number of dimensions or a dtype that is not real; if
-        x and y of a part differ in length or one is missing; if parts differ in D or in the names of their columns; or
-        if another argument is out of range.
+        x and y of a part differ in length or one is missing; if parts differ in D, in O or in the names of their
+        columns; or if another argument is out of range.
     """
 
     x_train: FloatArray
@@ -78,7 +82,7 @@ class Dataset:
     standardize: bool
     name: str
     x_names: tuple[str, ...]
-    y_name: str
+    y_names: tuple[str, ...]
     noise_variance: float | None
     target: Target | None
     dropped_rows: int
@@ -96,6 +100,7 @@ class Dataset:
         name: str = "data",
         x_names: Sequence[str] | None = None,
         y_name: str | None = None,
+        y_names: Sequence[str] | None = None,
         noise_variance: float | None = None,
         target: Target | None = None,
         dropped_rows: int = 0,
@@ -106,15 +111,21 @@ class Dataset:
             raise ValueError(f"target must be a Target or None, not {target!r}: see ensemble.data.get_target")
         fields: dict[str, Any] = {}
         for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test), ("val", x_val, y_val)):
-            fields[f"x_{part}"], fields[f"y_{part}"] = _part(x, y, part, fields.get("x_train"))
-            given = _column_names(x)
-            if part != "train" and given and _column_names(x_train) not in ((), given):
-                raise ValueError(f"x_{part} has the columns {given}, but x_train has {_column_names(x_train)}")
+            like = (fields["x_train"], fields["y_train"]) if part != "train" else None
+            fields[f"x_{part}"], fields[f"y_{part}"] = _part(x, y, part, like)
+            for letter, values, first in (("x", x, x_train), ("y", y, y_train)):
+                given, wanted = _column_names(values), _column_names(first)
+                if len(given) > (letter == "y") and wanted not in ((), given):  # one output may have any name
+                    raise ValueError(f"{letter}_{part} has the columns {given}, but {letter}_train has {wanted}")
         fields["standardize"] = flag(standardize, "standardize")
         fields["name"] = text(name, "name")
         named = _column_names(x_train) if x_names is None else x_names
-        fields["x_names"] = _input_names(named, fields["x_train"].shape[1])
-        fields["y_name"] = text((*_column_names(y_train), "y")[0] if y_name is None else y_name, "y_name")
+        fields["x_names"] = _names("x", named, fields["x_train"].shape[1])
+        if y_name is not None and y_names is not None:
+            raise ValueError(f"y_name {y_name!r} and y_names {y_names!r} are given: pass one of them")
+        named = _column_names(y_train) if y_names is None else y_names
+        named = named if y_name is None else (text(y_name, "y_name"),)
+        fields["y_names"] = _names("y", named, fields["y_train"][:1].size)
         fields["noise_variance"] = None if noise_variance is None else number(noise_variance, "noise_variance", low=0.0)
         fields["target"] = target
         fields["dropped_rows"] = whole(dropped_rows, "dropped_rows")
@@ -130,7 +141,8 @@ class Dataset:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(y)} {part}" for part, (_, y) in self.parts().items())
-        notes = f"{', '.join(self.x_names) if self.n_inputs <= 4 else f'{self.n_inputs} inputs'} -> {self.y_name}"
+        notes = f"{', '.join(self.x_names) if self.n_inputs <= 4 else f'{self.n_inputs} inputs'} -> "
+        notes += self.y_name if self.n_outputs <= 4 else f"{self.n_outputs} outputs"
         if self.scale is not None:
             notes += ", standardized"
         if self.dropped_rows:
@@ -141,6 +153,16 @@ class Dataset:
     def n_inputs(self) -> int:
         """The number of inputs, D."""
         return int(self.x_train.shape[1])
+
+    @property
+    def n_outputs(self) -> int:
+        """The number of outputs, O."""
+        return len(self.y_names)
+
+    @property
+    def y_name(self) -> str:
+        """The name of the output; of several, their names in a row."""
+        return ", ".join(self.y_names)
 
     @property
     def n_train(self) -> int:
@@ -232,24 +254,26 @@ def share(n: int, fraction: float, name: str, of: str) -> int:
     return count
 
 
-def _part(x: Any, y: Any, part: str, x_train: FloatArray | None) -> tuple[FloatArray, FloatArray] | tuple[None, None]:
-    """Return the checked (x, y) of a part, or Nones if neither is given; D must be that of x_train if given."""
+def _part(
+    x: Any, y: Any, part: str, like: tuple[FloatArray, FloatArray] | None
+) -> tuple[FloatArray, FloatArray] | tuple[None, None]:
+    """Return the checked (x, y) of a part, or Nones if neither is given; D and O must be those of `like` if given."""
     x_name, y_name = f"x_{part}", f"y_{part}"
     if x is None and y is None:
         return None, None
     if x is None or y is None:
         given, missing = (y_name, x_name) if x is None else (x_name, y_name)
         raise ValueError(f"{given} is given without {missing}: pass both or neither")
-    inputs, outputs = _array(x, x_name, "(N,) or (N, D)"), _array(y, y_name, "(N,) or (N, 1)")
-    if outputs.shape[1] != 1:
-        raise ValueError(f"{y_name} has shape {outputs.shape}: it must have shape (N,) or (N, 1)")
+    inputs, outputs = _array(x, x_name, "(N,) or (N, D)"), _array(y, y_name, "(N,) or (N, O)")
     if len(inputs) != len(outputs):
         raise ValueError(f"{x_name} has {len(inputs)} rows, but {y_name} has {len(outputs)}: they must be equal")
-    if x_train is not None and inputs.shape[1] != x_train.shape[1]:
-        raise ValueError(
-            f"{x_name} has {inputs.shape[1]} columns, but x_train has {x_train.shape[1]}: they must be equal"
-        )
-    return inputs, outputs.reshape(-1)
+    for name, values, first in zip((x_name, y_name), (inputs, outputs), like or (), strict=False):
+        columns = first[:1].size
+        if values.shape[1] != columns:
+            raise ValueError(
+                f"{name} has {values.shape[1]} columns, but {name[0]}_train has {columns}: they must be equal"
+            )
+    return inputs, outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
 
 def _array(value: Any, name: str, shapes: str) -> FloatArray:
@@ -287,10 +311,13 @@ def _column_names(value: Any) -> tuple[str, ...]:
     return tuple(str(name) for name in names if name is not None)
 
 
-def _input_names(names: Sequence[str], n_inputs: int) -> tuple[str, ...]:
+def _names(letter: str, names: Sequence[str], count: int) -> tuple[str, ...]:
+    """Return one name for each of so many columns of x or y."""
     if len(names) == 0:
-        return ("x",) if n_inputs == 1 else tuple(f"x{i}" for i in range(n_inputs))
+        return (letter,) if count == 1 else tuple(f"{letter}{i}" for i in range(count))
     found = (names,) if isinstance(names, str) else tuple(names)
-    if len(found) != n_inputs:
-        raise ValueError(f"x_names has {len(found)} names, but x_train has {n_inputs} columns: they must be equal")
-    return tuple(text(name, "x_names") for name in found)
+    if len(found) != count:
+        raise ValueError(
+            f"{letter}_names has {len(found)} names, but {letter}_train has {count} columns: they must be equal"
+        )
+    return tuple(text(name, f"{letter}_names") for name in found)

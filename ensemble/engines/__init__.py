@@ -2,7 +2,7 @@
 
 from ensemble.engines.checkpoint import Checkpoint
 from ensemble.engines.chunk import Rows, Settings, Start
-from ensemble.engines.prepared import forget_prepared
+from ensemble.engines.prepared import forget_prepared, n_outputs, scale_of
 from ensemble.engines.registry import ENGINES, REGISTRY, check_engine, choose_engines, epoch_seconds
 from ensemble.engines.run import run_chunk
 from ensemble.engines.state import State, state_bytes
@@ -19,6 +19,8 @@ __all__ = [
     "choose_engines",
     "epoch_seconds",
     "forget_prepared",
+    "n_outputs",
     "run_chunk",
+    "scale_of",
     "state_bytes",
 ]

@@ -29,6 +29,8 @@ class Engine(ABC):
         Largest number of inputs that it can train; None: any.
     most_hidden_layers : int or None
         Largest number of hidden layers, likewise.
+    most_outputs : int or None
+        Largest number of outputs, likewise; for labels that of logits, 1 for two classes.
     losses : tuple of str or None
         The losses that it can minimize; None: any.
     takes_batches : bool
@@ -40,12 +42,13 @@ class Engine(ABC):
     name: str
     most_inputs: int | None = None
     most_hidden_layers: int | None = None
+    most_outputs: int | None = None
     losses: tuple[str, ...] | None = None
     takes_batches: bool = True
     unit_bytes: int = 0
 
     def limits(
-        self, specs: Specs, n_inputs: int, loss: str, in_batches: NDArray[np.bool_]
+        self, specs: Specs, n_inputs: int, loss: str, in_batches: NDArray[np.bool_], n_outputs: int = 1
     ) -> list[tuple[NDArray[np.bool_], str]]:
         """Return what it cannot train: which models, (M,), and why, in words that follow its name.
 
@@ -57,6 +60,9 @@ class Engine(ABC):
         if self.most_inputs is not None and n_inputs > self.most_inputs:
             most = _at_most(self.most_inputs, "input")
             limits.append((np.ones(len(specs), dtype=np.bool_), f"is for {most}, but the data has {n_inputs}"))
+        if self.most_outputs is not None and n_outputs > self.most_outputs:
+            most = _at_most(self.most_outputs, "output")
+            limits.append((np.ones(len(specs), dtype=np.bool_), f"is for {most}, but the networks have {n_outputs}"))
         if self.most_hidden_layers is not None:
             deep, most = (
                 specs.hidden_layers > self.most_hidden_layers,
@@ -70,14 +76,16 @@ class Engine(ABC):
             limits.append((in_batches, f"is for full batches, but specs[{i}] has batch_size {specs.batch_size[i]}"))
         return limits
 
-    def fits(self, specs: Specs, n_inputs: int, loss: str, in_batches: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return which models it can train, (M,), on data of D inputs and a loss."""
-        refused = [models for models, _ in self.limits(specs, n_inputs, loss, in_batches)]
+    def fits(
+        self, specs: Specs, n_inputs: int, loss: str, in_batches: NDArray[np.bool_], n_outputs: int = 1
+    ) -> NDArray[np.bool_]:
+        """Return which models it can train, (M,), with D inputs, O outputs and a loss."""
+        refused = [models for models, _ in self.limits(specs, n_inputs, loss, in_batches, n_outputs)]
         return ~np.any(refused, axis=0) if refused else np.ones(len(specs), dtype=np.bool_)
 
     @abstractmethod
-    def prepare(self, data: Dataset) -> Any:
-        """Return a dataset as the engine wants it; made once for all chunks of models."""
+    def prepare(self, data: Dataset, loss: str) -> Any:
+        """Return a dataset as the engine wants it; made once for all chunks of models, and all losses of labels."""
 
     @abstractmethod
     def seconds(self, specs: Specs, data: Dataset) -> NDArray[np.float64]:

@@ -44,6 +44,7 @@ class Rows(NamedTuple):
     """A chunk's part of the result, rows in the order of the chunk's specs."""
 
     losses: dict[str, Array]  # by part of the data that there is, "train" among them; (m, E)
+    accuracies: dict[str, Array]  # likewise, of labels; empty with another loss
     diverged_at: NDArray[np.int64]  # (m,)
     networks: NetworkStack | None
     snapshots: dict[int, NetworkStack]
@@ -69,10 +70,13 @@ class Chunk:
         self.checkpoint, self.saved = checkpoint, time.monotonic()
         self.start, self.first, self.networks = start, start.epoch, start.networks
         self.state = State.fresh(specs, self.networks.n_inputs, self.networks.n_outputs)
-        shape = (len(specs), len(settings.record))
-        self.train = np.full(shape, np.inf)
-        self.test = np.full(shape if data.x_test is not None else (shape[0], 0), np.inf)
-        self.val = np.full(shape if data.x_val is not None else (shape[0], 0), np.inf)
+        self.labels = LOSSES[settings.loss].takes_labels
+        columns = {part: len(settings.record) for part in data.parts()}
+        shapes = [(len(specs), columns.get(part, 0)) for part in ("train", "test", "val")]
+        self.train, self.test, self.val = (np.full(shape, np.inf) for shape in shapes)
+        self.train_accuracy, self.test_accuracy, self.val_accuracy = (
+            np.zeros(shape if self.labels else (shape[0], 0)) for shape in shapes
+        )
         self.diverged_at = np.full(len(specs), -1, dtype=np.int64)
         self.snapshots: dict[int, NetworkStack] = {}
         known = 0
@@ -139,10 +143,22 @@ class Chunk:
     def _arrays(self, place: int) -> dict[str, NDArray[Any]]:
         """Return all arrays that change in training, by name."""
         arrays: dict[str, Any] = {"place": np.array([place, len(self.snapshots)]), "diverged_at": self.diverged_at}
-        arrays |= {"train": self.train, "test": self.test, "val": self.val}
+        names = ("train", "test", "val", *self.labels * ("train_accuracy", "test_accuracy", "val_accuracy"))
+        arrays |= {name: getattr(self, name) for name in names}
         arrays |= {f"snapshot_{epoch}": kept.parameters for epoch, kept in self.snapshots.items()}
         arrays |= {f"state_{name}": values for name, values in self.state.arrays().items()}
         return arrays | {"parameters": self.networks.parameters}
+
+    def output_weights(self) -> Array:
+        """Return what each output's squared error is multiplied with where it is recorded, (O,).
+
+        Several outputs that were standardized have a variance each, which brings its error back to the original units;
+        one output's is left to `rows`.
+        """
+        weights = np.ones(self.networks.n_outputs)
+        if self.data.scale is not None and not self.labels and len(weights) > 1:
+            weights *= np.square(self.data.scale.y_std)
+        return weights
 
     def snapshot(self, epoch: int) -> None:
         """Keep the networks as they are, if this epoch's were asked for."""
@@ -151,7 +167,11 @@ class Chunk:
 
     def sort(self, order: NDArray[np.int64], back: bool = False) -> None:
         """Bring all that is kept per model into another order, or back from it."""
-        for rows in (self.train, self.test, self.val, self.diverged_at, *self.state.models.values()):
+        losses, accuracies = (
+            (self.train, self.test, self.val),
+            (self.train_accuracy, self.test_accuracy, self.val_accuracy),
+        )
+        for rows in (*losses, *accuracies, self.diverged_at, *self.state.models.values()):
             if back:
                 rows[order] = rows.copy()
             else:
@@ -159,13 +179,18 @@ class Chunk:
 
     def rows(self) -> Rows:
         """Return what was recorded, before this chunk too, in the original units."""
-        unit = 1.0 if self.data.scale is None else self.data.scale.y_std ** LOSSES[self.settings.loss].power
+        unit = 1.0  # of several outputs, engines record the losses in the original units: each output has its own
+        if self.data.scale is not None and self.data.n_outputs == 1:
+            unit = float(self.data.scale.y_std) ** LOSSES[self.settings.loss].power
         losses = {part: getattr(self, part) * unit for part in self.data.parts()}
+        accuracies = {part: getattr(self, f"{part}_accuracy") for part in self.data.parts() if self.labels}
         if self.start.rows is not None:
-            for part, values in losses.items():
-                values[:, : self.known] = self.start.rows.losses[part]
+            for known, rows in ((self.start.rows.losses, losses), (self.start.rows.accuracies, accuracies)):
+                for part, values in rows.items():
+                    values[:, : self.known] = known[part]
         return Rows(
             losses,
+            accuracies,
             self.diverged_at,
             self.networks if self.settings.keep_networks else None,
             self.snapshots,

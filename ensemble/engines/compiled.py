@@ -35,14 +35,15 @@ class Compiled(Engine):
     """An engine whose work a module of `kernels` does, by its functions `prepare` and `train`."""
 
     losses = ("mse",)
+    most_outputs = 1
 
     def kernel(self) -> Any:
         """Return the module of kernels with the engine's name."""
         return _kernel(self.name)
 
-    def prepare(self, data: Dataset) -> Any:
+    def prepare(self, data: Dataset, loss: str) -> Any:
         """Return the dataset as the kernel wants it."""
-        return self.kernel().prepare(*parts(data))
+        return self.kernel().prepare(*parts(data, loss))
 
     @abstractmethod
     def seconds(self, specs: Specs, data: Dataset) -> Array:
@@ -53,7 +54,7 @@ class Compiled(Engine):
         from ensemble.kernels import updates
 
         specs, settings, networks = run.specs, run.settings, run.networks
-        samples = prepared(run.data, self)
+        samples = prepared(run.data, self, settings.loss)
         order = np.argsort(networks.slots)  # kernels see the models as they are in the buffer, sorted by shape
         run.sort(order)
         state = run.state.arrays()
@@ -67,7 +68,10 @@ class Compiled(Engine):
             state.get("powers", np.ones((len(specs), 2))),
         )
         rules = kernel_rules(specs[order], settings.epochs, run.data.n_train, settings.loss, networks.n_outputs)
-        history = updates.History(run.column, run.train, run.test, run.val, run.diverged_at)
+        history = updates.History(
+            run.column, run.train, run.test, run.val, run.diverged_at, run.train_accuracy, run.test_accuracy,
+            run.val_accuracy, run.output_weights(),
+        )  # fmt: skip
         seconds = self.seconds(specs, run.data)[order]
         reached = run.resume()
         for place, span in enumerate(spans(seconds, settings.epochs, settings.snapshots, run.first)):

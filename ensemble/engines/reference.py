@@ -17,7 +17,7 @@ from ensemble.engines.prepared import parts, prepared
 from ensemble.engines.settings import kind_factors
 from ensemble.rules import layers, optimizers
 from ensemble.rules.batches import batches, effective, steps_per_epoch
-from ensemble.rules.losses import LOSSES
+from ensemble.rules.losses import LOSSES, accuracy
 from ensemble.specs import Specs
 
 __all__ = ["ENGINE"]
@@ -31,9 +31,12 @@ class Reference(Engine):
     name = "numpy"
     unit_bytes = 40  # hidden activations and their gradients are arrays (m, N, H)
 
-    def prepare(self, data: Dataset) -> tuple[Array, ...]:
-        """Return x (N, D) and y (N,) of each part."""
-        return parts(data)
+    def prepare(self, data: Dataset, loss: str) -> tuple[Array, ...]:
+        """Return x (N, D) of each part, with y (N, O) or labels (N,)."""
+        x_and_y = parts(data, loss)
+        if LOSSES[loss].takes_labels or data.n_outputs > 1:
+            return x_and_y
+        return tuple(a if i % 2 == 0 else a[:, None] for i, a in enumerate(x_and_y))
 
     def seconds(self, specs: Specs, data: Dataset) -> Array:
         """Return the time of one epoch of each model, (M,): products of matrices of these sizes."""
@@ -78,7 +81,7 @@ class _Group:
         specs = run.specs[models]
         self.optimizer = str(specs.optimizer[0])
         self.alive = np.flatnonzero(run.diverged_at[models] < 0)
-        self.parts: tuple[Array, ...] = prepared(run.data, ENGINE)
+        self.parts: tuple[Array, ...] = prepared(run.data, ENGINE, run.settings.loss)
         self.stack = run.networks.take(models)
         hidden_layers = int(specs.hidden_layers[0])
         tensors = self.stack.stack(int(specs.width[0]), hidden_layers, units="training")  # views
@@ -87,7 +90,7 @@ class _Group:
         self.state = run.state.take(models)
         kept = {name: a.reshape(len(models), -1) for name, a in self.state.arrays().items()}  # views
         self.moments = optimizers.Moments(**kept) if kept else optimizers.init(*self.theta.shape)
-        self.loss = LOSSES[run.settings.loss].rule
+        self.loss, self.roots = LOSSES[run.settings.loss], np.sqrt(run.output_weights())
         n = run.data.n_train
         self.batch_size, self.steps = (int(of(specs.batch_size[:1], n)[0]) for of in (effective, steps_per_epoch))
         self.factors = optimizers.rate_factors(run.settings.epochs * self.steps)
@@ -112,10 +115,9 @@ class _Group:
         column = run.column[epoch]
         if column >= 0 and len(self.alive):
             weights, biases = self.living()
-            for rows, x, y in zip((run.train, run.test, run.val), self.parts[::2], self.parts[1::2], strict=True):
-                if rows.shape[1]:
-                    error, _ = self.loss(layers.forward(x, weights, biases)[..., 0], y)
-                    rows[self.models[self.alive], column] = np.where(np.isnan(error), np.inf, error)
+            for part, x, y in zip(("train", "test", "val"), self.parts[::2], self.parts[1::2], strict=True):
+                if getattr(run, part).shape[1]:
+                    self._record(part, column, layers.forward(x, weights, biases), y)
             self._stop(~np.isfinite(run.train[self.models[self.alive], column]), epoch)
         if epoch == run.settings.epochs or not len(self.alive):
             return
@@ -125,13 +127,24 @@ class _Group:
             if len(self.alive):
                 self._step(epoch, step, [orders[seeds[place]][step] for place in self.alive])
 
+    def _record(self, part: str, column: int, p: Array, y: Array) -> None:
+        """Write down the loss of outputs (m, N, O), and of labels the accuracy too."""
+        own = self.models[self.alive]
+        if self.loss.takes_labels:
+            error, _ = self.loss.rule(p, y)
+            right = np.where(np.isfinite(error), accuracy(p, y), 0.0)
+            getattr(self.run, f"{part}_accuracy")[own, column] = right
+        else:
+            error, _ = self.loss.rule(p * self.roots, y * self.roots)
+        getattr(self.run, part)[own, column] = np.where(np.isnan(error), np.inf, error)
+
     def _step(self, epoch: int, step: int, batch: list[NDArray[np.int64]]) -> None:
         """Take one step, each model on the samples of its batch."""
         specs = self.run.specs
         models = self.models[self.alive]
         x, y, weights, biases = *self.parts[:2], *self.living()
         if self.batch_size:
-            x, y = x[np.stack(batch)], y[np.stack(batch)]  # (m, B, D) and (m, B)
+            x, y = x[np.stack(batch)], y[np.stack(batch)]  # (m, B, D) and (m, B, O), of labels (m, B)
         _, (dweights, dbiases) = layers.backward(x, y, weights, biases, self.loss)
         for db in dbiases[:-1]:
             db *= specs.hidden_bias[models, None]
@@ -156,11 +169,11 @@ class _Group:
         self._stop(np.any(~(np.abs(theta) <= optimizers.WEIGHT_LIMIT), axis=1), epoch + 1)
 
     def _stop(self, bad: NDArray[np.bool_], epoch: int) -> None:
-        for rows in (self.run.train, self.run.test, self.run.val):
-            rows[self.models[self.alive[bad]]] = np.where(
-                self.run.settings.record[: rows.shape[1]] >= epoch, np.inf, rows[self.models[self.alive[bad]]]
-            )
-        self.run.diverged_at[self.models[self.alive[bad]]] = epoch
+        run, models = self.run, self.models[self.alive[bad]]
+        accuracies = (run.train_accuracy, run.test_accuracy, run.val_accuracy)
+        for rows, left in (*((r, np.inf) for r in (run.train, run.test, run.val)), *((r, 0.0) for r in accuracies)):
+            rows[models] = np.where(run.settings.record[: rows.shape[1]] >= epoch, left, rows[models])
+        run.diverged_at[models] = epoch
         self.alive = self.alive[~bad]
 
 

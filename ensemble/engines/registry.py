@@ -27,12 +27,17 @@ def check_engine(engine: str) -> str:
 
 
 def choose_engines(
-    engine: str, specs: Specs, n_inputs: int, loss: str = "mse", in_batches: NDArray[np.bool_] | None = None
+    engine: str,
+    specs: Specs,
+    n_inputs: int,
+    loss: str = "mse",
+    in_batches: NDArray[np.bool_] | None = None,
+    n_outputs: int = 1,
 ) -> NDArray[np.str_]:
     """Return which engine trains each model, (M,).
 
-    The one that is asked for; for "auto", the last of `REGISTRY` that fits the model's settings, the number of inputs,
-    the loss, and whether it has batches smaller than its data (`in_batches` (M,), none by default).
+    The one that is asked for; for "auto", the last of `REGISTRY` that fits the model's settings, the numbers of inputs
+    and outputs, the loss, and whether it has batches smaller than its data (`in_batches` (M,), none by default).
 
     Raises
     ------
@@ -43,10 +48,10 @@ def choose_engines(
     in_batches = np.zeros(len(specs), dtype=np.bool_) if in_batches is None else in_batches
     last = np.full(len(specs), max(ENGINES, key=len))
     for name, one in REGISTRY.items():
-        last[one.fits(specs, n_inputs, loss, in_batches)] = name
+        last[one.fits(specs, n_inputs, loss, in_batches, n_outputs)] = name
     if engine == "auto":
         return last
-    limits = REGISTRY[engine].limits(specs, n_inputs, loss, in_batches)
+    limits = REGISTRY[engine].limits(specs, n_inputs, loss, in_batches, n_outputs)
     if limits:
         models, why = limits[0]
         raise ValueError(f"engine {engine!r} {why}; use {str(last[models][0])!r} or 'auto'")

@@ -9,6 +9,7 @@ import numpy as np
 from ensemble.data import Dataset
 from ensemble.engines.checkpoint import Checkpoint
 from ensemble.engines.chunk import Chunk, Rows, Settings, Start
+from ensemble.engines.prepared import n_outputs, scale_of
 from ensemble.engines.registry import REGISTRY
 from ensemble.networks import initialize
 from ensemble.specs import Specs
@@ -36,8 +37,9 @@ def run_chunk(
         `stop` was set; nothing of the chunk is kept but its checkpoint.
     """
     if start is None:
-        scales = {} if data.scale is None else {name: data.scale for name in np.unique(specs.data).tolist()}
-        start = Start(initialize(specs, data.n_inputs, scales))
+        scale = scale_of(data, settings.loss)
+        scales = {} if scale is None else {name: scale for name in np.unique(specs.data).tolist()}
+        start = Start(initialize(specs, data.n_inputs, scales, n_outputs(data, settings.loss)))
     else:
         start = start._replace(networks=start.networks.take(np.arange(len(specs))))
     run = Chunk(specs, data, settings, start, stop, checkpoint)

@@ -77,9 +77,9 @@ class State:
             self.models[name][index] = values
 
 
-def state_bytes(specs: Specs, n_inputs: int) -> int:
+def state_bytes(specs: Specs, n_inputs: int, n_outputs: int = 1) -> int:
     """Return the memory in bytes of the state of some models."""
     if not remembers(specs.optimizer).any():
         return 0
-    parameters = int(weight_bytes(specs.width, n_inputs, specs.hidden_layers).sum())
+    parameters = int(weight_bytes(specs.width, n_inputs, specs.hidden_layers, n_outputs).sum())
     return len(PER_PARAMETER) * parameters + 16 * len(specs) * len(PER_MODEL)

@@ -57,13 +57,22 @@ class Rules(NamedTuple):
 
 
 class History(NamedTuple):
-    """Where a chunk's errors go; rows start as +inf, which is what a diverged model leaves."""
+    """Where a chunk's losses and accuracies go.
+
+    Losses start as +inf and accuracies as 0, which is what a diverged model leaves. An accuracy is the share of a
+    part's samples whose class is predicted: that of the largest output, the first of equal ones; with one output class
+    1 where p > 0, else 0. Where the loss is not finite the accuracy is 0.
+    """
 
     column: NDArray[np.int64]  # (epochs + 1,) place of a recorded epoch among the columns, else -1
     train: Array  # (M, E)
     test: Array  # (M, E), or (M, 0) without such data
     val: Array  # (M, E), or (M, 0)
     diverged_at: NDArray[np.int64]  # (M,) epoch, or -1
+    train_accuracy: Array  # (M, E) of labels; (M, 0) with another loss than CROSS_ENTROPY
+    test_accuracy: Array  # (M, E), or (M, 0), also without such data
+    val_accuracy: Array  # (M, E), or (M, 0)
+    output_weights: Array  # (O,) MSE records sum_o weights_o mean_n r_no^2 / O; the gradient knows no weights
 
 
 class Span(NamedTuple):

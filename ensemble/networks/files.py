@@ -64,7 +64,7 @@ def read(path: str | os.PathLike[str], make: Callable[[Specs, int, Mapping[str, 
         n_inputs = _count(arrays.pop("n_inputs", np.array([])), "n_inputs")
         n_outputs = _count(arrays.pop("n_outputs", np.array([1])), "n_outputs")  # not in files of release 0.1
         scales = {
-            name.removeprefix("scale_"): Scale.of_values(arrays.pop(name), n_inputs, name)
+            name.removeprefix("scale_"): Scale.of_values(arrays.pop(name), n_inputs, n_outputs, name)
             for name in list(arrays) if name.startswith("scale_")
         }  # fmt: skip
         if set(arrays) == set(_FOUR):

@@ -24,14 +24,18 @@ Array = NDArray[np.float64]
 _DRAW_BYTES = 16 * 2**20  # of random draws held at once
 
 
-def initialize(specs: Specs, n_inputs: int = 1, scales: Mapping[str, Scale] | None = None) -> NetworkStack:
+def initialize(
+    specs: Specs, n_inputs: int = 1, scales: Mapping[str, Scale] | None = None, n_outputs: int = 1
+) -> NetworkStack:
     """Return the initial networks.
 
-    A model's weights depend on its seed, width, hidden_layers, init, init_scale and parametrization alone. One stream
-    of its seed holds the output bias first, then (weights[0] of D inputs, biases[0], output weights) unit by unit. Each
-    further hidden layer l has its own: for j = 0, 1, ... it holds weights[l][: j + 1, j], weights[l][j, :j] and
+    A model's weights depend on its seed, width, hidden_layers, init, init_scale and parametrization, and on D and O
+    alone. One stream of its seed holds the output bias first, then (weights[0] of D inputs, biases[0], weight to the
+    first output) unit by unit. Each further output has its own: its bias, then its weights unit by unit. Each further
+    hidden layer l has its own: for j = 0, 1, ... it holds weights[l][: j + 1, j], weights[l][j, :j] and
     biases[l][j]. So a narrow network is the first units of a wide one in every layer (up to the factor that some take
-    from the width), a shallow one has the first and the output layer of a deep one, and biases that are switched off
+    from the width), a shallow one has the first and the output layer of a deep one, one with few outputs has the first
+    ones of one with more, and biases that are switched off
     are drawn all the same, so that ablations are paired.
 
     Parameters
@@ -40,21 +44,23 @@ def initialize(specs: Specs, n_inputs: int = 1, scales: Mapping[str, Scale] | No
     n_inputs : int
         D >= 1.
     scales : dict of Scale by dataset name, optional
+    n_outputs : int
+        O >= 1.
 
     Raises
     ------
     ValueError
-        `n_inputs` is not allowed, or the networks need more memory than there is.
+        `n_inputs` or `n_outputs` is not allowed, or the networks need more memory than there is.
 
     Notes
     -----
     "he": He et al. 2015, eq. 10, for all layers. "uniform": the default of PyTorch's Linear. "mup" changes the spread
     of the weights behind the first layer as the table in `optimizers.layer_factors` says.
     """
-    n_inputs = whole(n_inputs, "n_inputs", 1)
-    needed = int(weight_bytes(specs.width, n_inputs, specs.hidden_layers).sum())
+    n_inputs, n_outputs = whole(n_inputs, "n_inputs", 1), whole(n_outputs, "n_outputs", 1)
+    needed = int(weight_bytes(specs.width, n_inputs, specs.hidden_layers, n_outputs).sum())
     memory.require(needed, f"{len(specs):,} networks", "take fewer or smaller models")
-    networks = NetworkStack(specs, n_inputs, scales)
+    networks = NetworkStack(specs, n_inputs, scales, n_outputs=n_outputs)
     for width, hidden_layers in networks.shapes():
         stack = networks.stack(width, hidden_layers, units="training")
         most = width * max(n_inputs + 2, (width + 1) * (hidden_layers > 1))  # draws from one stream
@@ -84,7 +90,12 @@ def _fill(stack: Stack, specs: Specs) -> None:
     stack.weights[0][:] = np.swapaxes(units[:, :, :n_inputs], 1, 2) * first[:, None, None]
     stack.biases[0][:] = units[:, :, n_inputs] * (first * (chosen.hidden_bias & ~he))[:, None]
     stack.weights[-1][..., 0] = units[:, :, -1] * output[:, None]
-    stack.biases[-1][:, 0] = drawn[which, 0] * (later * (chosen.output_bias & ~he))
+    output_bias = later * (chosen.output_bias & ~he)
+    stack.biases[-1][:, 0] = drawn[which, 0] * output_bias
+    for o in range(1, stack.biases[-1].shape[1]):
+        drawn = _draw(keys, 1 + width, streams.OUTPUTS, o)[which]
+        stack.biases[-1][:, o] = drawn[:, 0] * output_bias
+        stack.weights[-1][..., o] = drawn[:, 1:] * output[:, None]
     hidden = np.where(mup & ~scaled, later / np.sqrt(width), later)
     for layer in range(1, len(stack.weights) - 1):
         drawn = _draw(keys, width * (width + 1), streams.HIDDEN, layer)[which]

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ensemble.data import Scale
 from ensemble.networks import exchange
 from ensemble.rules import layers
+from ensemble.rules.losses import probabilities
 
 __all__ = ["Network", "as_inputs", "fold"]
 
@@ -86,12 +87,27 @@ class Network:
     def predict(self, x: ArrayLike) -> Array:
         """Return the predictions (N,), or (N, O) with several outputs, for x (N,) or (N, D), in the original units.
 
+        They are logits where the network was trained on labels.
+
         Raises
         ------
         ValueError
             `x` has another number of columns, or is not finite.
         """
         return self.forward(as_inputs(x, len(self._weights[0])))
+
+    def predict_proba(self, x: ArrayLike) -> Array:
+        """Return how likely each class is, (N, K), for x as in `predict`, where the outputs are logits of labels.
+
+        One output means two classes, with the logistic function; several have the softmax.
+
+        Raises
+        ------
+        ValueError
+            As `predict`.
+        """
+        p = self.predict(x)
+        return probabilities(p[:, None] if p.ndim == 1 else p)
 
     def forward(self, x: Array) -> Array:
         """Predict as `predict` does, for x (N, D) that has been checked."""

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ensemble.data import Scale
 from ensemble.networks import files, layout
 from ensemble.networks.network import Network, as_inputs, fold
+from ensemble.rules.losses import probabilities
 from ensemble.specs import Specs
 from ensemble.system import html
 
@@ -192,6 +193,8 @@ class NetworkStack(Sequence[Network]):
     def predict(self, x: ArrayLike) -> Array:
         """Return the predictions (M, N), or (M, N, O) with several outputs, of all models in the original units.
 
+        They are logits where the models were trained on labels.
+
         Parameters
         ----------
         x : array_like, shape (N,) or (N, D)
@@ -218,6 +221,19 @@ class NetworkStack(Sequence[Network]):
             p = predict(x_own, *shapes, self.starts[slots], self.starts[slots + 1], self.parameters)
             predictions[own] = p if scale is None else scale.restore(p)
         return predictions
+
+    def predict_proba(self, x: ArrayLike) -> Array:
+        """Return how likely each class is to each model, (M, N, K), where the outputs are logits of labels.
+
+        One output means two classes, with the logistic function; several have the softmax. `x` is as in `predict`.
+
+        Raises
+        ------
+        ValueError
+            As `predict`.
+        """
+        p = self.predict(x)
+        return probabilities(p[..., None] if self.n_outputs == 1 else p)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the networks, with their specs, to one file, whole or not at all.

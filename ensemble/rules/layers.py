@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.rules.losses import Rule, mse
+from ensemble.rules.losses import LOSSES, Loss, mse
 
 __all__ = ["Matmul", "Relu", "backward", "forward", "mse"]
 
@@ -84,20 +84,20 @@ def forward(x: Array, weights: Sequence[Array], biases: Sequence[Array]) -> Arra
 
 
 def backward(
-    x: Array, y: Array, weights: Sequence[Array], biases: Sequence[Array], loss: Rule = mse
+    x: Array, y: Array, weights: Sequence[Array], biases: Sequence[Array], loss: Loss = LOSSES["mse"]
 ) -> tuple[Array, tuple[Arrays, Arrays]]:
-    """Return the training loss and its gradient for all parameters, of networks with one output.
+    """Return the training loss and its gradient for all parameters.
 
     Parameters
     ----------
-    x : (N, D), y : (N,)
-        Training data; with a leading axis M, each model's own.
+    x : (N, D), y : (N, O)
+        Training data; with a leading axis M, each model's own. Labels, and targets of one output, are (N,).
     weights : L + 1 arrays
-        (D, H), (H, H), ..., (H, 1), all with a leading axis M for a stack of models.
+        (D, H), (H, H), ..., (H, O), all with a leading axis M for a stack of models.
     biases : L + 1 arrays
-        (H,), ..., (1,), likewise.
-    loss : callable, optional
-        The rule of a row of `losses.LOSSES`.
+        (H,), ..., (O,), likewise.
+    loss : Loss, optional
+        A row of `losses.LOSSES`.
 
     Returns
     -------
@@ -109,8 +109,9 @@ def backward(
     h = x
     for product, relu in zip(products[:-1], relus, strict=True):
         h = relu.forward(product.forward(h))
-    value, dp = loss(products[-1].forward(h)[..., 0], y)
-    dh = products[-1].backward(dp[..., None])
+    targets = y[..., None] if y.ndim < x.ndim and not loss.takes_labels else y
+    value, dh = loss.rule(products[-1].forward(h), targets)
+    dh = products[-1].backward(dh)
     for product, relu in zip(products[-2::-1], relus[::-1], strict=True):
         dh = product.backward(relu.backward(dh))
     dweights, dbiases = (tuple(getattr(product, name) for product in products) for name in ("dw", "db"))

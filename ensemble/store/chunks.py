@@ -29,6 +29,7 @@ __all__ = ["KINDS", "Chunk", "Finder", "difference", "made_here", "read", "scan"
 # "state_*": the optimizers' memory, where it is kept to go on from. What a later release adds to a chunk is let be.
 KINDS = request.KINDS | version_1.KINDS | {
     "train_loss": ("f", 2), "test_loss": ("f", 2), "val_loss": ("f", 2), "diverged_at": ("i", 1),
+    "train_accuracy": ("f", 2), "test_accuracy": ("f", 2), "val_accuracy": ("f", 2),
     "networks": ("f", 1), "snapshot_*": ("f", 1), "state_*": ("ifb", -1), "*": ("ifbuU", -1),
 }  # fmt: skip
 
@@ -77,10 +78,13 @@ class Chunk(NamedTuple):
     def _some(self, asked: Request, part: NDArray[np.int64]) -> Rows:
         """Return the losses and snapshots of some models that are asked for, as far as this training went."""
         at = np.searchsorted(self.request.record, asked.record[asked.record <= self.request.epochs])
-        losses = {name: values[np.ix_(part, at)] for name, values in self.rows.losses.items()}
+        losses, accuracies = (
+            {name: values[np.ix_(part, at)] for name, values in kept.items()}
+            for kept in (self.rows.losses, self.rows.accuracies)
+        )
         there = set(asked.snapshots) & set(self.rows.snapshots)
         kept = {epoch: self.rows.snapshots[epoch].take(part) for epoch in there}
-        return Rows(losses, self.rows.diverged_at[part], None, kept)
+        return Rows(losses, accuracies, self.rows.diverged_at[part], None, kept)
 
 
 class Finder:
@@ -160,7 +164,7 @@ def _chunk(arrays: Mapping[str, NDArray[Any]], manifest: Manifest) -> Chunk | No
         asked, header = Request.unpack(arrays)
         made = header["made"]
     shape = (len(asked.specs), len(asked.record))
-    for name in (f"{part}_loss" for part in asked.parts):
+    for name in asked.measures:
         if arrays[name].shape != shape or arrays[name].dtype != np.float64:
             raise ValueError(f"array {name!r} is {arrays[name].dtype} of shape {arrays[name].shape}, not {shape}")
     if arrays["diverged_at"].shape != shape[:1]:
@@ -168,13 +172,20 @@ def _chunk(arrays: Mapping[str, NDArray[Any]], manifest: Manifest) -> Chunk | No
 
     if not all(isinstance(made[name], dict) for name in ("versions", "machine", "target")):
         raise ValueError("it does not say what made it")
-    losses = {part: arrays[f"{part}_loss"] for part in asked.parts}
-    stacks = {name: NetworkStack(asked.specs, asked.n_inputs, asked.scales, arrays[name]) for name in asked.stacks}
+    losses, accuracies = (
+        {part: arrays[name] for part in asked.parts if (name := f"{part}_{kind}") in asked.measures}
+        for kind in ("loss", "accuracy")
+    )
+    stacks = {
+        name: NetworkStack(asked.specs, asked.n_inputs, asked.scales, arrays[name], asked.n_outputs)
+        for name in asked.stacks
+    }
     snapshots = {epoch: stacks[f"snapshot_{epoch}"] for epoch in asked.snapshots}
-    state = State.fresh(asked.specs, asked.n_inputs) if asked.keep_state else None
+    state = State.fresh(asked.specs, asked.n_inputs, asked.n_outputs) if asked.keep_state else None
     if state is not None:
         state.fill({name[6:]: values for name, values in arrays.items() if name.startswith("state_")})
-    return Chunk(asked, Rows(losses, arrays["diverged_at"], stacks.get("networks"), snapshots, state), made)
+    rows = Rows(losses, accuracies, arrays["diverged_at"], stacks.get("networks"), snapshots, state)
+    return Chunk(asked, rows, made)
 
 
 def write(folder: Path, chunk: Chunk) -> None:
@@ -182,6 +193,7 @@ def write(folder: Path, chunk: Chunk) -> None:
     rows = chunk.rows
     arrays = chunk.request.pack(made=chunk.made) | {"diverged_at": rows.diverged_at}
     arrays |= {f"{part}_loss": values for part, values in rows.losses.items()}
+    arrays |= {f"{part}_accuracy": values for part, values in rows.accuracies.items()}
     arrays |= {} if rows.networks is None else {"networks": rows.networks.parameters}
     arrays |= {f"snapshot_{epoch}": kept.parameters for epoch, kept in rows.snapshots.items()}
     arrays |= {} if rows.state is None else {f"state_{name}": values for name, values in rows.state.arrays().items()}

@@ -114,6 +114,8 @@ def _differences(old: Request, new: Request) -> str:
         found.append("another snapshots")
     if old.n_inputs != new.n_inputs:
         found.append(f"{old.n_inputs} inputs, not {new.n_inputs}")
+    if old.n_outputs != new.n_outputs:
+        found.append(f"{old.n_outputs} outputs, not {new.n_outputs}")
     changed = [name for name in old.data if name in new.data and old.data[name].digest != new.data[name].digest]
     if changed:
         found.append(f"other data ({', '.join(sorted(changed))})")

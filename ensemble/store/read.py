@@ -42,13 +42,14 @@ def load_result(folder: str | os.PathLike[str]) -> Result:
     again = f"train with store={str(path)!r} again"
     distinct = asked.specs[Finder(asked).distinct()]
     stacks = len({*asked.snapshots, *([asked.epochs] if asked.keep_networks else [])})  # one array may serve for both
-    least = result_bytes(distinct, len(asked.record), asked.n_inputs, 1, stacks)
+    least = result_bytes(distinct, len(asked.record), asked.n_inputs, asked.n_outputs, stacks)
     if least > sum(file.lstat().st_size for file in manifest.ours(path, CHUNKS)):
         raise unfinished(path, verify(path), again)  # without taking the memory that the request asks for
     what = f"a result of {len(asked.specs):,} models"
     memory.require(asked.result_bytes(asked.specs), what, "load it where there is more")
     result = empty_result(asked.specs, asked.record, asked.n_inputs, asked.scales, asked.parts,
-                          asked.origin, asked.keep_networks, asked.snapshots, asked.keep_state)  # fmt: skip
+                          asked.origin, asked.keep_networks, asked.snapshots, asked.keep_state,
+                          asked.n_outputs)  # fmt: skip
     found = _read(path, table, asked, asked.problems(), result)
     if found.done < found.models:
         raise unfinished(path, found, again)

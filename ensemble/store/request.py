@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.data import PARTS, Dataset, Scale
-from ensemble.engines import ENGINES, Settings
+from ensemble.engines import ENGINES, Settings, n_outputs, scale_of
 from ensemble.networks import NetworkStack
 from ensemble.results import Origin, result_bytes
+from ensemble.rules.losses import LOSSES
 from ensemble.rules.optimizers import ENDLESS, remembers
 from ensemble.specs import COLUMNS, Specs
 from ensemble.system.checks import flag, text, whole
@@ -40,6 +41,7 @@ class Source(NamedTuple):
     samples: int
     parts: tuple[str, ...]  # of "val" and "test", those that it has
     scale: Scale | None
+    n_outputs: int = 1  # of networks that learn it with the run's loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,8 @@ class Request:
             {
                 name: Source(
                     data.digest, data.n_inputs, data.n_train,
-                    tuple(part for part in data.parts() if part != "train"), data.scale,
+                    tuple(part for part in data.parts() if part != "train"), scale_of(data, settings.loss),
+                    n_outputs(data, settings.loss),
                 )
                 for name, data in datasets.items()
             },
@@ -110,6 +113,17 @@ class Request:
         return next(iter(self.data.values())).n_inputs
 
     @property
+    def n_outputs(self) -> int:
+        """O."""
+        return next(iter(self.data.values())).n_outputs
+
+    @property
+    def measures(self) -> list[str]:
+        """What files call the losses and accuracies that are kept of each model and recorded epoch."""
+        kinds = ("loss", "accuracy") if self.loss in LOSSES and LOSSES[self.loss].takes_labels else ("loss",)
+        return [f"{part}_{kind}" for kind in kinds for part in self.parts]
+
+    @property
     def scales(self) -> dict[str, Scale]:
         """Units of the datasets that were standardized."""
         return {name: source.scale for name, source in self.data.items() if source.scale is not None}
@@ -126,7 +140,8 @@ class Request:
 
     def result_bytes(self, specs: Specs) -> int:
         """Return the memory in bytes of the result of some of the models."""
-        return result_bytes(specs, len(self.record), self.n_inputs, len(self.parts), len(self.stacks), self.keep_state)
+        columns = len(self.record) * len(self.measures)
+        return result_bytes(specs, columns, self.n_inputs, self.n_outputs, len(self.stacks), self.keep_state)
 
     def take(self, index: NDArray[np.int64]) -> Request:
         """Return a request for some of the models."""
@@ -192,7 +207,7 @@ class Request:
             "schema": SCHEMA, "loss": self.loss, "epochs": self.epochs, "keep_networks": self.keep_networks,
             "data": [
                 {"name": name, "sha256": source.digest, "n_inputs": source.n_inputs, "samples": source.samples,
-                 "parts": source.parts}
+                 "parts": source.parts} | ({"n_outputs": source.n_outputs} if source.n_outputs > 1 else {})
                 for name, source in sources
             ],
         }  # fmt: skip
@@ -229,12 +244,15 @@ class Request:
         data = {}
         for place, found in enumerate(header["data"]):
             n_inputs = whole(found["n_inputs"], "n_inputs", 1, 10**9)
+            n_outputs = whole(found.get("n_outputs", 1), "n_outputs", 1, 10**6)
             units = f"scale_{place}"
-            scale = Scale.of_values(arrays[units], n_inputs, units) if units in arrays else None
+            scale = Scale.of_values(arrays[units], n_inputs, n_outputs, units) if units in arrays else None
             parts = tuple(part for part in PARTS[1:] if part in found["parts"])
             samples = whole(found["samples"], "samples")
-            data[text(found["name"], "name")] = Source(text(found["sha256"], "sha256"), n_inputs, samples, parts, scale)
-        if set(data) != set(specs.data.tolist()) or len({source.n_inputs for source in data.values()}) != 1:
+            data[text(found["name"], "name")] = Source(
+                text(found["sha256"], "sha256"), n_inputs, samples, parts, scale, n_outputs
+            )
+        if set(data) != set(specs.data.tolist()) or len({(one.n_inputs, one.n_outputs) for one in data.values()}) != 1:
             raise ValueError("its datasets are not those of its models")
         epochs = whole(header["epochs"], "epochs", 0, 10**9)
         record, snapshots = arrays["record"].astype(np.int64), arrays["snapshots"].astype(np.int64)

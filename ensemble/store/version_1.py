@@ -68,7 +68,7 @@ def run(manifest: Mapping[str, Any], identity: str) -> Run:
             values = [*scale["x_mean"], *scale["x_std"], scale["y_mean"], scale["y_std"]]
             if len(scale["x_mean"]) != n_inputs:
                 raise ValueError("a scale has another number of inputs")
-            scale = Scale.of_values(np.array(values, dtype=np.float64), n_inputs, "its scale")
+            scale = Scale.of_values(np.array(values, dtype=np.float64), n_inputs, 1, "its scale")
         parts = tuple(part for part in ("val", "test") if flag(source["parts"][part], part))
         data[name] = Source(text(source["sha256"], "sha256"), n_inputs, source["samples"], parts, scale)
     if not data:

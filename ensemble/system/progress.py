@@ -19,11 +19,12 @@ DELAY = 0.5  # seconds: what ends sooner shows no bar
 
 def progress_bar(total: int, shown: bool | None, done: int = 0) -> tqdm[None]:
     """Return a bar over `total` models with rate and time left; `shown` None: on a terminal or in a notebook only."""
+    delay = DELAY if shown is None else 0.0
     if shown is None:
         shown = sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel")
     scale = total > 10_000
     return tqdm(
-        total=total, initial=done, unit=" models", disable=not shown, smoothing=0.1, unit_scale=scale, delay=DELAY
+        total=total, initial=done, unit=" models", disable=not shown, smoothing=0.1, unit_scale=scale, delay=delay
     )
 
 

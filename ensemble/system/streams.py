@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ensemble.system.checks import whole
 
 __all__ = [
-    "BATCHES", "BUILT", "HIDDEN", "NOISE", "POINTS", "RESAMPLING", "ROWS", "SPLIT", "TEACHER", "VALIDATION",
+    "BATCHES", "BUILT", "HIDDEN", "NOISE", "OUTPUTS", "POINTS", "RESAMPLING", "ROWS", "SPLIT", "TEACHER", "VALIDATION",
     "WEIGHTS", "generator", "generators", "pools",
 ]  # fmt: skip
 
@@ -26,6 +26,7 @@ _FEW = 30  # seeds: hashing fewer at once costs more than one by one
 # on it.
 WEIGHTS = 0  # initial weights of the first and the output layer
 HIDDEN = 1  # (HIDDEN, l): initial weights of hidden matrix l
+OUTPUTS = 3  # (OUTPUTS, o): initial weights of output o, from the second one on
 BATCHES = 2  # (BATCHES, epoch): order of the training samples in an epoch
 NOISE = 100
 SPLIT = 101

@@ -16,9 +16,10 @@ from ensemble.data import Dataset
 from ensemble.engines import REGISTRY, choose_engines, epoch_seconds, state_bytes
 from ensemble.networks import NetworkStack, weight_bytes
 from ensemble.results import Result, result_bytes
+from ensemble.rules.losses import LOSSES
 from ensemble.specs import Specs
 from ensemble.system import html, memory
-from ensemble.training.request import Datasets, Engine, Loss, in_batches, make_settings, named_datasets
+from ensemble.training.request import Datasets, Engine, Loss, in_batches, make_settings, named_datasets, outputs_of
 from ensemble.training.start import Beginning, beginning
 
 __all__ = ["Plan", "make_plan", "plan"]
@@ -97,7 +98,7 @@ def plan(
     settings = make_settings(epochs, record, snapshots, keep_networks, loss, keep_state)
     datasets = named_datasets(specs, data)
     n_inputs = next(iter(datasets.values())).n_inputs
-    engines = choose_engines(engine, specs, n_inputs, loss, in_batches(specs, datasets))
+    engines = choose_engines(engine, specs, n_inputs, loss, in_batches(specs, datasets), outputs_of(datasets, loss))
     return make_plan(specs, datasets, beginning(initial, specs, datasets, engines, settings, record is not None))
 
 
@@ -106,7 +107,7 @@ def make_plan(specs: Specs, datasets: Datasets, begin: Beginning) -> Plan:
     settings, engines = begin.settings, begin.origin.engine
     chunks: list[NDArray[np.int64]] = []
     costs, largest = [], 0
-    n_inputs = next(iter(datasets.values())).n_inputs
+    n_inputs, n_outputs = next(iter(datasets.values())).n_inputs, outputs_of(datasets, settings.loss)
     seconds = np.empty(len(specs))
     groups = {
         (name, engine): np.flatnonzero((specs.data == name) & (engines == engine))
@@ -116,7 +117,7 @@ def make_plan(specs: Specs, datasets: Datasets, begin: Beginning) -> Plan:
         estimate = epoch_seconds(engine, specs[index], datasets[name])
         seconds[index] = estimate * (settings.epochs - begin.epoch) + _INITIALIZE_SECONDS
     target = min(CHUNK_SECONDS, max(float(seconds.sum()) / CHUNKS_PER_RUN, LEAST_CHUNK_SECONDS))
-    own_bytes = weight_bytes(specs.width, n_inputs, specs.hidden_layers)
+    own_bytes = weight_bytes(specs.width, n_inputs, specs.hidden_layers, n_outputs)
     work_bytes = 4 * own_bytes
     for (name, engine), index in groups.items():
         samples = max(len(y) for _, y in datasets[name].parts().values())
@@ -128,9 +129,10 @@ def make_plan(specs: Specs, datasets: Datasets, begin: Beginning) -> Plan:
             largest = max(largest, int(work_bytes[chunk].sum()))
     parts = {part for data in datasets.values() for part in data.parts()}
     stacks = settings.keep_networks + len(settings.snapshots)
-    kept = specs.nbytes + result_bytes(specs, len(settings.record), n_inputs, len(parts), stacks, settings.keep_state)
+    columns = len(settings.record) * len(parts) * (2 if LOSSES[settings.loss].takes_labels else 1)  # accuracies too
+    kept = specs.nbytes + result_bytes(specs, columns, n_inputs, n_outputs, stacks, settings.keep_state)
     given = 0 if begin.initial is None else int(own_bytes.sum())
-    given += state_bytes(specs, n_inputs) if begin.epoch else 0
+    given += state_bytes(specs, n_inputs, n_outputs) if begin.epoch else 0
     samples = max(data.n_train for data in datasets.values())
     per_epoch = 24 * settings.epochs  # both schedules' factors, and where the epoch is recorded
     work = (os.cpu_count() or 1) * (2 * largest + 64 * samples + per_epoch)

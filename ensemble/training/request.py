@@ -13,20 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.data import Dataset
-from ensemble.engines import Settings
+from ensemble.engines import Settings, n_outputs
 from ensemble.rules.batches import effective
 from ensemble.rules.losses import check_loss
 from ensemble.specs import Spec, Specs
 from ensemble.system import memory
 from ensemble.system.checks import flag, whole
 
-__all__ = ["Datasets", "Engine", "Loss", "in_batches", "make_settings", "n_threads", "named_datasets"]
+__all__ = ["Datasets", "Engine", "Loss", "in_batches", "make_settings", "n_threads", "named_datasets", "outputs_of"]
 
 Datasets = Mapping[str, Dataset]
 
 # For type checkers, who cannot read a table; `engines.ENGINES` and `rules.losses.LOSSES` hold the same names.
 Engine = Literal["auto", "numpy", "dense", "pieces", "spline"]
-Loss = Literal["mse"]
+Loss = Literal["mse", "cross_entropy"]
 
 _MOST_EPOCHS = 10**9
 _PER_DOUBLING = 6  # epochs recorded by default
@@ -94,6 +94,17 @@ def named_datasets(specs: Specs, data: Dataset | Datasets) -> dict[str, Dataset]
     if len(set(inputs.values())) > 1:
         raise ValueError(f"datasets have different numbers of inputs, {inputs}; train them in separate passes")
     return used
+
+
+def outputs_of(datasets: Datasets, loss: str) -> int:
+    """Return the number of outputs O of the networks that learn these datasets.
+
+    A ValueError where the loss is one of labels and y are none, or the datasets need different numbers.
+    """
+    outputs = {name: n_outputs(data, loss) for name, data in datasets.items()}
+    if len(set(outputs.values())) > 1:
+        raise ValueError(f"datasets need different numbers of outputs, {outputs}; train them in separate passes")
+    return next(iter(outputs.values()))
 
 
 def in_batches(specs: Specs, datasets: Datasets) -> NDArray[np.bool_]:

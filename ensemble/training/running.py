@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.data import Dataset
-from ensemble.engines import Checkpoint, Rows, Settings, Start, choose_engines, run_chunk
+from ensemble.engines import Checkpoint, Rows, Settings, Start, choose_engines, run_chunk, scale_of
 from ensemble.networks import NetworkStack
 from ensemble.results import Result, empty_result
 from ensemble.specs import Specs
@@ -40,6 +40,7 @@ from ensemble.training.request import (
     make_settings,
     n_threads,
     named_datasets,
+    outputs_of,
 )  # fmt: skip
 from ensemble.training.start import Beginning, beginning
 from ensemble.training.stopping import StoppedError, reported
@@ -143,7 +144,8 @@ def train(
     settings = make_settings(epochs, record, snapshots, keep_networks, loss, keep_state)
     datasets = named_datasets(specs, data)
     n_inputs = next(iter(datasets.values())).n_inputs
-    engines = choose_engines(engine, specs, n_inputs, loss, in_batches(specs, datasets))
+    n_outputs = outputs_of(datasets, loss)
+    engines = choose_engines(engine, specs, n_inputs, loss, in_batches(specs, datasets), n_outputs)
     begin = beginning(initial, specs, datasets, engines, settings, record is not None)
     settings = begin.settings
     planned = make_plan(specs, datasets, begin)
@@ -164,9 +166,9 @@ def train(
 
     result = empty_result(
         specs, settings.record, n_inputs,
-        {name: dataset.scale for name, dataset in datasets.items() if dataset.scale is not None},
+        {name: scale for name, dataset in datasets.items() if (scale := scale_of(dataset, loss)) is not None},
         {part for dataset in datasets.values() for part in dataset.parts()}, begin.origin, settings.keep_networks,
-        settings.snapshots, settings.keep_state,
+        settings.snapshots, settings.keep_state, n_outputs,
     )  # fmt: skip
     with ExitStack() as held:
         run, chunks, done = None, planned.chunks, np.zeros(len(specs), dtype=np.bool_)

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.data import Scale
-from ensemble.engines import Rows, Settings, Start
+from ensemble.engines import Rows, Settings, Start, scale_of
 from ensemble.networks import NetworkStack
 from ensemble.results import Origin, Result
 from ensemble.rules.optimizers import ENDLESS, remembers
 from ensemble.specs import Specs
 from ensemble.store import difference, digests, made_here
-from ensemble.training.request import Datasets
+from ensemble.training.request import Datasets, outputs_of
 
 __all__ = ["Beginning", "beginning"]
 
@@ -50,7 +50,7 @@ class Beginning:
         if isinstance(self.initial, NetworkStack):
             return Start(self.initial.take(index))
         some = self.initial[index]
-        rows = Rows(dict(some.losses), some.diverged_at, None, dict(some.snapshots), some.state)
+        rows = Rows(dict(some.losses), dict(some.accuracies), some.diverged_at, None, dict(some.snapshots), some.state)
         if self.epoch in self.settings.snapshots:
             rows.snapshots[self.epoch] = some.networks
         return Start(some.networks, self.epoch, rows)
@@ -81,7 +81,7 @@ def beginning(
             ).tolist()),
         )  # fmt: skip
         return Beginning(joined, origin._replace(initial=initial.origin.initial), epoch, initial)
-    _check_networks(initial, specs, datasets)
+    _check_networks(initial, specs, datasets, settings.loss)
     return Beginning(settings, origin._replace(initial=digests(initial)), 0, initial)
 
 
@@ -154,9 +154,9 @@ def _refuse(why: str) -> NoReturn:
 # ---- networks to start from ----
 
 
-def _check_networks(initial: NetworkStack, specs: Specs, datasets: Datasets) -> None:
+def _check_networks(initial: NetworkStack, specs: Specs, datasets: Datasets, loss: str) -> None:
     """Raise a ValueError where the networks to start from do not fit the specs, or the units of their data."""
-    n_inputs = next(iter(datasets.values())).n_inputs
+    n_inputs, n_outputs = next(iter(datasets.values())).n_inputs, outputs_of(datasets, loss)
     if not isinstance(initial, NetworkStack):
         raise ValueError(f"initial is a {type(initial).__name__}; a NetworkStack is needed, or a Result to go on from")
     columns = ("width", "hidden_layers")
@@ -167,8 +167,10 @@ def _check_networks(initial: NetworkStack, specs: Specs, datasets: Datasets) -> 
             f"initial holds {len(initial)} networks of {initial.n_inputs} inputs, {has}; "
             f"the specs need {len(specs)} of {n_inputs} inputs, {need}, in this order"
         )
+    if initial.n_outputs != n_outputs:
+        raise ValueError(f"initial holds networks of {initial.n_outputs} outputs, the data and loss need {n_outputs}")
     for there, here in sorted(set(zip(initial.specs.data.tolist(), specs.data.tolist(), strict=True))):
-        found, needed = initial.scales.get(there), datasets[here].scale
+        found, needed = initial.scales.get(there), scale_of(datasets[here], loss)
         if not (found is needed is None or (found and needed and np.array_equal(found.values(), needed.values()))):
             raise ValueError(
                 f"initial holds networks of data {_units(found)}, but the dataset {here!r} is {_units(needed)}: "
@@ -185,4 +187,4 @@ def _units(scale: Scale | None) -> str:
     if scale is None:
         return "in its own units"
     means, deviations = (np.array2string(part, threshold=4, edgeitems=2) for part in (scale.x_mean, scale.x_std))
-    return f"standardized (x: means {means}, deviations {deviations}; y: {scale.y_mean:g}, {scale.y_std:g})"
+    return f"standardized (x: means {means}, deviations {deviations}; y: {scale.y_mean}, {scale.y_std})"

@@ -37,7 +37,12 @@ class StoppedError(RuntimeError):
 def reported(index: NDArray[np.int64], rows: Rows, whole: Result) -> Result:
     """Return a chunk's rows as a `Result` of its models that cannot be written to; `whole` has its own copies."""
     stacks = [rows.networks, *rows.snapshots.values(), *(rows.state.parameters.values() if rows.state else ())]
-    arrays = [*rows.losses.values(), rows.diverged_at, *(rows.state.models.values() if rows.state else ())]
+    arrays = [
+        *rows.losses.values(),
+        *rows.accuracies.values(),
+        rows.diverged_at,
+        *(rows.state.models.values() if rows.state else ()),
+    ]
     for array in [*arrays, *(stack.parameters for stack in stacks if stack is not None)]:
         array.setflags(write=False)
     index.setflags(write=False)
@@ -45,5 +50,5 @@ def reported(index: NDArray[np.int64], rows: Rows, whole: Result) -> Result:
     origin = origin._replace(engine=origin.engine[index], initial=origin.initial[index])
     return Result(
         whole.specs[index], whole.epochs, rows.losses, rows.diverged_at, fresh, origin, rows.networks, rows.snapshots,
-        rows.state,
+        rows.state, rows.accuracies,
     )  # fmt: skip
