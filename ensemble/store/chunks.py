@@ -47,7 +47,8 @@ class Chunk(NamedTuple):
         return Chunk(
             self.request.take(part),
             Rows(
-                {name: values[part] for name, values in rows.losses.items()}, rows.diverged_at[part],
+                {name: values[part] for name, values in rows.losses.items()},
+                {name: values[part] for name, values in rows.accuracies.items()}, rows.diverged_at[part],
                 None if rows.networks is None else rows.networks.take(part),
                 {epoch: kept.take(part) for epoch, kept in rows.snapshots.items()},
                 None if rows.state is None else rows.state.take(part),
