@@ -1,7 +1,7 @@
 """Time this library against other ways to train the same networks: one run, interleaved, same result required.
 
 Prints Markdown tables, and leaves `benchmark.json` and `benchmark.png`; a part that is run again replaces its own
-figures there. The whole takes about eight minutes. Peers come with `pip install -e ".[bench]"`.
+figures there. The whole takes about nine minutes. Peers come with `pip install -e ".[bench]"`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import alone
+import batched
 import cost_curves
 import numpy as np
 import peers
@@ -166,6 +167,39 @@ def inputs(repeats: int) -> list[Row]:
     return rows
 
 
+def batches(repeats: int) -> list[dict[str, object]]:
+    """Batches of 32 of 420 points, gd: against peers, and against our own full-batch epochs."""
+    size, found = 32, []
+    print(f"\n### Batches of {size}, 420 points, gd: us per model and step\n")
+    for width, data, ours, epochs, asked in (
+        (64, alone.original_data(), 1024, 40, 6),
+        (640, alone.original_data(), 256, 40, 8),
+        (64, alone.eight_inputs(420), 256, 40, 6),
+    ):
+        contestants = [
+            Contestant("relu-ensemble", peers.engine("auto", CORES), ours, epochs, peer=False),
+            Contestant("JAX lax.map", batched.jax_scan("map"), 16, 20, "jax"),
+            Contestant("JAX vmap", batched.jax_scan("vmap"), 16, 20, "jax"),
+            Contestant("torch vmap, compiled", batched.torch_vmap(compiled=True), 32, 5, "torch"),
+        ]
+        specs = ensemble.grid(width=width, seed=range(ours), lr=0.01, batch_size=size)
+        rows, steps = compete(contestants, specs, data, repeats), -(-data.n_train // size)
+        if not found:
+            names = " | ".join(row.name for row in rows)
+            last = "best peer, times ours (lowest to highest round) | asked | our epoch, times a full-batch one"
+            print(f"| D | H | {names} | {last} |")
+            print("|---|---|" + "---|" * (len(rows) + 3))
+        full = ensemble.grid(width=width, seed=range(ours), lr=0.01)
+        times = warm([run_engine(full, data, 10 * epochs, CORES), run_engine(specs, data, epochs, CORES)], repeats)
+        epoch, best = spread(10 * times[:, 1] / times[:, 0]), best_peer(rows)
+        against = f"{best.name}: {best.ratio}" if best else "none installed"
+        each = " | ".join(microseconds(row.seconds.median / steps) for row in rows)
+        print(f"| {data.n_inputs} | {width} | {each} | {against} | {asked} | {epoch} |", flush=True)
+        case = {"inputs": data.n_inputs, "width": width, "asked": asked, "steps": steps}
+        found.append({**case, "best": best, "rows": rows, "epoch": epoch})
+    return found
+
+
 # ---- depth ----
 
 
@@ -258,6 +292,7 @@ PARTS: dict[str, tuple[Callable[[int], object], str]] = {
     "minute": (minute, "numpy"),
     "width-curve": (width_curve, "sklearn"),
     "inputs": (inputs, "numpy"),
+    "batches": (batches, "numpy"),
     "deep": (deep, "numpy"),
     "deep-many": (deep_many, "numpy"),
     "deep-inputs": (deep_inputs, "threadpoolctl"),

@@ -10,6 +10,7 @@ import ensemble
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
+import batched
 import benchmark
 import cost_curves
 import peers
@@ -17,8 +18,8 @@ import plain
 import timing
 
 
-def task(hidden_layers, epochs=5):
-    specs = ensemble.grid(width=3, hidden_layers=hidden_layers, seed=range(2), init="uniform")
+def task(hidden_layers, epochs=5, batch_size=0):
+    specs = ensemble.grid(width=3, hidden_layers=hidden_layers, seed=range(2), init="uniform", batch_size=batch_size)
     return peers.Task(specs, ensemble.sample("reciprocal_sine", n=40, seed=0), epochs)
 
 
@@ -38,6 +39,22 @@ def test_contestants_train_the_same_networks(needs, contestant, hidden_layers):
     pytest.importorskip(needs)
     errors = contestant(task(hidden_layers))()
     np.testing.assert_allclose(errors, peers.numpy_batched(task(hidden_layers))(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [10, 14])
+@pytest.mark.parametrize(
+    ("needs", "contestant"),
+    [
+        ("torch", batched.torch_vmap(compiled=False)),
+        ("jax", batched.jax_scan("map")),
+        ("jax", batched.jax_scan("vmap")),
+    ],
+)
+def test_contestants_in_batches_train_the_same_networks(needs, contestant, batch_size):
+    pytest.importorskip(needs)
+    errors = contestant(task(1, batch_size=batch_size))()
+    np.testing.assert_allclose(errors, peers.numpy_batched(task(1, batch_size=batch_size))(), rtol=1e-12)
+    assert (errors != peers.numpy_batched(task(1))()).all()
 
 
 def test_the_plain_step_trains_the_same_networks():
