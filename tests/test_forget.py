@@ -8,6 +8,7 @@ from stored import EPOCHS, GOLDEN, chunk_files, content, make_data, make_specs, 
 
 import ensemble
 from ensemble import store, training
+from ensemble.training import planning
 
 DATA = make_data()
 SPECS = make_specs()  # 24
@@ -23,8 +24,11 @@ def trained(specs, folder, **options):
     return train(specs, DATA, store=folder, **options).trained
 
 
-def test_only_the_models_that_the_call_would_take_are_forgotten(tmp_path):
+@pytest.mark.parametrize("least_seconds", [0.0, 1.0])  # chunks of a model each, and one chunk of all
+def test_only_the_models_that_the_call_would_take_are_forgotten(least_seconds, tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "LEAST_CHUNK_SECONDS", least_seconds)
     before = train(SPECS, DATA, store=tmp_path)
+    assert len(chunk_files(tmp_path)) == (1 if least_seconds else 24)
     forget(SOME, tmp_path)
     assert models_kept(tmp_path) == 18
     assert store.verify(tmp_path).problems == ()
@@ -44,6 +48,17 @@ def test_trainings_of_other_lengths_stay_unless_they_are_gone_on_with(tmp_path):
     forget(gd, tmp_path, epochs=2 * EPOCHS)
     assert trained(gd, tmp_path) == 8
     assert trained(SOME[SOME.optimizer != "gd"], tmp_path, epochs=7, snapshots=None) == 0
+
+
+def test_what_stays_of_a_file_has_all_that_it_had(tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "LEAST_CHUNK_SECONDS", 1.0)
+    train(SPECS, DATA, store=tmp_path, keep_state=True)
+    forget(SOME, tmp_path)
+    others = SPECS[(SPECS.width != 9) | (SPECS.seed != 0)]
+    again = train(others, DATA, store=tmp_path, keep_state=True)
+    assert again.trained == 0
+    more = train(others, DATA, store=tmp_path, keep_state=True, epochs=2 * EPOCHS)
+    assert content(more) == content(train(others, DATA, epochs=2 * EPOCHS))
 
 
 def test_other_data_stay(tmp_path):
