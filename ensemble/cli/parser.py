@@ -93,6 +93,13 @@ def build_parser(study: str, question: str, *, single: bool = False) -> Parser:
         models.add_argument(
             "--weight-decays", type=float, nargs="+", metavar="W", help="of the arm with weight decay (default: 0.1 1)"
         )
+    if study == "trainability":
+        models.add_argument("--seed", type=int, metavar="S", help="of the initial weights of all networks (default: 3)")
+        models.add_argument("--pixels", type=int, metavar="N", help="N x N networks (default: 1024, in batches 256)")
+        models.add_argument(
+            "--zoom", type=float, nargs=3, metavar=("X", "Y", "FACTOR"),
+            help="a window FACTOR times smaller, around hidden rate X and output rate Y",
+        )  # fmt: skip
     if study == "fit_target":
         parser.add_argument("--claims", action="store_true", help="put the claims of the original report to the test")
     return parser

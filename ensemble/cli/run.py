@@ -111,6 +111,8 @@ def _setup(name: str, options: Namespace) -> Setup[Any]:
     ready = setup(**given)
     if options.shard is None:
         return ready
+    if not ready.sharded:
+        raise ValueError(f"--shard does not go with {name}")
     return replace(ready, specs=ready.specs[shard(ready.specs, ready.datasets, *options.shard)])
 
 
@@ -119,7 +121,7 @@ def _study_arguments(name: str, options: Namespace) -> dict[str, Any]:
     known = inspect.signature(STUDIES[name].setup).parameters
     given = {flag: getattr(options, flag) for flag in ("seeds", "epochs", "noise", "batch_size")}
     given["data"] = options.target
-    given |= {flag: getattr(options, flag, None) for flag in ("draws", "weight_decays")}
+    given |= {flag: getattr(options, flag, None) for flag in ("draws", "weight_decays", "seed", "pixels", "zoom")}
     for flag in ("widths", "lrs", "optimizers"):
         values, single = getattr(options, flag), flag.removesuffix("s")
         if values and len(values) > 1 and single in known:
@@ -215,13 +217,12 @@ def _say(study: Study, written: Sequence[Path], options: Namespace, *, kept: boo
         found = {"answer": study.answer(), "summary": study.summary, "files": [str(path) for path in written]}
         print(files.json_text(study.about() | found))
     elif not options.quiet:
-        diverged = int((study.result.status == "diverged").sum())
         print(study.outcome())
-        trained, models = study.result.trained, len(study.specs)
+        trained, models = study.trained, study.models
         loaded = f"{models - trained:,} models loaded from {options.store}"
         new = f"{trained:,} models trained in {study.training_seconds:.1f} s"
         how = new if trained == models else f"{loaded}, {new}" if trained else f"{loaded}, none trained"
         still = " as they were, nothing has changed" if kept else ""
-        print(f"{how} ({diverged:,} diverged); plots and tables are in {options.out}{still}:")
+        print(f"{how} ({study.diverged:,} diverged); plots and tables are in {options.out}{still}:")
         print("  " + "  ".join(path.name for path in written))
         print(study.answer())

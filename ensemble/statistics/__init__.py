@@ -1,5 +1,6 @@
-"""What the seeds say: intervals, paired comparisons, the slope against width, the smallest width that suffices."""
+"""What the seeds say (intervals, paired comparisons, slope against width, smallest width), and box counts of sets."""
 
+from ensemble.statistics.boxes import BoxDimension, box_counts, box_dimension, edge_of
 from ensemble.statistics.intervals import Errorbar, bootstrap_interval, error_band, quartiles
 from ensemble.statistics.paired import FEWEST, Comparison, compare, compare_over_widths, holm, wilcoxon_exact
 from ensemble.statistics.peaks import PeakWidth, peak_width
@@ -9,6 +10,7 @@ from ensemble.statistics.scaling import ScalingFit, SmallestWidth, fit_scaling, 
 __all__ = [
     "FEW",
     "FEWEST",
+    "BoxDimension",
     "Comparison",
     "Errorbar",
     "Interval",
@@ -16,8 +18,11 @@ __all__ = [
     "ScalingFit",
     "SmallestWidth",
     "bootstrap_interval",
+    "box_counts",
+    "box_dimension",
     "compare",
     "compare_over_widths",
+    "edge_of",
     "error_band",
     "few_note",
     "fit_scaling",

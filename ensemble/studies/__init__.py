@@ -12,6 +12,8 @@ from ensemble.studies.depth.study import DepthStudy, depth_study
 from ensemble.studies.descent.study import DescentStudy, double_descent
 from ensemble.studies.fit.study import FitStudy, fit_target
 from ensemble.studies.study import Setup, Study
+from ensemble.studies.trainability.study import trainability
+from ensemble.studies.trainability.trained import TrainabilityStudy
 from ensemble.studies.transfer.study import TransferStudy, transfer_study
 from ensemble.studies.width.study import WidthStudy, width_study
 
@@ -25,6 +27,7 @@ __all__ = [
     "Question",
     "Setup",
     "Study",
+    "TrainabilityStudy",
     "TransferStudy",
     "WidthStudy",
     "bias_ablation",
@@ -32,6 +35,7 @@ __all__ = [
     "depth_study",
     "double_descent",
     "fit_target",
+    "trainability",
     "transfer_study",
     "width_study",
 ]
@@ -64,6 +68,10 @@ STUDIES = {
     "rate_transfer": Question(
         transfer_study,
         "Does the best learning rate move with the width, and does mu-P hold it still? Maps of both, first steps.",
+    ),
+    "trainability": Question(
+        trainability,
+        "At which learning rates of its two layers does a network train? A map, a network a pixel, and its boundary.",
     ),
     "fit_target": Question(
         fit_target,

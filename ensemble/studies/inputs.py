@@ -14,7 +14,7 @@ from ensemble.data import Dataset, sample
 from ensemble.specs import CHOICES
 from ensemble.system.checks import whole
 
-__all__ = ["Data", "as_datasets", "noise_of", "rates_of", "seeds_of", "values_of"]
+__all__ = ["Data", "as_datasets", "described", "noise_of", "rates_of", "seeds_of", "values_of"]
 
 # What the studies accept as data: names of targets, a dataset, or several by name.
 Data = str | Sequence[str] | Dataset | Mapping[str, Dataset]
@@ -110,3 +110,12 @@ def rates_of(lrs: Iterable[float] | Mapping[str, Iterable[float]], optimizers: S
             problem = "has no learning rates" if known else "is unknown"
             raise ValueError(f"optimizer {name!r} {problem}; allowed are {', '.join(lrs)}")
     return {name: values_of(f"lrs of {name}", lrs[name]) for name in optimizers}
+
+
+def described(dataset: Dataset) -> dict[str, Any]:
+    """Return a dataset's identity for `study.json`."""
+    sizes = {part: len(y) for part, (_, y) in dataset.parts().items()}
+    return {
+        "inputs": list(dataset.x_names), "output": dataset.y_name, "samples": sizes, "sha256": dataset.digest,
+        "noise_variance": dataset.noise_variance, "formula": dataset.target.formula if dataset.target else None,
+    }  # fmt: skip

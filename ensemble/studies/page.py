@@ -98,12 +98,13 @@ def illustrated(text: str, pictures: Mapping[str, bytes]) -> str:
 
 
 def _about(shown: Shown) -> str:
-    result = shown.result
-    diverged = int((result.diverged_at >= 0).sum())
     names = ", ".join(html.escape(name) for name in shown.datasets)
+    models, diverged, epochs = shown.about["models"], shown.about["diverged"], int(shown.result.epochs[-1])
+    said = f"{models:,} ReLU networks trained for {epochs:,} epochs on {names}; {diverged:,} diverged."
+    if not shown.panels:
+        return said
     return (
-        f"{len(result):,} ReLU networks trained for {int(result.epochs[-1]):,} epochs on {names}; {diverged:,} "
-        "diverged. Learning rates are chosen on validation data, errors are those on test data where nothing else is "
+        f"{said} Learning rates are chosen on validation data, errors are those on test data where nothing else is "
         "said. Lines are medians over seeds, bands their 95% intervals, dots single seeds; a click on a legend hides."
     )
 

@@ -26,6 +26,7 @@ from ensemble.data import Dataset
 from ensemble.results import Result
 from ensemble.specs import Specs
 from ensemble.studies import files, page, save
+from ensemble.studies.inputs import described
 from ensemble.system.provenance import installed, machine, source_digest, versions
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Setup(Generic[AnyStudy]):
     notes: tuple[str, ...] = ()
     record: Sequence[int] | None = None
     snapshots: Sequence[int] | None = None
+
+    sharded = True  # whether its models can be divided among machines
 
     @property
     def digest(self) -> str:
@@ -146,6 +149,21 @@ class Study(ABC):
     def settings(self) -> dict[str, Any]:
         """What was asked for."""
         return self.setup.settings
+
+    @property
+    def models(self) -> int:
+        """How many models there are."""
+        return len(self.specs)
+
+    @property
+    def diverged(self) -> int:
+        """How many of them diverged."""
+        return int((self.result.status == "diverged").sum())
+
+    @property
+    def trained(self) -> int:
+        """How many were trained, and not taken from a run folder."""
+        return self.result.trained
 
     @property
     def first(self) -> str:
@@ -251,11 +269,11 @@ class Study(ABC):
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "configuration": self.setup.digest,
             "settings": self.settings,
-            "models": len(self.specs),
-            "diverged": int((self.result.status == "diverged").sum()),
-            "trained": self.result.trained,
+            "models": self.models,
+            "diverged": self.diverged,
+            "trained": self.trained,
             "training_seconds": round(self.training_seconds, 3),
-            "data": {name: _describe(dataset) for name, dataset in self.datasets.items()},
+            "data": {name: described(dataset) for name, dataset in self.datasets.items()},
             "notes": self.setup.notes,
             "versions": versions("scipy", "matplotlib"),
             "machine": machine(),
@@ -306,7 +324,7 @@ class Study(ABC):
         many = sum(map(len, self.panels().values())) >= MANY
         content = save.contents(self.drawn, self.tables, texts, formats, self.setup.digest, many=many)
         about = self.about() | {"answer": self.answer()}
-        if not self.result.trained:  # what was said of the training stays
+        if not self.trained:  # what was said of the training stays
             about |= files.said_before(folder, self.setup.digest, ("trained", "training_seconds"))
         return files.write(folder, content, about, self._origin(formats))
 
@@ -315,7 +333,7 @@ class Study(ABC):
 
         The same: what was asked for, its results, the formats, the code that draws, and the files since then.
         """
-        return [] if self.result.trained else files.untouched(Path(out), self._origin(formats))
+        return [] if self.trained else files.untouched(Path(out), self._origin(formats))
 
     def _origin(self, formats: Sequence[str]) -> str:
         """Return a hash of all that decides the files."""
@@ -329,12 +347,3 @@ class Study(ABC):
     def fit(self, label: str, model: int, epoch: int | None = None) -> Fit:
         """Return the fitted curve of a model, a row of the specs, after the last epoch or at a snapshot; D = 1 only."""
         return fit_of(self.result, model, self.datasets[str(self.specs.data[model])], label, epoch)
-
-
-def _describe(dataset: Dataset) -> dict[str, Any]:
-    """Return a dataset's identity for `study.json`."""
-    sizes = {part: len(y) for part, (_, y) in dataset.parts().items()}
-    return {
-        "inputs": list(dataset.x_names), "output": dataset.y_name, "samples": sizes, "sha256": dataset.digest,
-        "noise_variance": dataset.noise_variance, "formula": dataset.target.formula if dataset.target else None,
-    }  # fmt: skip
