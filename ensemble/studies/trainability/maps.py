@@ -29,20 +29,9 @@ from ensemble.system.lock import RunLock
 from ensemble.system.progress import note
 
 __all__ = [
-    "LIMIT",
-    "PAPER",
-    "SEED",
-    "TAIL",
-    "TILE",
-    "WINDOW",
-    "Map",
-    "Tiles",
-    "Window",
-    "forget",
-    "pixel_specs",
-    "recorded",
+    "LIMIT", "PAPER", "SEED", "TAIL", "TILE", "WINDOW", "Map", "Tiles", "Window", "forget", "pixel_specs", "recorded",
     "speed_of",
-]
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 

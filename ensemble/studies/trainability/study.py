@@ -1,7 +1,8 @@
 """The trainability study: at which pairs of learning rates training converges, and how rough the boundary is.
 
 A network a pixel: all have the same seed and data, and differ in the rates of their hidden and their output layer
-alone. `trained` says what they became. After Sohl-Dickstein 2024, "The boundary of neural network trainability is fractal", arXiv 2402.06184.
+alone. `trained` says what they became. After Sohl-Dickstein 2024, "The boundary of neural network trainability is
+fractal", arXiv 2402.06184.
 """
 
 from __future__ import annotations
