@@ -145,17 +145,17 @@ def test_samples_beyond_the_last_are_not_counted():
 
 
 @pytest.mark.parametrize("d", [1, 3, 8, 11, 16])
-@pytest.mark.parametrize("depth", [2, 4])
-def test_packing_is_undone_and_leaves_the_padding_zero(d, depth):
+@pytest.mark.parametrize(("depth", "outputs"), [(1, 3), (2, 1), (4, 1), (4, LANES + 1)])
+def test_packing_is_undone_and_leaves_the_padding_zero(d, depth, outputs):
     width, rows_in, rows, padded = LANES + 5, -(-d // 8) * 8, 24, 2 * LANES
-    sizes = [(d + 1) * width, *[(width + 1) * width] * (depth - 1), width + 1]
+    sizes = [(d + 1) * width, *[(width + 1) * width] * (depth - 1), (width + 1) * outputs]
     parameters = np.arange(1.0, sum(sizes) + 1)
-    packed = np.zeros((rows_in + (depth - 1) * (rows + 1) + 3) * padded)
-    door(deep.move)(parameters, packed, 0, d, width, depth, rows_in, rows, padded, True)
+    packed = np.zeros(deep.size_of(depth, rows_in, rows, padded, outputs))
+    door(deep.move)(parameters, packed, 0, d, width, depth, rows_in, rows, padded, outputs, True)
     assert np.sort(packed)[-len(parameters) :].tolist() == parameters.tolist()
     assert np.count_nonzero(packed) == len(parameters)
     back = np.empty_like(parameters)
-    door(deep.move)(back, packed, 0, d, width, depth, rows_in, rows, padded, False)
+    door(deep.move)(back, packed, 0, d, width, depth, rows_in, rows, padded, outputs, False)
     np.testing.assert_array_equal(back, parameters)
 
 

@@ -303,6 +303,25 @@ def test_predictions_of_many_are_those_of_each_alone(n_inputs):
         np.testing.assert_array_equal(stack.take(order[:1]).predict(x), p[order[:1]])
 
 
+@pytest.mark.parametrize("n_outputs", [2, 3, 17])
+@pytest.mark.parametrize("n_inputs", [1, 3, 9])
+def test_predictions_of_several_outputs_are_those_of_each_alone(n_inputs, n_outputs):
+    specs = ensemble.grid(width=[1, 16, 21], hidden_layers=[1, 3], seed=[0, 1])
+    stack = NetworkStack(specs, n_inputs, n_outputs=n_outputs)
+    rng = np.random.default_rng(n_outputs)
+    stack.parameters[:] = rng.normal(size=stack.parameters.size)
+    for n in (300, 1, 0):
+        x = rng.normal(size=(n, n_inputs))
+        p = stack.predict(x)
+        assert p.shape == (len(stack), n, n_outputs)
+        for i, network in enumerate(stack):
+            expected = layers.forward(x, network.weights, network.biases)
+            np.testing.assert_allclose(p[i], expected, rtol=0, atol=1e-13 * np.abs(expected).max(initial=1.0))
+        order = rng.permutation(len(stack))
+        np.testing.assert_array_equal(stack.take(order).predict(x), p[order])
+        np.testing.assert_array_equal(stack.take(order[:1]).predict(x), p[order[:1]])
+
+
 @pytest.mark.parametrize("far", [1e9, 1e15, 1e308])
 @pytest.mark.parametrize("hidden_layers", [1, 2])
 def test_a_sample_far_away_costs_the_others_no_digits(far, hidden_layers):

@@ -157,10 +157,10 @@ class Room(NamedTuple):
     y: Array
 
 
-def room_of(n: int, d: int, largest: int) -> Room:
-    """Return working arrays for batches of up to `largest` of n samples, with d inputs as `dense` keeps them."""
+def room_of(n: int, d: int, largest: int, columns: int = 1) -> Room:
+    """Return working arrays for batches of up to `largest` of n samples, with d inputs and some columns of targets."""
     batch, ends, order = np.zeros((3, n), np.uint32)
-    x, y = np.zeros(padded(largest) * d), np.zeros(largest)
+    x, y = np.zeros(padded(largest) * d), np.zeros(largest * columns)
     return Room(np.arange(n, dtype=np.uint32), np.zeros(n // 2 + 4, np.uint64), batch, ends, order, x, y)
 
 
@@ -174,8 +174,11 @@ def take(
     pools: Pools, m: int, epoch: int, number: int, size: int, x: Array, y: Array, d: int, first_group: int, group: int,
     room: Room,
 ) -> tuple[Array, Array]:  # fmt: skip
-    """Return x and y of one batch of an epoch, group of inputs after group; an epoch's batches are taken in turn."""
-    n, rows = y.size, x.size // d
+    """Return x and y of one batch of an epoch; an epoch's batches are taken in turn.
+
+    x is as `dense.prepare` leaves it, group of inputs after group, and y column after column.
+    """
+    n, rows = room.given.size, x.size // d
     if number == 0:
         steps = (n + size - 1) // size
         order_of(pools, m, epoch, size, room.given, room.words, room.batch, room.ends[:steps], room.order)
@@ -190,6 +193,8 @@ def take(
                 room.x[target + i] = x[source + i]
         start += width
         width = group
-    for s in range(size):
-        room.y[s] = y[room.order[begin + s]]
-    return room.x[: rows_here * d], room.y[:size]
+    columns = y.size // n
+    for column in range(columns):
+        for s in range(size):
+            room.y[column * size + s] = y[column * n + np.int64(room.order[begin + s])]
+    return room.x[: rows_here * d], room.y[: columns * size]

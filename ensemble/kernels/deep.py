@@ -1,6 +1,7 @@
-"""The training step for any number of inputs and several hidden layers: three matrix products a layer of a model.
+"""The training step for any number of inputs, hidden layers and outputs: three matrix products a layer of a model.
 
-`dense` hands over the models with more than one hidden layer; all their sums are tiles that stay in registers.
+`dense` hands over all models but those of one hidden layer and one output with the squared loss; all sums are tiles
+that stay in registers. The last layer is in `outputs`, the loss of labels in `labels`.
 
 A block of samples goes through all layers, then back through all of them. Forward, a tile begins with the biases and
 ends in the ReLU. With dz_l = dL/d(pre-activations of layer l) and h_l its outputs (h_l > 0 where pre-activations are),
@@ -24,14 +25,13 @@ import numpy as np
 
 from ensemble.kernels.batches import Room, take
 from ensemble.kernels.jit import inner, jit
-from ensemble.kernels.lanes import add_up
+from ensemble.kernels.labels import Labels, entropy, entropy_gradient, labels_of
+from ensemble.kernels.outputs import BLOCK, ROWS, add_output_gradient, predict_outputs, squared_error, squared_gradient
 from ensemble.kernels.samples import room as room_for
 from ensemble.kernels.tiles import (
     LANES,
     add_outer,
-    add_product,
     add_rows,
-    add_scaled,
     keep_active,
     read_tile,
     rectify,
@@ -39,12 +39,10 @@ from ensemble.kernels.tiles import (
     write_tile,
     zero_tile,
 )
-from ensemble.kernels.updates import Array, History, Models, Rules, Span, rate_factor, step
+from ensemble.kernels.updates import CROSS_ENTROPY, Array, History, Models, Rules, Span, rate_factor, step
 
-__all__ = ["BLOCK", "Parts", "train"]
+__all__ = ["GROUP", "Parts", "move", "predict", "size_inside", "size_of", "train"]
 
-BLOCK = 128  # samples in one pass through the layers; a multiple of ROWS
-ROWS = 8  # of a tile: by two vectors, half the registers hold sums, each used once in the time an addition takes
 GROUP = 8  # inputs that lie side by side, as in `dense`; the first group may have fewer
 ONE, EIGHT = (0,), (0,) * ROWS
 
@@ -54,11 +52,19 @@ Parts = tuple[Array, Array, Array, Array, Array, Array]  # x and y of the traini
 # row per sample in a block. Zeros fill columns up to a multiple of LANES, rows of weights up to one of ROWS, and stay
 # zero. Of one model, with S the padded width:
 #
-# theta, g, moments, ...     weights[0] (rows_in, S), biases[0] (S), weights[1] (rows, S), biases[1], ..., the output's
-#                            weights (S), and its bias, the first of the last S numbers. A first group of less than
-#                            GROUP inputs is followed by rows of zeros.
+# theta, g, moments, ...     weights[0] (rows_in, S), biases[0] (S), weights[1] (rows, S), biases[1], ..., then each
+#                            output's weights (O, S), no strips, and the O biases, filled up to a multiple of LANES. A
+#                            first group of less than GROUP inputs is followed by rows of zeros.
 # h                          (L, BLOCK, S) outputs of all hidden layers; then dz
 # flipped                    (L - 1, rows, S) transposes of weights[1], weights[2], ...
+
+
+def size_of(layers: int, rows_in: int, rows: int, padded: int, outputs: int) -> int:
+    """Return the size of one model's theta."""
+    return (rows_in + 1 + (layers - 1) * (rows + 1) + outputs) * padded + (outputs + LANES - 1) // LANES * LANES
+
+
+size_inside = inner(size_of)
 
 
 def train(
@@ -68,10 +74,11 @@ def train(
     some = slice(span.first_model, span.last_model)
     width, layers = int(models.width[some].max()), int(models.hidden_layers[some].max())
     padded, rows, rows_in = -(-width // LANES) * LANES, -(-width // ROWS) * ROWS, -(-n_inputs // GROUP) * GROUP
-    size = (rows_in + (layers - 1) * (rows + 1) + 3) * padded
+    size = size_of(layers, rows_in, rows, padded, rules.outputs)
     state, g, scale = room_for(3 * size), room_for(size), room_for(2 * size)
-    h, flipped = room_for(layers * BLOCK * padded), room_for((layers - 1) * rows * padded)
-    train_models(n_inputs, parts, models, rules, history, span, state, g, scale, h, flipped, room_for(BLOCK), room)
+    h, flipped = room_for(layers * BLOCK * padded), room_for(max(layers - 1, 1) * rows * padded)
+    p, labels = room_for(rules.outputs * BLOCK), labels_of() if rules.loss == CROSS_ENTROPY else None
+    train_models(n_inputs, parts, models, rules, history, span, state, g, scale, h, flipped, p, room, labels)
 
 
 @inner
@@ -159,10 +166,10 @@ def flip(theta: Array, at: int, width: int, rows: int, flipped: Array, f_at: int
 
 @inner
 def predict(
-    x: Array, first: int, n: int, d: int, width: int, layers: int, rows_in: int, rows: int, padded: int, theta: Array,
-    h: Array, p: Array,
+    x: Array, first: int, n: int, d: int, width: int, layers: int, rows_in: int, rows: int, padded: int,
+    outputs: int, theta: Array, h: Array, p: Array,
 ) -> None:  # fmt: skip
-    """Write p (n,) and h of all layers for a block of samples, `first` the first of them."""
+    """Write p (O, BLOCK) and h of all layers for a block of samples, `first` the first of them."""
     size, group, bias = x.size // d, (d - 1) % GROUP + 1, rows_in * padded
     for row in range(0, rows_in, GROUP):
         count = group if row == 0 else GROUP
@@ -176,61 +183,42 @@ def predict(
         bias = weights + rows * padded
         next_layer(h, h_at, width, theta, weights, rows, bias, n, padded)
         h_at += BLOCK * padded
-    for i in range(n):
-        total = zero_tile(ONE)
-        for column in range(0, padded, LANES):
-            weight = read_tile(ONE, theta, bias + padded + column)
-            total = add_product(total, read_tile(ONE, h, h_at + column * BLOCK + i * LANES), weight)
-        p[i] = add_up(total) + theta[theta.size - padded]
-
-
-@inner
-def output_gradient(h: Array, h_at: int, p: Array, n: int, padded: int, theta: Array, g: Array, weights: int) -> None:
-    """Add to the gradient of the output's weights, and of the biases before them; replace the last h by its dz."""
-    for column in range(0, padded, LANES):
-        v, dv = read_tile(ONE, theta, weights + column), read_tile(ONE, g, weights + column)
-        db = read_tile(ONE, g, weights - padded + column)
-        for i in range(n):
-            place = h_at + column * BLOCK + i * LANES
-            dv = add_scaled(dv, p[i], read_tile(ONE, h, place))
-            dz = keep_active(add_scaled(zero_tile(ONE), p[i], v), h, place)
-            db = add_rows(db, dz)
-            write_tile(h, place, dz)
-        for i in range(n, (n + ROWS - 1) // ROWS * ROWS):  # so that dz is 0 there in all layers
-            write_tile(h, h_at + column * BLOCK + i * LANES, zero_tile(ONE))
-        write_tile(g, weights + column, dv)
-        write_tile(g, weights - padded + column, db)
+    predict_outputs(h, h_at, n, padded, theta, bias + padded, outputs, p)
 
 
 @inner
 def sweep(
-    x: Array, y: Array, d: int, width: int, layers: int, rows_in: int, rows: int, padded: int, theta: Array, h: Array,
-    p: Array, flipped: Array, g: Array, is_step: bool,
+    x: Array, y: Array, d: int, width: int, layers: int, rows_in: int, rows: int, padded: int, outputs: int,
+    theta: Array, h: Array, p: Array, flipped: Array, g: Array, output_weights: Array,
+    labels: Labels | None, is_step: bool,
 ) -> float:  # fmt: skip
-    """Return the mean squared error on (x, y), NaN as +inf; for a step, write the gradient of all parameters.
+    """Return the loss on (x, y), NaN as +inf; or for a step write the gradient of all parameters.
 
-    A diverged error is infinitely bad, not unknown.
+    A diverged loss is infinitely bad, not unknown. With labels, `labels.right` is left holding the share that is right.
     """
-    size, group, c, error = x.size // d, (d - 1) % GROUP + 1, 2.0 / y.size, 0.0
+    size, group, total, right = x.size // d, (d - 1) % GROUP + 1, 0.0, 0
     hidden, per_layer = (rows_in + 1) * padded, (rows + 1) * padded  # where weights[1] begin, and from there weights[2]
+    output, n_all = hidden + (layers - 1) * per_layer, y.size // outputs if labels is None else y.size
     if is_step:
         for at in range(0, g.size, LANES):
             write_tile(g, at, zero_tile(ONE))
         for layer in range(layers - 1):
             flip(theta, hidden + layer * per_layer, width, rows, flipped, layer * rows * padded)
-    for first in range(0, y.size, BLOCK):
-        n = min(BLOCK, y.size - first)
-        predict(x, first, n, d, width, layers, rows_in, rows, padded, theta, h, p)
-        db = g[g.size - padded]
-        for i in range(n):
-            r = p[i] - y[first + i]
-            error += r * r
-            p[i] = c * r
-            db += p[i]
+    for first in range(0, n_all, BLOCK):
+        n = min(BLOCK, n_all - first)
+        predict(x, first, n, d, width, layers, rows_in, rows, padded, outputs, theta, h, p)
         if not is_step:
+            if labels is None:
+                total += squared_error(p, y, first, n, outputs, output_weights)
+            else:
+                loss, count = entropy(p, y, first, n, outputs)
+                total, right = total + loss, right + count
             continue
-        g[g.size - padded] = db
-        output_gradient(h, (layers - 1) * BLOCK * padded, p, n, padded, theta, g, hidden + (layers - 1) * per_layer)
+        if labels is None:
+            squared_gradient(p, y, first, n, outputs)
+        else:
+            entropy_gradient(p, y, first, n, outputs, labels.peak, labels.total)
+        add_output_gradient(h, (layers - 1) * BLOCK * padded, p, n, padded, theta, output, outputs, g)
         for layer in range(layers - 2, -1, -1):
             weights, h_at = hidden + layer * per_layer, layer * BLOCK * padded
             add_gradient(h, h_at, LANES, rows, h, h_at + BLOCK * padded, n, padded, g, weights, rows)
@@ -242,68 +230,73 @@ def sweep(
     for column in range(0, padded, LANES):  # what is beside a first group of less than 8 inputs
         for row in range(group, GROUP):
             write_tile(g, column * rows_in + row * LANES, zero_tile(ONE))
-    return error / y.size if error <= np.inf else np.inf
+    if labels is not None:
+        labels.right[0] = right / n_all if total < np.inf else 0.0
+    return total / y.size if total <= np.inf else np.inf
 
 
 @inner
 def move(
     flat: Array, packed: Array, packed_at: int, n_inputs: int, width: int, layers: int, rows_in: int, rows: int,
-    padded: int, inward: bool,
+    padded: int, outputs: int, inward: bool,
 ) -> None:  # fmt: skip
     """Copy one model's parameters from where they are side by side into strips, or back."""
     group = (n_inputs + n_inputs % 2 - 1) % GROUP + 1
     at, start = 0, packed_at
     for layer in range(layers + 1):
         real, w_rows = (n_inputs, rows_in) if layer == 0 else (width, rows)
-        if layer == layers:
-            real, w_rows = 0, 0  # the output's weights are kept as biases are
+        is_output = layer == layers
+        if is_output:
+            w_rows = outputs  # each output's weights are a row
         for i in range(real + 1):
             row = i + GROUP - group if layer == 0 and i >= group else i
-            for j in range(width):
+            for j in range(outputs if is_output else width):
                 place = start + w_rows * padded + j
                 if i < real:
-                    place = start + j // LANES * LANES * w_rows + row * LANES + j % LANES
+                    place = start + (
+                        j * padded + i if is_output else j // LANES * LANES * w_rows + row * LANES + j % LANES
+                    )
                 if inward:
                     packed[place] = flat[at]
                 else:
                     flat[at] = packed[place]
                 at += 1
         start += (w_rows + 1) * padded
-    if inward:
-        packed[start] = flat[at]
-    else:
-        flat[at] = packed[start]
 
 
 @jit
 def train_models(
     n_inputs: int, parts: Parts, models: Models, rules: Rules, history: History, span: Span, state: Array,
-    all_g: Array, all_scale: Array, h: Array, flipped: Array, p: Array, room: Room | None,
+    all_g: Array, all_scale: Array, h: Array, flipped: Array, p: Array, room: Room | None, labels: Labels | None,
 ) -> None:  # fmt: skip
     """Do as `train`, in these working arrays; those that have batches, or without room those that do not."""
-    column, d, x, y = history.column, n_inputs + n_inputs % 2, parts[0], parts[1]
+    column, d, x, y, outputs = history.column, n_inputs + n_inputs % 2, parts[0], parts[1], rules.outputs
     errors, flat = (history.train, history.test, history.val), (models.parameters, models.first, models.second)
+    shares = (history.train_accuracy, history.test_accuracy, history.val_accuracy)
     rows_in, kinds = (d + GROUP - 1) // GROUP * GROUP, 3 if models.first.size else 1
-    n, epochs = y.size, column.size - 1
+    n, epochs = y.size // outputs if labels is None else y.size, column.size - 1
     for m in range(span.first_model, span.last_model):
         batch_size = rules.batch_size[m]
         if history.diverged_at[m] >= 0 or (batch_size > 0) != (room is not None):
             continue
         width, layers, begin, end = models.width[m], models.hidden_layers[m], models.starts[m], models.starts[m + 1]
         padded, rows = (width + LANES - 1) // LANES * LANES, (width + ROWS - 1) // ROWS * ROWS
-        n_rows = rows_in + (layers - 1) * (rows + 1) + 3
-        size = n_rows * padded
+        first_bias, output = rows_in * padded, (rows_in + 1 + (layers - 1) * (rows + 1)) * padded
+        output_bias = output + outputs * padded
+        size = size_inside(layers, rows_in, rows, padded, outputs)
         theta, first, second = state[:size], state[size : 2 * size], state[2 * size : 3 * size]
         g, scale, decays = all_g[:size], all_scale[:size], all_scale[size : 2 * size]
         for at in range(0, 3 * size, LANES):
             write_tile(state, at, zero_tile(ONE))
         for i in range(kinds):
-            move(flat[i][begin:end], state, i * size, n_inputs, width, layers, rows_in, rows, padded, True)
-        for row in range(n_rows):
-            kind = 2 if (row - rows_in) % (rows + 1) == 0 else 1  # biases, weights
-            kind = 0 if row < rows_in else max(kind, row - n_rows + 5)  # the last rows are the output's, 3 and 4
-            for at in range(row * padded, (row + 1) * padded):
-                scale[at], decays[at] = rules.layer_factors[m, kind], rules.weight_decay[m, kind]
+            move(flat[i][begin:end], state, i * size, n_inputs, width, layers, rows_in, rows, padded, outputs, True)
+        for at in range(size):
+            kind = 0
+            if at >= output:
+                kind = 3 if at < output_bias else 4
+            elif at >= first_bias:
+                kind = 2 if (at - first_bias) % ((rows + 1) * padded) < padded else 1
+            scale[at], decays[at] = rules.layer_factors[m, kind], rules.weight_decay[m, kind]
         powers, factors = models.powers[m], rules.factors[rules.schedule[m]]
         steps = (n + batch_size - 1) // batch_size if batch_size else 1
         for turn in range((span.last_epoch - span.first_epoch) * steps + 1):
@@ -315,12 +308,15 @@ def train_models(
                     if y_part.size == 0:
                         continue
                     error = sweep(
-                        x_part, y_part, d, width, layers, rows_in, rows, padded, theta, h, p, flipped, g, False
+                        x_part, y_part, d, width, layers, rows_in, rows, padded, outputs, theta, h, p, flipped, g,
+                        history.output_weights, labels, False,
                     )  # fmt: skip
                     if part == 0 and not error < np.inf:
                         history.diverged_at[m] = epoch
                         break
                     errors[part][m, at] = error
+                    if labels is not None:
+                        shares[part][m, at] = labels.right[0]
             if epoch == span.last_epoch or history.diverged_at[m] >= 0:
                 break
             if room is not None:
@@ -330,11 +326,15 @@ def train_models(
                 factor = rate_factor(rules.schedule[m], epoch * steps + number, epochs * steps)
             else:
                 x_now, y_now, factor = x, y, factors[epoch]
-            sweep(x_now, y_now, d, width, layers, rows_in, rows, padded, theta, h, p, flipped, g, True)
+            sweep(
+                x_now, y_now, d, width, layers, rows_in, rows, padded, outputs, theta, h, p, flipped, g,
+                history.output_weights, labels, True,
+            )  # fmt: skip
             if not rules.output_bias[m]:
-                g[size - padded] = 0.0
+                for place in range(output_bias, size, LANES):
+                    write_tile(g, place, zero_tile(ONE))
             if not rules.hidden_bias[m]:
-                for bias in range(rows_in * padded, size - 2 * padded, (rows + 1) * padded):
+                for bias in range(first_bias, output, (rows + 1) * padded):
                     for place in range(bias, bias + padded, LANES):
                         write_tile(g, place, zero_tile(ONE))
             if not step(
@@ -344,4 +344,4 @@ def train_models(
                 history.diverged_at[m] = epoch + 1
                 break
         for i in range(kinds):
-            move(flat[i][begin:end], state, i * size, n_inputs, width, layers, rows_in, rows, padded, False)
+            move(flat[i][begin:end], state, i * size, n_inputs, width, layers, rows_in, rows, padded, outputs, False)

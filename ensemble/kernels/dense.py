@@ -1,6 +1,6 @@
 """The training step for any number of inputs, O(N H D): forward and backward fused for one model at a time.
 
-Models with more than one hidden layer go on to `deep`; from here on it is about one.
+Models with more than one hidden layer or output, and labels, go on to `deep`; from here on it is about one of each.
 
 The rules of `layers` without their N x H matrices: of a hidden unit and a sample, one bit outlives the forward pass.
 
@@ -45,7 +45,7 @@ from ensemble.kernels.tiles import (
     read_tile,
     write_tile,
 )
-from ensemble.kernels.updates import Array, History, Models, Rules, Span, rate_factor, step
+from ensemble.kernels.updates import MSE, Array, History, Models, Rules, Span, rate_factor, step
 
 BLOCK = 128  # samples in one pass over the units: at D = 8, N = 10^4 64 make 76 GFLOP/s, 128 make 81, 512 make 73
 
@@ -70,7 +70,7 @@ class Samples(NamedTuple):
 
     n_inputs: int
     x: Array  # (N' d,), with N' N and some samples of zeros, which `deep` may read
-    y: Array  # (N,)
+    y: Array  # (N,), or (N, O) column after column
     x_test: Array
     y_test: Array
     x_val: Array
@@ -84,9 +84,10 @@ def prepare(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Array, y_va
     """Return one dataset as the kernel wants it; x (N, D), absent parts of length 0."""
     even = x.shape[1] + x.shape[1] % 2
     group = first_group(even)
+    parts = (_grouped(x), _columns(y), _grouped(x_test), _columns(y_test), _grouped(x_val), _columns(y_val))
     return Samples(
         x.shape[1],
-        *(_grouped(x), y, _grouped(x_test), y_test, _grouped(x_val), y_val),
+        *parts,
         (0,) * group,
         (0,) * (group + 1),
         EIGHT if even > GROUP else None,
@@ -100,6 +101,10 @@ def _grouped(x: Array) -> Array:
     even = np.pad(x, ((0, n - len(x)), (0, x.shape[1] % 2)))
     columns = range(first_group(even.shape[1]), even.shape[1], GROUP)
     return np.concatenate([group.ravel() for group in np.split(even, columns, axis=1)])
+
+
+def _columns(y: Array) -> Array:
+    return np.ascontiguousarray(y.T).ravel()
 
 
 def first_group(d: int) -> int:
@@ -244,9 +249,10 @@ def finish(theta: Array, d: int, hidden_bias: bool, g: Array) -> None:
 def train(samples: Samples, models: Models, rules: Rules, history: History, span: Span) -> None:
     """Train some models through some epochs, in place; they are sorted by their number of hidden layers."""
     some = models.hidden_layers[span.first_model : span.last_model]
-    first_deep = span.first_model + int(np.searchsorted(some, 2))
+    only_one = rules.outputs == 1 and rules.loss == MSE
+    first_deep = span.first_model + (int(np.searchsorted(some, 2)) if only_one else 0)
     with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
-        for room in rooms_of(samples.n_inputs, samples.y.size, rules, span):
+        for room in rooms_of(samples, rules, span):
             if first_deep > span.first_model:
                 train_models(samples, models, rules, history, span._replace(last_model=first_deep), room)
             if first_deep < span.last_model:
@@ -254,13 +260,14 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
                 deep.train(samples.n_inputs, samples[1:7], models, rules, history, those, room)
 
 
-def rooms_of(n_inputs: int, n: int, rules: Rules, span: Span) -> list[Room | None]:
+def rooms_of(samples: Samples, rules: Rules, span: Span) -> list[Room | None]:
     """Return None for the models that train on all samples, and room for batches for those that do not, where any do.
 
     Kernels are called once for each: for room they are compiled once more, and only where it is used.
     """
     sizes = rules.batch_size[span.first_model : span.last_model]
-    with_room = [room_of(n, n_inputs + n_inputs % 2, int(sizes.max()))] if sizes.any() else []
+    columns, d = rules.outputs if rules.loss == MSE else 1, samples.n_inputs + samples.n_inputs % 2
+    with_room = [room_of(samples.y.size // columns, d, int(sizes.max()), columns)] if sizes.any() else []
     return [None] * (not sizes.all()) + with_room
 
 

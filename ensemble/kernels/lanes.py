@@ -16,7 +16,7 @@ from ensemble.kernels.updates import EPSILON, WEIGHT_LIMIT, Array
 
 __all__ = [
     "ALL", "active", "adam_direction", "add_up", "count_lanes", "first_lane", "get", "keep", "positive", "put",
-    "within",
+    "within", "write_sums",
 ]  # fmt: skip
 
 ALL = 2**LANES - 1
@@ -124,6 +124,35 @@ def add_up(typing: Any, tile: Any) -> Any:
         return builder.extract_element(row, ir.Constant(ir.IntType(32), 0))
 
     return types.float64(tile), generate
+
+
+def _write_sums_plain(a: Array, at: int, tile: Tile) -> None:
+    a[at : at + len(tile)] = [_add_up_plain(row[None]) for row in tile]
+
+
+@or_plain(_write_sums_plain)
+def write_sums(typing: Any, a: Any, at: Any, tile: Any) -> Any:
+    """Write to a[at:] the sum of each of LANES / 2 rows' lanes, as `add_up` does; in a third of its instructions."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vectors, length = [builder.extract_value(arguments[2], k) for k in range(tile.rows)], LANES
+        while length > 1:  # of each row's lanes that are left; several rows share a vector
+            half, sums = length // 2, []
+            for one, other in zip(vectors[::2], vectors[1::2] or vectors, strict=True):
+                starts = range(0, LANES * min(2, len(vectors)), length)
+                low = [first + i for first in starts for i in range(half)]
+                numbers = ir.VectorType(ir.IntType(32), len(low))
+                left, right = (
+                    builder.shuffle_vector(one, other, ir.Constant(numbers, [lane + shift for lane in low]))
+                    for shift in (0, half)
+                )
+                sums.append(builder.fadd(left, right))
+            vectors, length = sums, half
+        place = address(context, builder, a, arguments[0], arguments[1], vectors[0].type)
+        builder.store(vectors[0], place, align=8)
+        return context.get_dummy_value()
+
+    return types.none(a, types.intp, tile), generate
 
 
 def _first_lane_plain(bits: int) -> int:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from ensemble.kernels import deep, dense
-from ensemble.kernels.deep import BLOCK, GROUP, ROWS
+from ensemble.kernels.deep import GROUP
 from ensemble.kernels.jit import jit
 from ensemble.kernels.kinks import Places, is_left, locate
+from ensemble.kernels.outputs import BLOCK, ROWS
 from ensemble.kernels.samples import room
 from ensemble.kernels.tiles import LANES, write_tile, zero_tile
 from ensemble.kernels.updates import WEIGHT_LIMIT, Array
@@ -20,39 +21,44 @@ __all__ = ["predict"]
 CALL_SECONDS = 0.25  # a kernel call delays Ctrl-C until it returns
 
 
-def predict(x: Array, width: Places, hidden_layers: Places, starts: Places, ends: Places, parameters: Array) -> Array:
-    """Return the predictions (M, N) of networks with one output for x (N, D).
+def predict(
+    x: Array, width: Places, hidden_layers: Places, starts: Places, ends: Places, parameters: Array, outputs: int = 1
+) -> Array:
+    """Return the predictions (M, N, O) of networks for x (N, D).
 
     Model m has its parameters side by side in parameters[starts[m] : ends[m]].
     """
     n, d = x.shape
-    p = np.empty((len(width), n))
+    p = np.empty((len(width), outputs, n))
     if not n:
-        return p
+        return np.swapaxes(p, 1, 2)
     parameters = np.require(parameters, requirements=["C", "W"])  # read-only is another type to numba
     order = np.argsort(x[:, 0], kind="stable")
     ascending = x[order, 0]
     jumps = np.zeros((n + 1, 2))
     none = np.empty((0, d)), np.empty(0)
     grouped = dense.prepare(x, np.empty(n), *none, *none).x
-    is_line = (hidden_layers == 1) & (d == 1)
+    is_line = (hidden_layers == 1) & (d == 1) & (outputs == 1)
     if not (parameters.min() >= -WEIGHT_LIMIT and parameters.max() <= WEIGHT_LIMIT):  # some model diverged
         for m in np.flatnonzero(is_line):  # along its lines, what overflows in one unit would be NaN for all samples
             is_line[m] = np.abs(parameters[starts[m] : ends[m]]).max() <= WEIGHT_LIMIT
-    seconds = 2e-9 * n + np.where(is_line, 1e-7 * width, n / 2e10 * (d * width + (hidden_layers - 1.0) * width**2))
+    seconds = 2e-9 * n + np.where(
+        is_line, 1e-7 * width, n / 2e10 * ((d + outputs) * width + (hidden_layers - 1.0) * width**2)
+    )
     for line in (True, False):
         models = np.flatnonzero(is_line == line)
         calls = (np.cumsum(seconds[models]) / CALL_SECONDS).astype(np.int64)
         for some in np.split(models, np.flatnonzero(np.diff(calls)) + 1) if len(models) else ():
             with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
                 if line:
-                    predict_lines(ascending, order, width, starts, parameters, some, jumps, p)
+                    predict_lines(ascending, order, width, starts, parameters, some, jumps, p[:, 0])
                 else:
                     most, layers = int(width[some].max()), int(hidden_layers[some].max())
                     padded, rows, rows_in = (-(-a // b) * b for a, b in ((most, LANES), (most, ROWS), (d, GROUP)))
-                    theta, h = room((rows_in + (layers - 1) * (rows + 1) + 3) * padded), room(layers * BLOCK * padded)
-                    predict_deep(d, grouped, width, hidden_layers, starts, ends, parameters, some, theta, h, p)
-    return p
+                    theta = room(deep.size_of(layers, rows_in, rows, padded, outputs))
+                    h, block = room(layers * BLOCK * padded), room(outputs * BLOCK)
+                    predict_deep(d, grouped, width, hidden_layers, starts, ends, parameters, some, theta, h, block, p)
+    return np.swapaxes(p, 1, 2)
 
 
 @jit
@@ -91,20 +97,22 @@ def predict_lines(
 @jit
 def predict_deep(
     n_inputs: int, x: Array, width: Places, hidden_layers: Places, starts: Places, ends: Places, parameters: Array,
-    models: Places, theta: Array, h: Array, p: Array,
+    models: Places, theta: Array, h: Array, block: Array, p: Array,
 ) -> None:  # fmt: skip
-    """Write the predictions of networks of any depth for x as `dense.prepare` leaves it."""
-    d, n = n_inputs + n_inputs % 2, p.shape[1]
+    """Write the predictions p (M, O, N) of networks of any depth for x as `dense.prepare` leaves it."""
+    d, (_, outputs, n) = n_inputs + n_inputs % 2, p.shape
     rows_in = (d + GROUP - 1) // GROUP * GROUP
     for m in models:
         units, layers = width[m], hidden_layers[m]
         padded, rows = (units + LANES - 1) // LANES * LANES, (units + ROWS - 1) // ROWS * ROWS
-        own = theta[: (rows_in + (layers - 1) * (rows + 1) + 3) * padded]
+        own = theta[: deep.size_inside(layers, rows_in, rows, padded, outputs)]
         for at in range(0, own.size, LANES):
             write_tile(own, at, zero_tile((0,)))
         flat = parameters[starts[m] : ends[m]]
-        deep.move(flat, own, 0, n_inputs, units, layers, rows_in, rows, padded, True)
+        deep.move(flat, own, 0, n_inputs, units, layers, rows_in, rows, padded, outputs, True)
         for first in range(0, n, BLOCK):
             count = min(BLOCK, n - first)
-            row = p[m, first : first + count]
-            deep.predict(x, first, count, d, units, layers, rows_in, rows, padded, own, h, row)
+            deep.predict(x, first, count, d, units, layers, rows_in, rows, padded, outputs, own, h, block)
+            for o in range(outputs):
+                for i in range(count):
+                    p[m, o, first + i] = block[o * BLOCK + i]

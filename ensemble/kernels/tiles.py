@@ -135,12 +135,15 @@ def _add_product_plain(c: Tile, a: Tile, b: Tile) -> Tile:
 
 @or_plain(_add_product_plain)
 def add_product(typing: Any, c: Any, a: Any, b: Any) -> Any:
-    """Return c + a b, element by element; one row each."""
+    """Return c + a b, element by element; b is one row, which multiplies each row of a."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        start, left, right = (builder.extract_value(argument, 0) for argument in arguments)
-        total = builder.fadd(start, builder.fmul(left, right, flags=FUSED), flags=FUSED)
-        return builder.insert_value(arguments[0], total, 0)
+        value, right = arguments[0], builder.extract_value(arguments[2], 0)
+        for k in range(c.rows):
+            product = builder.fmul(builder.extract_value(arguments[1], k), right, flags=FUSED)
+            total = builder.fadd(builder.extract_value(value, k), product, flags=FUSED)
+            value = builder.insert_value(value, total, k)
+        return value
 
     return c(c, a, b), generate
 

@@ -206,11 +206,7 @@ class NetworkStack(Sequence[Network]):
             `x` has another number of columns, or is not finite.
         """
         inputs = as_inputs(x, self.n_inputs)
-        predictions = np.empty((len(self), len(inputs), *[self.n_outputs] * (self.n_outputs > 1)))
-        if self.n_outputs > 1:
-            for row, network in zip(predictions, self, strict=True):
-                row[:] = network.forward(inputs)
-            return predictions
+        predictions = np.empty((len(self), len(inputs), self.n_outputs))
         from ensemble.kernels.predictions import predict  # here: networks that only move about do not wait for numba
 
         for name in np.unique(self.specs.data).tolist():
@@ -218,9 +214,10 @@ class NetworkStack(Sequence[Network]):
             slots = self.slots[own]
             shapes = np.array(self.specs.width[own]), np.array(self.specs.hidden_layers[own])
             x_own = inputs if scale is None else scale.inputs(inputs)
-            p = predict(x_own, *shapes, self.starts[slots], self.starts[slots + 1], self.parameters)
+            ends = self.starts[slots + 1]
+            p = predict(x_own, *shapes, self.starts[slots], ends, self.parameters, self.n_outputs)
             predictions[own] = p if scale is None else scale.restore(p)
-        return predictions
+        return predictions[..., 0] if self.n_outputs == 1 else predictions
 
     def predict_proba(self, x: ArrayLike) -> Array:
         """Return how likely each class is to each model, (M, N, K), where the outputs are logits of labels.
