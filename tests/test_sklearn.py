@@ -29,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from ensemble.sklearn import ReluEnsembleRegressor, width_curve
+from ensemble.sklearn import ReluEnsembleClassifier, ReluEnsembleRegressor, width_curve
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels, and every test trains
 
@@ -43,7 +43,19 @@ def diabetes():
     return load_diabetes(return_X_y=True)
 
 
-@parametrize_with_checks([small(), small(early_stopping=True, optimizer="momentum", n_models=2)])
+def classifier(**settings):
+    tiny = {"n_models": 2, "width": 8, "epochs": 60, "lr": 0.05, "random_state": 0}
+    return ReluEnsembleClassifier(**tiny | settings)
+
+
+@parametrize_with_checks(
+    [
+        small(),
+        small(early_stopping=True, optimizer="momentum", n_models=2),
+        classifier(),
+        classifier(early_stopping=True),
+    ]
+)
 def test_passes_every_check_of_scikit_learn(estimator, check):
     check(estimator)
 
@@ -64,7 +76,7 @@ def test_many_samples_are_predicted_block_by_block_to_the_same(diabetes, monkeyp
     X, y = diabetes
     model = small().fit(X, y)
     mean, std = model.predict(X, return_std=True)
-    monkeypatch.setattr("ensemble.sklearn.regressor._PREDICT_BYTES", 8 * 3 * 7)
+    monkeypatch.setattr("ensemble.sklearn.ensembles._PREDICT_BYTES", 8 * 3 * 7)
     again = model.predict(X, return_std=True)
     np.testing.assert_allclose(again, (mean, std), rtol=1e-12)
 
@@ -106,9 +118,9 @@ def test_depends_on_random_state_and_not_on_n_jobs(diabetes):
 def test_early_stopping_keeps_each_network_at_its_best_epoch_on_the_samples_set_aside(diabetes, monkeypatch):
     X, y = diabetes
     fitted = []
-    original = ensemble.sklearn.regressor.train
+    original = ensemble.sklearn.ensembles.train
     monkeypatch.setattr(
-        "ensemble.sklearn.regressor.train", lambda specs, data, **kw: fitted.append(data) or original(specs, data, **kw)
+        "ensemble.sklearn.ensembles.train", lambda specs, data, **kw: fitted.append(data) or original(specs, data, **kw)
     )
     model = small(early_stopping=True, validation_fraction=0.25, lr=0.1, epochs=200).fit(X, y)
     (data,) = fitted
@@ -131,7 +143,7 @@ def test_early_stopping_keeps_each_network_at_its_best_epoch_on_the_samples_set_
 
 def test_early_stopping_of_a_large_ensemble_keeps_fewer_networks(diabetes, monkeypatch):
     X, y = diabetes
-    monkeypatch.setattr("ensemble.sklearn.regressor._CHECKPOINT_BYTES", 0)
+    monkeypatch.setattr("ensemble.sklearn.ensembles._CHECKPOINT_BYTES", 0)
     model = small(early_stopping=True).fit(X, y)
     assert len(model.loss_epochs_) == 9  # 8 and epoch 0
     assert set(model.best_epoch_.tolist()) <= set(model.loss_epochs_.tolist())
@@ -173,7 +185,7 @@ def test_networks_that_diverge_are_left_out(diabetes, monkeypatch):
     X, y = diabetes
     with pytest.raises(ValueError, match="all 3 networks diverged, the first after .* a smaller lr than 1000.0"):
         small(optimizer="gd", lr=1e3).fit(X, y)
-    original = ensemble.sklearn.regressor.train
+    original = ensemble.sklearn.ensembles.train
 
     def train(specs, data, **options):
         result = original(specs, data, **options)
@@ -183,7 +195,7 @@ def test_networks_that_diverge_are_left_out(diabetes, monkeypatch):
         networks.parameters[networks.starts[networks.slots[1]] :][: networks.starts[1]] = np.nan
         return result
 
-    monkeypatch.setattr("ensemble.sklearn.regressor.train", train)
+    monkeypatch.setattr("ensemble.sklearn.ensembles.train", train)
     with pytest.warns(ConvergenceWarning, match="1 of 3 networks diverged"):
         model = small().fit(X, y)
     assert model.converged_.tolist() == [True, False, True] and np.isfinite(model.loss_curve_).all()
@@ -315,7 +327,7 @@ def test_width_curve_takes_any_splitter():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"scoring": "accuracy"}, "scoring 'accuracy' is unknown"),
+        ({"scoring": "accurate"}, "scoring 'accurate' is unknown"),
         ({"seed": 3}, "setting 'seed' is not allowed"),
         ({"init": ["he", "uniform"]}, "init .'he', 'uniform'. holds several values"),
         ({"depth": 3}, "unknown column 'depth'"),
@@ -326,6 +338,78 @@ def test_width_curve_takes_any_splitter():
 def test_arguments_of_width_curve_that_are_not_allowed(diabetes, settings, message):
     with pytest.raises(ValueError, match=message):
         width_curve(*diabetes, [2, 4], 3, epochs=1, **settings)
+
+
+# ---- classes, and several outputs ----
+
+
+def sectors(classes, n=90, seed=0):
+    """Return points of the plane, and the names of the sectors that they lie in."""
+    x = np.random.default_rng(seed).normal(size=(n, 2))
+    sector = np.floor((np.arctan2(x[:, 1], x[:, 0]) / (2 * np.pi) + 0.5) * classes).astype(int)
+    return x, np.array(["red", "green", "blue"])[sector]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_probabilities_are_the_mean_over_networks_and_the_likeliest_class_is_predicted(classes):
+    X, y = sectors(classes)
+    model = classifier(epochs=300).fit(X, y)
+    assert model.classes_.tolist() == sorted(set(y))
+    likely = model.predict_proba(X)
+    np.testing.assert_allclose(likely, np.mean([one.predict_proba(X) for one in model.networks_], axis=0), rtol=1e-10)
+    np.testing.assert_array_equal(model.predict(X), model.classes_[likely.argmax(axis=1)])
+    assert model.score(X, y) > 0.9
+    assert model.loss_curve_[-1] < model.loss_curve_[0]
+
+
+def test_early_stopping_leaves_a_sample_of_each_class_to_train_on():
+    X, y = sectors(3, 12)
+    y[:] = "red"
+    y[0], y[1] = "green", "blue"
+    for seed in range(8):
+        model = classifier(early_stopping=True, validation_fraction=0.9, epochs=5, random_state=seed).fit(X, y)
+        assert model.predict_proba(X).shape == (12, 3)
+
+
+def test_one_class_is_refused():
+    with pytest.raises(ValueError, match="y holds 1 class, 'red'; two or more are needed"):
+        classifier().fit([[0.0], [1.0]], ["red", "red"])
+
+
+def test_several_outputs_are_each_predicted_in_their_own_unit():
+    x = np.linspace(-1, 1, 60)[:, None]
+    y = np.hstack([x**2, 1000.0 * np.abs(x) + 5.0])
+    model = small(epochs=400).fit(x, y)
+    mean, std = model.predict(x, return_std=True)
+    assert mean.shape == std.shape == y.shape and model.n_outputs_ == 2
+    assert (r2_score(y, mean, multioutput="raw_values") > 0.9).all()
+    assert small(epochs=5).fit(x, y[:, :1]).predict(x).shape == (60, 1)
+
+
+@pytest.mark.parametrize("scoring", [None, "neg_log_loss", "balanced_accuracy", "roc_auc"])
+def test_a_width_curve_of_classes_is_the_validation_curve_of_single_networks(scoring):
+    X, y = sectors(2)
+    options = {"lr": 0.05, "epochs": 30}
+    curve = width_curve(
+        X, y, [1, 4], 3, n_seeds=1, scoring=scoring, classify=True, random_state=5, **options
+    )  # fmt: skip
+    single = ReluEnsembleClassifier(n_models=1, random_state=5, **options)
+    expected = validation_curve(
+        single, X, y, param_name="width", param_range=[1, 4], cv=3, scoring=scoring or "accuracy"
+    )  # fmt: skip
+    np.testing.assert_allclose((curve.train_scores, curve.test_scores), expected, rtol=1e-9)
+    rates = width_curve(X, y, [2], 3, n_seeds=2, classify=True, lr=[1e-6, 0.05], epochs=60, random_state=0)
+    assert (rates.lr == 0.05).all()
+
+
+def test_a_width_curve_takes_any_scorer_of_scikit_learn(diabetes):
+    X, y = diabetes
+    curve = width_curve(X, y, [3], 3, n_seeds=1, epochs=20, scoring="neg_median_absolute_error", random_state=5)
+    single = ReluEnsembleRegressor(n_models=1, lr=0.003, epochs=20, random_state=5)
+    expected = validation_curve(
+        single, X, y, param_name="width", param_range=[3], cv=3, scoring="neg_median_absolute_error"
+    )  # fmt: skip
+    np.testing.assert_allclose((curve.train_scores, curve.test_scores), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("missing", ["sklearn", "joblib"])

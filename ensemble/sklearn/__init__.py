@@ -1,4 +1,4 @@
-"""At home in scikit-learn: a regressor that is an ensemble of networks, and validation curves over widths in one pass.
+"""At home in scikit-learn: ensembles that regress or classify, and validation curves over widths in one pass.
 
 Needs the extra ``sklearn``; nothing else of the library imports this room.
 
@@ -15,7 +15,8 @@ from ensemble.system.extras import load_extra
 for _library in ("sklearn", "joblib"):  # before the files below import them
     load_extra(_library, "sklearn", "the estimators")
 
+from ensemble.sklearn.classifier import ReluEnsembleClassifier  # noqa: E402
 from ensemble.sklearn.curve import WidthCurve, width_curve  # noqa: E402
 from ensemble.sklearn.regressor import ReluEnsembleRegressor  # noqa: E402
 
-__all__ = ["ReluEnsembleRegressor", "WidthCurve", "width_curve"]
+__all__ = ["ReluEnsembleClassifier", "ReluEnsembleRegressor", "WidthCurve", "width_curve"]

@@ -34,9 +34,9 @@ def threads(n_jobs: int | None) -> int:
 
 
 def held_out(
-    n: int, fraction: Any, rng: np.random.RandomState, reason: str
+    n: int, fraction: Any, rng: np.random.RandomState, reason: str, labels: Array | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return which of n samples stay and which are held out, both ascending.
+    """Return which of n samples stay and which are held out, both ascending; one at least of each label stays.
 
     A ValueError where the fraction is not in (0, 1), or where there is one sample only and `reason` needs more.
     """
@@ -44,8 +44,13 @@ def held_out(
         raise ValueError(f"validation_fraction {fraction!r} is not allowed; a number in (0, 1) is needed")
     if n < 2:
         raise ValueError(f"{reason} needs 2 samples or more, but n_samples = {n}")
-    order = rng.permutation(n)
-    held = min(max(1, round(n * fraction)), n - 1)
+    order, stay = rng.permutation(n), 1
+    if labels is not None:
+        first = np.unique(labels[order], return_index=True)[1]
+        order, stay = np.concatenate([np.delete(order, first), order[first]]), len(first)
+        if n == stay:
+            raise ValueError(f"{reason} needs more samples than classes, but n_samples = {n}")
+    held = min(max(1, round(n * fraction)), n - stay)
     return np.sort(order[held:]), np.sort(order[:held])
 
 
