@@ -16,6 +16,7 @@ import ensemble
 from ensemble import cli
 from ensemble.cli.signals import guard
 from ensemble.studies import STUDIES, FitStudy, Setup, Study
+from ensemble.training import running
 
 pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
 
@@ -101,6 +102,27 @@ def test_hidden_layers_are_one_number_where_a_study_takes_one(tmp_path, capsys, 
     assert "--hidden-layers is [1, 2]; bias_ablation takes one number" in capsys.readouterr().err
     assert run(["--claims", "--hidden-layers", "2"], "fit_target") == 2
     assert "--hidden-layers does not go with --claims" in capsys.readouterr().err
+
+
+def test_a_kept_state_lets_adam_go_on(tmp_path, capsys, undrawn, monkeypatch):
+    begun = []
+    run_chunk = running.run_chunk
+    monkeypatch.setattr(
+        running,
+        "run_chunk",
+        lambda *arguments: begun.append(getattr(arguments[4], "epoch", 0)) or run_chunk(*arguments),
+    )
+    settings = ["--target", "quadratic", "--widths", "4", "--lrs", "0.1", "--seeds", "2", "--optimizers", "adam"]
+    settings += ["--out", str(tmp_path)]
+    for epochs, more, goes_on in (
+        ("2", [], False),
+        ("4", ["--keep-state"], False),  # those of 2 epochs have no state
+        ("8", [], True),
+        ("8", ["--fresh"], False),
+    ):
+        begun.clear()
+        assert run([*settings, "--epochs", epochs, *more]) == 0
+        assert (max(begun) > 0) == goes_on  # networks of the figures are trained from 0 besides
 
 
 def test_batches_are_said_and_are_other_models_in_the_same_folder(tmp_path, capsys, undrawn):

@@ -71,6 +71,10 @@ def build_parser(study: str, question: str, *, single: bool = False) -> Parser:
         "--store", metavar="DIR", help="folder that keeps finished models, to go on from (default: run in --out)"
     )
     output.add_argument(
+        "--keep-state", action="store_true",
+        help="keep what momentum and adam remember, so that more --epochs go on from there; up to 3 times the room",
+    )  # fmt: skip
+    output.add_argument(
         "--fresh", action="store_true", help="train again: forget what this command would take from the store"
     )
     output.add_argument(

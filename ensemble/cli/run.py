@@ -108,7 +108,7 @@ def _setup(name: str, options: Namespace) -> Setup[Any]:
         raise ValueError("--threads and --scheduler exclude each other; the cluster's workers decide")
     if options.shard is not None and options.show:
         raise ValueError("--show and --shard exclude each other; a shard draws nothing")
-    ready = setup(**given)
+    ready = replace(setup(**given), keep_state=options.keep_state)
     if options.shard is None:
         return ready
     if not ready.sharded:

@@ -61,6 +61,8 @@ class Setup(Generic[AnyStudy]):
         What the reader should know about the data, such as how it was split.
     record, snapshots : sequence of int
         Epochs at which MSEs, and networks, are kept; `record=None` is the default of `train`.
+    keep_state : bool
+        Whether the run folder keeps what the optimizers remember, so that more epochs go on from there.
     """
 
     study: type[AnyStudy]
@@ -71,6 +73,7 @@ class Setup(Generic[AnyStudy]):
     notes: tuple[str, ...] = ()
     record: Sequence[int] | None = None
     snapshots: Sequence[int] | None = None
+    keep_state: bool = False
 
     sharded = True  # whether its models can be divided among machines
 
@@ -85,21 +88,19 @@ class Setup(Generic[AnyStudy]):
 
     def plan(self) -> training.Plan:
         """Return what training would cost, without training."""
-        return training.plan(
-            self.specs, self.datasets, epochs=self.epochs, record=self.record, snapshots=self.snapshots
-        )
+        return training.plan(self.specs, self.datasets, **self._how)
 
     def train(self, **where: Any) -> Result:
         """Train all models in one pass and return the bare result, as a shard of a study needs it."""
-        return training.train(
-            self.specs, self.datasets, epochs=self.epochs, record=self.record, snapshots=self.snapshots, **where
-        )
+        return training.train(self.specs, self.datasets, **self._how, **where)
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("epochs", "record", "snapshots", "keep_state")}
 
     def forget(self, store: str | Path) -> None:
         """Remove from a run folder what this training would take from there, and nothing else."""
-        training.forget(
-            self.specs, self.datasets, folder=store, epochs=self.epochs, record=self.record, snapshots=self.snapshots
-        )
+        training.forget(self.specs, self.datasets, folder=store, **self._how)
 
     def run(
         self, *, threads: int | None = None, progress: bool | None = None, store: str | Path | None = None,

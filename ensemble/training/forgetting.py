@@ -18,13 +18,13 @@ __all__ = ["forget"]
 
 def forget(
     specs: Specs, data: Dataset | Datasets, *, folder: str | os.PathLike[str], epochs: int,
-    record: Iterable[int] | None = None, snapshots: Iterable[int] | None = None,
+    record: Iterable[int] | None = None, snapshots: Iterable[int] | None = None, keep_state: bool = False,
 ) -> None:  # fmt: skip
     """Remove from a run folder what `train` with ``store=folder`` would take from there, and nothing else.
 
     Parameters
     ----------
-    specs, data, epochs, record, snapshots
+    specs, data, epochs, record, snapshots, keep_state
         As in `train`.
     folder : path
         Where there is no run, nothing is done.
@@ -36,7 +36,7 @@ def forget(
     OSError
         A file cannot be read, written or removed.
     """
-    settings = make_settings(epochs, record, snapshots)
+    settings = make_settings(epochs, record, snapshots, keep_state=keep_state)
     datasets = named_datasets(specs, data)
     n_inputs = next(iter(datasets.values())).n_inputs
     engines = choose_engines("auto", specs, n_inputs, settings.loss, in_batches(specs, datasets))
