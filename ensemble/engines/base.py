@@ -88,7 +88,7 @@ class Engine(ABC):
         """Return a dataset as the engine wants it; made once for all chunks of models, and all losses of labels."""
 
     @abstractmethod
-    def seconds(self, specs: Specs, data: Dataset) -> NDArray[np.float64]:
+    def seconds(self, specs: Specs, data: Dataset, loss: str = "mse") -> NDArray[np.float64]:
         """Estimate the time of one epoch of each model on one core, (M,), in seconds; results never depend on it."""
 
     @abstractmethod

@@ -34,8 +34,8 @@ CALL_SECONDS = 0.25
 class Compiled(Engine):
     """An engine whose work a module of `kernels` does, by its functions `prepare` and `train`."""
 
-    losses = ("mse",)
-    most_outputs = 1
+    losses: tuple[str, ...] | None = ("mse",)
+    most_outputs: int | None = 1
 
     def kernel(self) -> Any:
         """Return the module of kernels with the engine's name."""
@@ -46,7 +46,7 @@ class Compiled(Engine):
         return self.kernel().prepare(*parts(data, loss))
 
     @abstractmethod
-    def seconds(self, specs: Specs, data: Dataset) -> Array:
+    def seconds(self, specs: Specs, data: Dataset, loss: str = "mse") -> Array:
         """Return the time of one epoch of each model on one core, (M,)."""
 
     def train(self, run: Chunk) -> None:
@@ -72,7 +72,7 @@ class Compiled(Engine):
             run.column, run.train, run.test, run.val, run.diverged_at, run.train_accuracy, run.test_accuracy,
             run.val_accuracy, run.output_weights(),
         )  # fmt: skip
-        seconds = self.seconds(specs, run.data)[order]
+        seconds = self.seconds(specs, run.data, settings.loss)[order]
         reached = run.resume()
         for place, span in enumerate(spans(seconds, settings.epochs, settings.snapshots, run.first)):
             if place < reached:

@@ -21,7 +21,7 @@ class Pieces(Compiled):
     takes_batches = False
     most_inputs = 1
 
-    def seconds(self, specs: Specs, data: Dataset) -> NDArray[np.float64]:
+    def seconds(self, specs: Specs, data: Dataset, loss: str = "mse") -> NDArray[np.float64]:
         """Return the time of one epoch of each model, (M,): walks along the events of each layer, and products."""
         h, layers = specs.width.astype(np.float64), specs.hidden_layers
         stride = np.ceil(h / 16) * 16

@@ -38,7 +38,7 @@ class Reference(Engine):
             return x_and_y
         return tuple(a if i % 2 == 0 else a[:, None] for i, a in enumerate(x_and_y))
 
-    def seconds(self, specs: Specs, data: Dataset) -> Array:
+    def seconds(self, specs: Specs, data: Dataset, loss: str = "mse") -> Array:
         """Return the time of one epoch of each model, (M,): products of matrices of these sizes."""
         h, more = specs.width.astype(np.float64), specs.hidden_layers - 1
         seconds: Array = 1e-7 + data.n_train * (2.0 * (2 * data.n_inputs + 3) * h / 5e8 + more * 6.0 * h * h / 5e9)

@@ -58,9 +58,9 @@ def choose_engines(
     return np.full(len(specs), engine)
 
 
-def epoch_seconds(engine: str, specs: Specs, data: Dataset) -> NDArray[np.float64]:
+def epoch_seconds(engine: str, specs: Specs, data: Dataset, loss: str = "mse") -> NDArray[np.float64]:
     """Estimate the time of one epoch of each model on one core, shape (M,), in seconds.
 
     For cutting work into chunks of equal cost and for telling the user what to expect; results never depend on it.
     """
-    return REGISTRY[engine].seconds(specs, data)
+    return REGISTRY[engine].seconds(specs, data, loss)

@@ -23,7 +23,7 @@ class Spline(Compiled):
     most_inputs = 1
     most_hidden_layers = 1
 
-    def seconds(self, specs: Specs, data: Dataset) -> NDArray[np.float64]:
+    def seconds(self, specs: Specs, data: Dataset, loss: str = "mse") -> NDArray[np.float64]:
         """Return the time of one epoch of each model, (M,): of the segment form, or of the cell form, or in batches."""
         n = data.n_train
         h: NDArray[Any] = specs.width

@@ -114,7 +114,7 @@ def make_plan(specs: Specs, datasets: Datasets, begin: Beginning) -> Plan:
         for name in datasets for engine in np.unique(engines[specs.data == name]).tolist()
     }  # fmt: skip
     for (name, engine), index in groups.items():
-        estimate = epoch_seconds(engine, specs[index], datasets[name])
+        estimate = epoch_seconds(engine, specs[index], datasets[name], settings.loss)
         seconds[index] = estimate * (settings.epochs - begin.epoch) + _INITIALIZE_SECONDS
     target = min(CHUNK_SECONDS, max(float(seconds.sum()) / CHUNKS_PER_RUN, LEAST_CHUNK_SECONDS))
     own_bytes = weight_bytes(specs.width, n_inputs, specs.hidden_layers, n_outputs)
