@@ -554,7 +554,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     ("x", "y", "message"),
     [
         ([], "b", "x must be one or more column names"),
-        ("a", 3, "x must be one or more column names and y one"),
+        ("a", 3, "x must be one or more column names and y too"),
         ([1], "b", "x must be one or more"),
         (["a", "a"], "b", "named twice"),
         ("b", "b", "named twice"),

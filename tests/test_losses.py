@@ -203,6 +203,15 @@ def test_probabilities_of_networks_and_stacks_are_the_same():
         np.testing.assert_allclose(found[3], networks[3].predict_proba(data.x_test), rtol=1e-12)
 
 
+def test_a_csv_file_may_hold_several_outputs(tmp_path):
+    path = tmp_path / "points.csv"
+    path.write_text("a,b,c\n" + "".join(f"{i},{i * i},{-i}\n" for i in range(10)))
+    data = ensemble.load_csv(path, x="a", y=["c", "b"], test_fraction=0, val_fraction=0)
+    assert data.y_names == ("c", "b") and data.y_name == "c, b" and data.n_outputs == 2
+    np.testing.assert_array_equal(data.y_train, np.stack([-data.x_train[:, 0], data.x_train[:, 0] ** 2], axis=1))
+    assert "c" in data._repr_html_() and "output" in data._repr_html_()
+
+
 # ---- what is refused ----
 
 

@@ -28,7 +28,7 @@ _MOST_NAMED = 20
 def load_csv(
     path: str | os.PathLike[str],
     x: str | Sequence[str],
-    y: str,
+    y: str | Sequence[str],
     *,
     test_fraction: float = 0.2,
     val_fraction: float = 0.2,
@@ -46,8 +46,8 @@ def load_csv(
         The file.
     x : str or sequence of str
         The input column or columns.
-    y : str
-        The output column.
+    y : str or sequence of str
+        The output column or columns.
     test_fraction, val_fraction : float
         The parts' shares of the rows kept, each in [0, 1), rounded to whole rows; 0 for no such part.
     seed : int
@@ -87,7 +87,7 @@ def parse_csv(
     content: bytes,
     path: PurePath,
     x: str | Sequence[str],
-    y: str,
+    y: str | Sequence[str],
     *,
     test_fraction: float = 0.2,
     val_fraction: float = 0.2,
@@ -96,9 +96,10 @@ def parse_csv(
 ) -> Dataset:
     """Return what `load_csv` does from what the file holds; `path` is what messages call it."""
     inputs = [x] if isinstance(x, str) else list(x)
-    columns = [*inputs, y]
-    if not inputs or not all(isinstance(column, str) for column in columns):
-        raise ValueError(f"x must be one or more column names and y one, not x={x!r}, y={y!r}")
+    outputs = [y] if isinstance(y, str) else list(y) if isinstance(y, Sequence) else [y]
+    columns = [*inputs, *outputs]
+    if not inputs or not outputs or not all(isinstance(column, str) for column in columns):
+        raise ValueError(f"x must be one or more column names and y too, not x={x!r}, y={y!r}")
     if len(set(columns)) < len(columns):
         raise ValueError(f"a column is named twice among x and y: {', '.join(columns)}")
 
@@ -129,12 +130,12 @@ def parse_csv(
     table = np.array(rows)
     try:
         data = Dataset(
-            table[:, :-1],
-            table[:, -1],
+            table[:, : len(inputs)],
+            table[:, len(inputs) :],
             standardize=standardize,
             name=path.stem,
             x_names=inputs,
-            y_name=y,
+            y_names=outputs,
             dropped_rows=dropped,
         )
         data = data.split(test_fraction, val_fraction, seed)

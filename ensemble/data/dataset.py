@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ensemble.data.scale import Scale
 from ensemble.data.targets import FloatArray, Target
+from ensemble.system import html
 from ensemble.system.checks import flag, number, text, whole
 from ensemble.system.streams import ROWS, generator
 
@@ -148,6 +149,15 @@ class Dataset:
         if self.dropped_rows:
             notes += f", {self.dropped_rows} rows with empty cells dropped"
         return f"<Dataset {self.name!r}: {counts}; {notes}>"
+
+    def _repr_html_(self) -> str:
+        columns = np.column_stack((self.x_train, self.y_train)).T
+        kinds = ["input"] * self.n_inputs + ["output"] * self.n_outputs
+        rows = [
+            (name, kind, *(f"{value:.4g}" for value in (values.min(), values.mean(), values.max())))
+            for name, kind, values in zip((*self.x_names, *self.y_names), kinds, columns, strict=True)
+        ]
+        return html.table(repr(self)[1:-1], ("column", "", "min", "mean", "max of the training part"), rows)
 
     @property
     def n_inputs(self) -> int:

@@ -94,7 +94,10 @@ def width_curves(result: Result, *, data: str | None = None, ax: Axes | None = N
     ValueError
         No such dataset, no full grid, or no validation or test error.
     """
-    return WidthCurveDisplay(_few(curves_of(result, data))).plot(ax)
+    display = WidthCurveDisplay(_few(curves_of(result, data))).plot(ax)
+    if result.origin.loss != "mse":
+        display.ax_.set_ylabel(f"test {result.origin.loss.replace('_', ' ')}")
+    return display
 
 
 def learning_rate_map(result: Result, *, data: str | None = None, ax: Axes | None = None) -> LearningRateMapDisplay:
