@@ -16,16 +16,7 @@ from ensemble.studies import STUDIES
 
 __all__ = ["run"]
 
-# Of each command an example, and of those that are no study what it does.
-EXAMPLES = {
-    "width_study": "width-study --target chirp --seeds 32",
-    "bias_ablation": "bias-ablation --widths 4 16 64",
-    "depth_study": "depth-study --hidden-layers 1 2 4",
-    "double_descent": "double-descent --noise 1",
-    "rate_transfer": "rate-transfer --optimizers adam",
-    "fit_target": "fit-target --data FILE.csv --x YEAR --y CO2",
-    "claims": "claims --seeds 8",
-}
+# Of each command that is no study an example, and what it does.
 OTHERS = {
     "play": ("play", WORDS),
     "runs": ("runs results", "List what the run folders in a folder hold."),
@@ -70,7 +61,10 @@ def run(arguments: Sequence[str], stage: Stage) -> int:
 
 def _map() -> str:
     """Return a line for each command: an example, and what it answers or does."""
-    lines = [(EXAMPLES[name], study.words.partition("?")[0] + "?") for name, study in STUDIES.items()]
+    lines = [
+        (f"{name.replace('_', '-')} {study.example}", study.words.partition("?")[0] + "?")
+        for name, study in STUDIES.items()
+    ]
     lines += OTHERS.values()
     width = max(len(example) for example, _ in lines)
     table = "\n".join(f"  {example:{width}}  {words}" for example, words in lines)

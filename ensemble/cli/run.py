@@ -47,7 +47,7 @@ def run(study: str, arguments: Sequence[str], stage: Stage) -> int:
     stage : Stage
         Kept up to date.
     """
-    setup, question = STUDIES[study]
+    setup, question, _ = STUDIES[study]
     parser = build_parser(study, question, single="width" in inspect.signature(setup).parameters)
     try:
         options = parser.parse_args(arguments)
