@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ensemble.analysis import Bounds, Curve, LearningCurve, few, interval_of
 from ensemble.data import Dataset
 from ensemble.results import Result
 from ensemble.statistics import quartiles
-from ensemble.studies.lines import Part, empty, histories, legend_below, plain, rates, shades
+from ensemble.studies.lines import Part, empty, histories, legend_below, rates, shades, single
 from ensemble.training import train
 
 __all__ = ["Shown", "plots"]
@@ -161,15 +160,15 @@ def _curve_data(curve: Curve, measure: str) -> dict[str, Any]:
     """Return one curve for one measure: columns of the line, and of the single seeds."""
     errors, ((low, high), _), n = curve.of(measure), curve.band(measure), len(curve.seeds)
     line = {
-        "across": curve.across.tolist(), "width": curve.width.tolist(),
-        "median": plain(quartiles(errors)[1]), "low": plain(low), "high": plain(high),
-        "lr": curve.lr.tolist(), "label": [curve.label] * len(curve.width), "n": [n] * len(curve.width),
-        "diverged": np.isinf(errors).sum(axis=1).tolist(),
+        "across": curve.across.astype(np.int32), "width": curve.width.astype(np.int32),
+        "median": single(quartiles(errors)[1]), "low": single(low), "high": single(high),
+        "lr": curve.lr, "label": [curve.label] * len(curve.width), "n": [n] * len(curve.width),
+        "diverged": np.isinf(errors).sum(axis=1).astype(np.int32),
     }  # fmt: skip
     seeds = {
-        "across": np.repeat(curve.across, n).tolist(), "width": np.repeat(curve.width, n).tolist(),
-        "error": plain(errors.ravel()),
-        "seed": np.tile(curve.seeds, len(curve.width)).tolist(), "lr": np.repeat(curve.lr, n).tolist(),
+        "across": np.repeat(line["across"], n), "width": np.repeat(line["width"], n),
+        "error": single(errors.ravel()),
+        "seed": np.tile(curve.seeds, len(curve.width)).astype(np.float64), "lr": np.repeat(curve.lr, n),
     }  # fmt: skip
     return {"line": line, "seeds": seeds}
 
@@ -177,11 +176,12 @@ def _curve_data(curve: Curve, measure: str) -> dict[str, Any]:
 def _floor_data(shown: Shown, curve: Curve, measure: str) -> dict[str, Any]:
     """Return what no model can beat: on training data by width, on other data the noise variance in the mean."""
     bound, noise = shown.bounds.get(curve.data), shown.datasets[curve.data].noise_variance
-    if measure == "training MSE":
-        widths, floor = ([], []) if bound is None else (bound.width, np.where(bound.floor > 0, bound.floor, np.nan))
-    else:
-        widths, floor = (curve.across, np.full(len(curve.width), noise)) if noise else ([], [])
-    return {"line": {"across": np.asarray(widths).tolist(), "floor": plain(np.asarray(floor, dtype=np.float64))}}
+    widths, floor = np.zeros(0, np.int64), np.zeros(0)
+    if measure == "training MSE" and bound is not None:
+        widths, floor = bound.width, np.where(bound.floor > 0, bound.floor, np.nan)
+    elif measure != "training MSE" and noise:
+        widths, floor = curve.across, np.full(len(curve.width), noise)
+    return {"line": {"across": widths.astype(np.int32), "floor": single(floor)}}
 
 
 # ---- fits, epoch by epoch ----
@@ -204,7 +204,7 @@ def _fits(shown: Shown, group: Any) -> list[Part]:
     samples = {}
     for name, curves in drawn.items():
         dataset = datasets[curves[0].data]
-        samples[name] = {"x": _single(dataset.x_train[:, 0]), "y": _single(dataset.y_train)}
+        samples[name] = {"x": single(dataset.x_train[:, 0]), "y": single(dataset.y_train)}
     begin = group.value if group.value in drawn else next(iter(drawn))
     dataset = datasets[drawn[begin][0].data]
     which = Select(title="fits of", value=labels[0], options=labels, name="fits", width=150)
@@ -284,14 +284,7 @@ def _frames(shown: Shown, groups: Mapping[str, list[Curve]], widths: list[int]) 
             y = []
             for _ in widths:
                 with np.errstate(over="ignore", invalid="ignore"):  # the weights of a diverged model
-                    y.append([_single(again.snapshots[epoch][at].predict(x)) for epoch in epochs])
+                    y.append([single(again.snapshots[epoch][at].predict(x)) for epoch in epochs])
                 at += 1
-            found[name][curve.label] = {"x": _single(x), "y": y}
+            found[name][curve.label] = {"x": single(x), "y": y}
     return epochs, found
-
-
-def _single(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return numbers in single precision, as a screen needs them, and NaN for what cannot be drawn."""
-    with np.errstate(over="ignore"):
-        small = np.asarray(values).astype(np.float32)
-    return np.where(np.isfinite(small), small, np.float32(np.nan))

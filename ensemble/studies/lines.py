@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ensemble.analysis import Curve, LearningCurve
 
-__all__ = ["Part", "empty", "histories", "legend_below", "plain", "rates", "shades"]
+__all__ = ["Part", "empty", "histories", "legend_below", "rates", "shades", "single"]
 
 TOOLS = "pan,wheel_zoom,box_zoom,reset,save"
 Part = tuple[str, str, Any]  # name, heading and model of a plot
-Lines = dict[str, dict[str, dict[str, list[Any]]]]  # columns by group and label
+Lines = dict[str, dict[str, dict[str, Any]]]  # columns by group and label
 
 
 def shades(count: int) -> list[str]:
@@ -48,9 +48,14 @@ def legend_below(plot: Any) -> None:
     )  # fmt: skip
 
 
-def plain(values: NDArray[np.float64]) -> list[float]:
-    """Return numbers with six digits, which is more than a screen shows, and NaN for what cannot be drawn."""
-    return [float(f"{value:.6g}") if np.isfinite(value) else float("nan") for value in values.tolist()]
+def single(values: ArrayLike) -> NDArray[np.float32]:
+    """Return numbers in single precision, as a screen needs them, and NaN for what cannot be drawn.
+
+    Bokeh writes arrays as they are; in lists it looks at each number, which takes most of the time of a page.
+    """
+    with np.errstate(over="ignore"):
+        small = np.asarray(values).astype(np.float32)
+    return np.where(np.isfinite(small), small, np.float32(np.nan))
 
 
 def histories(groups: Mapping[str, list[LearningCurve]]) -> list[Part]:
@@ -59,10 +64,10 @@ def histories(groups: Mapping[str, list[LearningCurve]]) -> list[Part]:
     for name, curves in groups.items():
         lines[name] = {}
         for curve in curves:
-            low, median, high = (plain(values[1:]) for values in curve.quartiles)  # epoch 0 has no place on a log axis
+            low, median, high = (single(values[1:]) for values in curve.quartiles)  # epoch 0 has no place on a log axis
             words = [f"{curve.lr:.3g}"] * len(median)
             lines[name][f"width {curve.width:,}"] = {
-                "x": curve.epochs[1:].tolist(), "y": median, "low": low, "high": high, "lr": words,
+                "x": curve.epochs[1:].astype(np.int32), "y": median, "low": low, "high": high, "lr": words,
             }  # fmt: skip
     tips = [("epoch", "@x"), ("median", "@y{0.00e}"), ("quartiles", "@low{0.00e} to @high{0.00e}"), ("rate", "@lr")]
     title = "Test error against epoch, median and quartiles"
@@ -73,7 +78,7 @@ def rates(groups: Mapping[str, Curve]) -> list[Part]:
     """Return the plot of validation error against learning rate, a line for each width; none where there are none."""
     lines: Lines = {
         name: {
-            f"width {width:,}": {"x": curve.lr_grid.tolist(), "y": plain(median)}
+            f"width {width:,}": {"x": curve.lr_grid, "y": single(median)}
             for width, median in zip(curve.width.tolist(), curve.validation_median, strict=True)
         }
         for name, curve in groups.items()
@@ -90,7 +95,7 @@ def _switched(name: str, title: str, lines: Lines, tips: list[tuple[str, str]], 
     from bokeh.models import ColumnDataSource, CustomJS, HoverTool, Select
 
     lines = {group: found for group, found in lines.items() if found}
-    if not lines or not any(one["x"] for found in lines.values() for one in found.values()):
+    if not lines or not any(len(one["x"]) for found in lines.values() for one in found.values()):
         return []
     labels = list(dict.fromkeys(label for found in lines.values() for label in found))
     first = next(iter(lines))

@@ -160,7 +160,15 @@ class WidthStudy(Study):
 
     def dead_at_start(self, curve: Curve) -> NDArray[np.float64]:
         """Return the fraction of dead hidden units of the same models before training, (W, S)."""
-        return dead_at_start(self.result, curve.chosen_models, self.datasets[curve.data])
+        # Of a dataset and a depth: initial weights do not depend on the optimizer or the learning rate.
+        key = curve.data, curve.settings["hidden_layers"]
+        if key not in self._at_start:
+            self._at_start[key] = dead_at_start(self.result, curve.chosen_models, self.datasets[curve.data])
+        return self._at_start[key]
+
+    @cached_property
+    def _at_start(self) -> dict[tuple[str, int], NDArray[np.float64]]:
+        return {}
 
     def overshoot(self, curve: Curve) -> NDArray[np.float64]:
         """Return by what the training error rises in the first steps at the chosen rates: median over seeds, (W,)."""
