@@ -164,7 +164,7 @@ def tidy_log_axis(ax: Axes) -> None:
     low, high = ax.get_ylim()
     if high > 1e3 * low:
         ax.yaxis.set_minor_locator(NullLocator())
-    elif high < 30 * low:
+    elif high < 100 * low:
         for formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
             formatter(StrMethodFormatter("{x:.3g}"))
         if high > 3 * low:  # a label at each minor tick would be one too many

@@ -287,7 +287,7 @@ def _sawtooth(study: DepthStudy) -> Figure:
         FitDisplay.over(study.fits(found.name), dataset).plot(ax, legend=False)
         x = np.linspace(*dataset.target.interval, 2 ** (found.k + 4) + 1) if dataset.target else dataset.x_train[:, 0]
         ax.plot(x, found.network.predict(x), color="black", linewidth=1, linestyle="--")
-        ax.set_title(f"trained for {_cost(study, -1)}, and built for {found.spent}")
+        ax.set_title(f"trained for {_cost(study, -1)},\nand built for {found.spent}")
 
     def possible(ax: Axes) -> None:
         ceiling = style.ceiling_of(*(curve.of("train_loss") for curve in found.curves))
