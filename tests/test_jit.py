@@ -182,23 +182,29 @@ class Counter(event.Listener):
 
 event.register("numba:compile", Counter())
 import ensemble
-for n_inputs in map(int, sys.argv[1:]):
+for shape in sys.argv[1:]:
+    n_inputs, n_outputs = map(int, shape.split("x"))
     for seed in (0, 1):
         x = np.random.default_rng(seed).normal(size=(9, n_inputs))
-        data = ensemble.Dataset(x, x[:, 0], x[:5], x[:5, 0])
+        y = np.stack([x[:, 0]] * n_outputs, axis=1)
+        data = ensemble.Dataset(x, y, x[:5], y[:5])
         specs = ensemble.grid(width=[1, 8], optimizer=["gd", "adam"], hidden_bias=[True, False])
-        ensemble.train(specs, data, epochs=3, snapshots=[1], initial=ensemble.initialize(specs, n_inputs))
+        start = ensemble.initialize(specs, n_inputs, n_outputs=n_outputs)
+        ensemble.train(specs, data, epochs=3, snapshots=[1], initial=start)
+        if n_outputs > 1:
+            labels = ensemble.Dataset(x, np.arange(9) % 3)
+            ensemble.train(ensemble.grid(width=2, batch_size=[0, 4]), labels, epochs=3, loss="cross_entropy")
         print(len(Counter.names), *Counter.names)
 """
 
 
-@pytest.mark.parametrize(("n_inputs", "most"), [((1,), (10,)), ((2, 9), (24, 25))])
-def test_an_engine_compiles_few_functions_and_each_once_and_says_so_once(n_inputs, most, tmp_path):
+@pytest.mark.parametrize(("shapes", "most"), [(("1x1",), (10,)), (("2x1", "9x1"), (24, 25)), (("1x2",), (15,))])
+def test_an_engine_compiles_few_functions_and_each_once_and_says_so_once(shapes, most, tmp_path):
     """A count, as it does not depend on the machine: every function costs a newcomer 0.1 s and more."""
 
     def run():
         done = subprocess.run(
-            [sys.executable, "-c", COUNT, *map(str, n_inputs)],
+            [sys.executable, "-c", COUNT, *shapes],
             env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True, check=True,
         )  # fmt: skip
         return done.stdout.splitlines(), done.stderr.count("compiling the kernels")

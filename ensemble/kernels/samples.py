@@ -44,6 +44,22 @@ class Samples(NamedTuple):
     given: NDArray[np.uint32]  # (N,) which sample of the training part as it was given each is
 
 
+class OutputPart(NamedTuple):
+    """Samples of one input in ascending order, for several outputs or labels."""
+
+    x: Array  # (2 N + 2,) as in kinks.find
+    y: Array  # (O, N) targets, or (1, N) labels
+
+
+class OutputSamples(NamedTuple):
+    """One dataset with one input and several outputs or labels; absent parts are of length 0."""
+
+    train: OutputPart
+    test: OutputPart
+    val: OutputPart
+    given: NDArray[np.uint32]  # (N,) which sample of the training part as it was given each is
+
+
 def running_sums(terms: Array) -> Array:
     """Return the sums of terms (N,) before each of N + 1 places, each rounded about once (Neumaier 1974)."""
     totals = np.cumsum(terms)
@@ -96,6 +112,22 @@ def prepare(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Array, y_va
     at_zero = negative, not_positive
     given = np.argsort(x[:, 0], kind="stable").astype(np.uint32)
     return Samples(train, test, val, guide, lowest, per_x, *at_zero, edges, table, *means, segment_width(len(x)), given)
+
+
+def prepare_outputs(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Array, y_val: Array) -> OutputSamples:
+    """Return the same of a dataset with several outputs, y (N, O), or with labels, y (N,)."""
+    train, test, val = (_output_part(*part) for part in ((x, y), (x_test, y_test), (x_val, y_val)))
+    return OutputSamples(train, test, val, np.argsort(x[:, 0], kind="stable").astype(np.uint32))
+
+
+def _output_part(x: Array, y: Array) -> OutputPart:
+    order = np.argsort(x[:, 0], kind="stable")
+    return OutputPart(both_ways(x[order, 0]), np.ascontiguousarray(np.atleast_2d(y[order].T)))
+
+
+def both_ways(ascending: Array) -> Array:
+    """Return samples (N,) as kinks.find wants them, (2 N + 2,)."""
+    return np.concatenate([ascending, [0.0], ascending[::-1], [0.0]])
 
 
 def segment_width(n: int) -> int:

@@ -28,10 +28,10 @@ import numpy as np
 from ensemble.kernels.cells import MANY, evaluate, total
 from ensemble.kernels.jit import jit
 from ensemble.kernels.kinks import UNIT_BITS, UNIT_MASK, Places, guess, is_left, locate, sort_keys
-from ensemble.kernels.samples import Samples, prepare, rooms
+from ensemble.kernels.samples import OutputSamples, Samples, prepare, prepare_outputs, rooms
 from ensemble.kernels.updates import GD, WEIGHT_LIMIT, Array, History, Models, Rules, Span, step
 
-__all__ = ["prepare", "train"]
+__all__ = ["prepare", "prepare_outputs", "train"]
 
 
 class Work(NamedTuple):
@@ -53,8 +53,13 @@ class Work(NamedTuple):
     sums: Array  # (N + 1, 2) sums of r and r u before a sample
 
 
-def train(samples: Samples, models: Models, rules: Rules, history: History, span: Span) -> None:
+def train(samples: Samples | OutputSamples, models: Models, rules: Rules, history: History, span: Span) -> None:
     """Train some models through some epochs, in place."""
+    if isinstance(samples, OutputSamples):  # another kernel, which is compiled and loaded where it is used only
+        from ensemble.kernels import spline_outputs
+
+        spline_outputs.train(samples, models, rules, history, span)
+        return
     h = int(models.width[span.first_model : span.last_model].max(initial=0))
     n = max(part.x.size for part in samples[:3])
     k, moved, keys = np.empty((3, h + 1), np.int64)
@@ -66,7 +71,7 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
     with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
         if not batch_size.all():
             train_models(samples, models, rules, history, span, work)
-        if batch_size.any():  # another kernel, which is compiled and loaded where it is used only
+        if batch_size.any():  # likewise
             from ensemble.kernels import spline_batches
 
             spline_batches.train(samples, models, rules, history, span)

@@ -16,7 +16,7 @@ from ensemble.kernels.batches import Batch, Words, order_of
 from ensemble.kernels.cells import evaluate, outputs_of, sums_from
 from ensemble.kernels.jit import jit
 from ensemble.kernels.kinks import Places, find
-from ensemble.kernels.samples import Samples, rooms
+from ensemble.kernels.samples import Samples, both_ways, rooms
 from ensemble.kernels.updates import GD, WEIGHT_LIMIT, Array, History, Models, Rules, Span, rate_factor, step
 
 __all__ = ["train"]
@@ -57,8 +57,7 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
     probe, slope, intercept, unit_r, unit_rx = rooms(5, h)
     g, scale, decays = rooms(3, 3 * h + 1)
     (scratch,) = rooms(1, max(part.x.size for part in samples[:3]) + 1, 2)
-    ascending = samples.train.x
-    all_x = np.concatenate([ascending, [0.0], ascending[::-1], [0.0]])
+    all_x = both_ways(samples.train.x)
     x, sum_r, sum_rx = rooms(3, 2 * largest + 2)
     (lines,) = rooms(1, 2 * largest + 2, 2)
     t, r = rooms(2, largest)
