@@ -244,10 +244,17 @@ def test_the_boundary_is_looked_at_closer_and_closer(study):
             assert abs(inner.window[i] - outer.window[i]) <= (outer.window.side - inner.window.side) / 2 + 1e-12
     assert study.models == sum(found.speed.size for found in study.views)
     assert study.trained == study.models
-    middle, low, high = study.dimension
-    assert low <= middle <= high
-    assert middle == np.median([found.boxes.dimension for found in study.measured])
-    assert not any(found.name.startswith("rich") for found in study.measured)
+    assert {zoom: len(maps) for zoom, maps in study.places.items()} == {8.0: 16}
+    assert all(found.edge.any() for found in study.places[8.0])
+    middle = study.dimension[0]
+    assert middle == np.median([boxes.dimension for boxes in study.scales.values()])
+    for zoom, found in study.places.items():
+        together = np.concatenate([one.edge for one in found])  # side by side in one picture: the same boxes
+        assert study.scales[zoom].counts.tolist() == [
+            int((box_counts(together, size) > 0).sum()) for size in study.scales[zoom].sizes.tolist()
+        ]
+        least, largest = study.intervals[zoom]
+        assert least < study.scales[zoom].dimension < largest
     assert f"dimension of {middle:.2f}" in study.answer() and "1.17 to 1.98" in study.answer()
     assert sum(study.shares()) == pytest.approx(1)
 
@@ -353,7 +360,7 @@ def test_the_plan_is_of_all_networks(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out.startswith("2,031,616 models x 300 epochs on 1 dataset (spline engine)")
     assert cli.main("trainability", ["--dry-run", "--json", "--batch-size", "8"]) == 0
     plan = json.loads(capsys.readouterr().out)["plan"]
-    assert plan["models"] == 256**2 + 15 * 64**2
+    assert plan["models"] == 256**2 + 3 * 64**2 + 2 * 16 * 32**2
     assert 0 < plan["memory_bytes"] < 1e9
     assert not (tmp_path / "out").exists()
 

@@ -1,6 +1,6 @@
 """What the seeds say (intervals, paired comparisons, slope against width, smallest width), and box counts of sets."""
 
-from ensemble.statistics.boxes import BoxDimension, box_counts, box_dimension, edge_of
+from ensemble.statistics.boxes import BoxDimension, box_counts, box_dimension, dimension_of, edge_of
 from ensemble.statistics.intervals import Errorbar, bootstrap_interval, error_band, quartiles
 from ensemble.statistics.paired import FEWEST, Comparison, compare, compare_over_widths, holm, wilcoxon_exact
 from ensemble.statistics.peaks import PeakWidth, peak_width
@@ -22,6 +22,7 @@ __all__ = [
     "box_dimension",
     "compare",
     "compare_over_widths",
+    "dimension_of",
     "edge_of",
     "error_band",
     "few_note",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BoxDimension", "box_counts", "box_dimension", "edge_of"]
+__all__ = ["BoxDimension", "box_counts", "box_dimension", "dimension_of", "edge_of"]
 
 FEWEST_BOXES = 8  # boxes along a side, at the largest size: fewer see the frame and not the set
 
@@ -69,11 +69,15 @@ def box_dimension(cells: NDArray[np.bool_]) -> BoxDimension:
     while 2 * sizes[-1] * FEWEST_BOXES <= min(cells.shape):
         sizes.append(2 * sizes[-1])
         counts.append(int((box_counts(cells, sizes[-1]) > 0).sum()))
-    found = np.array(sizes), np.array(counts)
+    return dimension_of(np.array(sizes), np.array(counts))
+
+
+def dimension_of(sizes: NDArray[np.int64], counts: NDArray[np.int64]) -> BoxDimension:
+    """Return the dimension that box counts give, ascending by size: those of one picture, or summed over several."""
     if len(sizes) < 3 or not counts[0]:
-        return BoxDimension(np.nan, np.nan, np.nan, *found)
-    level, boxes = np.log2(found[0][1:]), np.log2(found[1][1:])
-    slopes = -np.diff(boxes)
+        return BoxDimension(np.nan, np.nan, np.nan, sizes, counts)
+    level, boxes = np.log2(sizes[1:]), np.log2(counts[1:])
+    slopes = -np.diff(boxes) / np.diff(level)
     # A mean of the slopes, but for rounding.
     slope = float(np.clip(-np.polyfit(level, boxes, 1)[0], slopes.min(), slopes.max()))
-    return BoxDimension(slope, float(slopes.min()), float(slopes.max()), *found)
+    return BoxDimension(slope, float(slopes.min()), float(slopes.max()), sizes, counts)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ensemble.plots import style
 from ensemble.plots.sheets import sheet
 from ensemble.plots.style import STYLE
+from ensemble.statistics import BoxDimension
 from ensemble.studies.trainability.maps import LIMIT, PAPER, TAIL, Map, Window, speed_of
 
 if TYPE_CHECKING:
@@ -39,15 +40,13 @@ RULE = (
     f"Light: converged, the mean loss of the last {TAIL} epochs is below that at the start. Dark: diverged, it is not."
 )
 CHOSEN = " Seed and window were chosen for their boundary: most are smoother."
-LINES = {  # by chain of closer looks
-    "rich": "#D55E00", "typical a": "#0072B2", "typical b": "#56B4E9", "typical c": "#009E73", "typical d": "#CC79A7",
-}  # fmt: skip
+RICH, PLACE, ALL = "#D55E00", "#56B4E9", "#0072B2"  # of the parts that are looked at closer
 
 
 def figures(study: TrainabilityStudy) -> Iterator[tuple[str, Figure]]:
     """Yield the map, the box counts, and some networks' losses."""
     yield "trainability", _map(study)
-    if study.measured:
+    if study.scales:
         yield "dimension", _dimension(study)
     yield "losses", _losses(study)
 
@@ -135,11 +134,11 @@ def _map(study: TrainabilityStudy) -> Figure:
 
 def _headline(study: TrainabilityStudy) -> str:
     middle = study.dimension[0]
-    if not study.measured:
+    if not study.scales:
         converged = study.shares()[0]
         return f"Where networks train: {converged:.0%} of these do"
-    low, high = study.interval
-    spread = f" (95% interval {low:.2f} to {high:.2f})" if np.isfinite(low) else ""
+    low, high = study.dimension[1:]
+    spread = f" ({low:.2f} to {high:.2f} over {len(study.scales)} scales)" if len(study.scales) > 1 else ""
     return f"The edge of training has dimension {middle:.2f}{spread}"
 
 
@@ -218,43 +217,45 @@ def _legend(found: Map, left: Axes, right: Axes) -> None:
 
 def _dimension(study: TrainabilityStudy) -> Figure:
     """Return box counts against the size of boxes, and the dimension of each map against its zoom."""
-    chains = {"whole": "black"} | LINES
-
-    def colour(found: Map) -> str:
-        return next(colour for name, colour in chains.items() if found.name.startswith(name))
-
-    shown = [found for found in study.views if np.isfinite(found.boxes.dimension)]
+    middle, low, high = study.dimension
 
     def counts(ax: Axes) -> None:
-        for found in shown:
-            sizes = found.boxes.sizes / found.pixels
-            ax.plot(sizes, found.boxes.counts, color=colour(found), marker="o", markersize=3, linewidth=1, alpha=0.85)
+        def line(boxes: BoxDimension, pixels: int, **look: Any) -> None:
+            ax.plot(boxes.sizes / pixels, boxes.counts, marker="o", markersize=3, linewidth=1.2, **look)
+
+        line(study.whole.boxes, study.whole.pixels, color="black")
+        for found in study.rich:
+            line(found.boxes, found.pixels, color=RICH)
+        for zoom, maps in study.places.items():
+            if zoom in study.scales:
+                line(study.scales[zoom], maps[0].pixels, color=ALL)
         ax.set_xscale("log", base=2)
         style.log_axis(ax)
         ax.set_xlabel("side of a box / side of the map")
         ax.set_ylabel("boxes that hold a pixel of the boundary")
-        middle = study.dimension[0]
-        ax.set_title(f"box counts grow with the power {middle:.2f} of 1 / side (median)")
+        ax.set_title(f"box counts grow with the power {middle:.2f} of 1 / side")
 
     def by_zoom(ax: Axes) -> None:
-        low, high = PAPER
-        ax.axhspan(low, high, color="0.92", zorder=0)
+        ax.axhspan(*PAPER, color="0.92", zorder=0)
         ax.axhline(1, color=style.NOTE_COLOUR, linewidth=1, linestyle=":")
-        labelled: set[str] = set()
-        words = {"whole": "the whole map", "rich": "richest part (not in the median)"}
-        shift = dict(zip(chains, 2.0 ** np.array([0.0, -0.3, -0.15, 0.0, 0.15, 0.3]), strict=True))
-        for found in shown:
-            name = next(one for one in chains if found.name.startswith(one))
-            boxes = found.boxes
-            ax.errorbar(
-                found.zoom * shift[name], boxes.dimension,
-                [[boxes.dimension - boxes.low], [boxes.high - boxes.dimension]],
-                color=chains[name], marker="o" if name != "rich" else "D", linewidth=1, capsize=2, linestyle="",
-                label=None if name in labelled else words.get(name, name),
-            )  # fmt: skip
-            labelled.add(name)
+        shift = 2.0**0.3
+        every = [found for maps in study.places.values() for found in maps]
+        ax.plot(
+            [found.zoom / shift for found in every], [found.boxes.dimension for found in every], "o", color=PLACE,
+            markersize=3, alpha=0.7, label="one place",
+        )  # fmt: skip
+        ax.plot(
+            [found.zoom * shift for found in study.rich], [found.boxes.dimension for found in study.rich], "D",
+            color=RICH, label="the richest part",
+        )  # fmt: skip
+        for zoom, (least, largest) in study.intervals.items():
+            ax.plot([zoom, zoom], [least, largest], color=ALL, linewidth=1.5)
+        pooled = {zoom: boxes.dimension for zoom, boxes in study.scales.items() if zoom > 1}
+        ax.plot([*pooled], [*pooled.values()], "o", color=ALL, label="all places, 95% interval")
+        ax.plot(1, study.whole.boxes.dimension, "o", color="black", label="the whole map")
+        zooms = sorted({found.zoom for found in study.views})
         ax.set_xscale("log", base=2)
-        zooms = sorted({found.zoom for found in shown})
+        ax.set_xlim(zooms[0] / 2, zooms[-1] * 2)
         ax.xaxis.set_major_locator(FixedLocator(zooms))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -262,10 +263,10 @@ def _dimension(study: TrainabilityStudy) -> Figure:
         ax.set_ylabel("box-counting dimension")
         ax.set_ylim(min(0.8, ax.get_ylim()[0]), 2.1)
         note: Any = {"transform": ax.get_yaxis_transform(), "fontsize": 7, "color": style.NOTE_COLOUR}
-        ax.text(0.01, high - 0.01, f"Sohl-Dickstein 2024: {low} to {high}", va="top", **note)
-        ax.text(0.99, 1.0, "a smooth curve: 1", ha="right", va="bottom", **note)
-        ax.legend(loc="upper center")
-        ax.set_title("bars: least and largest slope from size to size")
+        ax.text(0.01, PAPER[1] - 0.01, "Sohl-Dickstein 2024: {} to {}".format(*PAPER), va="top", **note)
+        ax.text(0.01, 1.0, "a smooth curve: 1", va="bottom", **note)
+        ax.legend(loc="upper right")
+        ax.set_title(f"{low:.2f} to {high:.2f} from scale to scale")
 
     return sheet([counts, by_zoom], _headline(study), panel_size=(5.4, 4.2), legend_at=1)
 

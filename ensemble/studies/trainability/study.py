@@ -36,8 +36,7 @@ ZOOM = 8  # how much smaller each map is than the one that it is a part of
 LEVELS = 3
 MOST_ZOOM = 1e9  # of --zoom: the zooms within go on from there
 FEWEST_EDGE = 64  # pixels of a boundary that is worth a closer look
-# Where each chain of maps looks closer: see `_closer`.
-CHAINS = {"rich": None} | {f"typical {name}": (place + 0.5) / 4 for place, name in enumerate("abcd")}
+PLACES = 16  # along the boundary, at each zoom
 
 
 def trainability(
@@ -89,7 +88,7 @@ def trainability(
         "width": width, "hidden_layers": hidden_layers, "epochs": whole(epochs, "epochs", maps.TAIL),
         "noise": noise_of(data, noise), "samples": next(iter(named.values())).n_train, "batch_size": batch_size,
         "pixels": whole(pixels, "pixels", 16, MOST_PIXELS), "zoom": None, "seed": seed, "init": init,
-        "closer": [ZOOM, LEVELS], "window": list(WINDOW),
+        "closer": [ZOOM, LEVELS, PLACES], "window": list(WINDOW),
     }  # fmt: skip
     window = WINDOW
     if zoom is not None:
@@ -124,14 +123,20 @@ class TrainabilitySetup(Setup[TrainabilityStudy]):
         return int(self.settings["pixels"])
 
     @property
-    def closer_pixels(self) -> int:
-        """Along a side of the maps of its parts."""
-        return max(16, self.pixels // 4)
+    def closer_pixels(self) -> tuple[int, int]:
+        """Along a side of the maps of the richest parts, and of the places along the boundary."""
+        return max(32, self.pixels // 4), max(32, self.pixels // 8)
 
     @property
     def models(self) -> int:
         """How many networks are trained, where the boundary is worth all the closer looks."""
-        return self.pixels**2 + len(CHAINS) * LEVELS * self.closer_pixels**2
+        rich, place = self.closer_pixels
+        return self.pixels**2 + LEVELS * rich**2 + len(self.place_zooms) * PLACES * place**2
+
+    @property
+    def place_zooms(self) -> list[int]:
+        """How much closer places are looked at: where a window is smaller than two pixels, it may miss the boundary."""
+        return [ZOOM**level for level in range(1, LEVELS + 1) if 2 * ZOOM**level <= self.pixels]
 
     def plan(self) -> training.Plan:
         """Return what training would cost if no model diverged, from the cost of one tile."""
@@ -163,28 +168,33 @@ class TrainabilitySetup(Setup[TrainabilityStudy]):
                 Tiles(self.specs, data, self.epochs, folder, self.digest[:12], bar.update, threads, executor)
             )
             whole_map = tiles.map("whole", self.window, self.pixels, 1.0)
-            found = [whole_map]
-            for chain, share in CHAINS.items():
-                found += self._closer(tiles, whole_map, chain, share)
+            found = [whole_map, *self._richest(tiles, whole_map), *self._places(tiles, whole_map)]
         seconds = time.perf_counter() - start if tiles.trained else 0.0
         return TrainabilityStudy(self, self._examples(whole_map), seconds, folder, tuple(found), tiles.trained)
 
-    def _closer(self, tiles: Tiles, within: Map, chain: str, share: float | None) -> list[Map]:
-        """Return maps that look closer and closer at the boundary.
-
-        Each is a part of the one before: the one with the most of the boundary (`share` None), or that around the
-        pixel of the boundary before which this share of it comes, counted row by row.
-        """
+    def _richest(self, tiles: Tiles, within: Map) -> list[Map]:
+        """Return maps that look closer and closer, each at the part of the one before with the most of the boundary."""
         found: list[Map] = []
         for level in range(1, LEVELS + 1):
-            if int(within.edge.sum()) < FEWEST_EDGE:
+            window = within.window.part(*within.richest(ZOOM), within.pixels, ZOOM)
+            if int(within.edge.sum()) < FEWEST_EDGE or not window.fits(self.closer_pixels[0]):
                 break
-            place = within.richest(ZOOM) if share is None else within.typical(share)
-            window = within.window.part(*place, within.pixels, ZOOM)
-            if not window.fits(self.closer_pixels):
-                break
-            within = tiles.map(f"{chain} {level}", window, self.closer_pixels, float(ZOOM**level))
+            within = tiles.map(f"rich {level}", window, self.closer_pixels[0], float(ZOOM**level))
             found.append(within)
+        return found
+
+    def _places(self, tiles: Tiles, within: Map) -> list[Map]:
+        """Return maps of places all along the boundary, at each zoom around the same pixels of it."""
+        found: list[Map] = []
+        if int(within.edge.sum()) < FEWEST_EDGE:
+            return found
+        for zoom in self.place_zooms:
+            for place in range(PLACES):
+                pixel = within.typical((place + 0.5) / PLACES)
+                window = within.window.part(*pixel, within.pixels, zoom)
+                if window.fits(self.closer_pixels[1]):
+                    name = f"place {place + 1}, {zoom}"
+                    found.append(tiles.map(name, window, self.closer_pixels[1], float(zoom)))
         return found
 
     def _examples(self, found: Map) -> Result:

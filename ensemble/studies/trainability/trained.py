@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from ensemble.specs import Specs
-from ensemble.statistics import BoxDimension, bootstrap_interval
+from ensemble.statistics import BoxDimension, dimension_of
 from ensemble.studies.study import Rows, Study
 from ensemble.studies.trainability.maps import PAPER, SEED, TAIL, Map
 
 __all__ = ["TrainabilityStudy"]
+
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -60,23 +62,45 @@ class TrainabilityStudy(Study):
         return [found for found in self.views if found.name.startswith("rich")]
 
     @property
-    def measured(self) -> list[Map]:
-        """The maps whose dimensions are the estimate: not those that were chosen for their boundary."""
-        return [m for m in self.views if not m.name.startswith("rich") and np.isfinite(m.boxes.dimension)]
+    def places(self) -> dict[float, list[Map]]:
+        """The closer looks at places all along the boundary, by zoom."""
+        found: dict[float, list[Map]] = {}
+        for one in self.views:
+            if one.name.startswith("place"):
+                found.setdefault(one.zoom, []).append(one)
+        return found
+
+    @cached_property
+    def scales(self) -> dict[float, BoxDimension]:
+        """The boundary's dimension by zoom, where it can be told: of the whole map, and of all places together.
+
+        The boxes of the places are added up. Places are spread evenly over the pixels of the boundary, so that their
+        sum grows as the boxes of the whole boundary would, had it been drawn as fine.
+        """
+        found = {1.0: self.whole.boxes}
+        for zoom, maps in self.places.items():
+            found[zoom] = dimension_of(maps[0].boxes.sizes, np.sum([one.boxes.counts for one in maps], axis=0))
+        return {zoom: boxes for zoom, boxes in found.items() if np.isfinite(boxes.dimension)}
 
     @cached_property
     def dimension(self) -> tuple[float, float, float]:
-        """The median of the boundary's dimension over the measured maps, the least and the largest; NaN without any."""
-        values = [found.boxes.dimension for found in self.measured]
+        """The median of the dimension over the scales, the least and the largest; NaN without any."""
+        values = [boxes.dimension for boxes in self.scales.values()]
         return (float(np.median(values)), min(values), max(values)) if values else (np.nan, np.nan, np.nan)
 
     @cached_property
-    def interval(self) -> tuple[float, float]:
-        """A 95% interval of the median over such maps; NaN with fewer than two."""
-        if len(self.measured) < 2:
-            return np.nan, np.nan
-        low, high = bootstrap_interval([[found.boxes.dimension for found in self.measured]])
-        return float(low[0]), float(high[0])
+    def intervals(self) -> dict[float, tuple[float, float]]:
+        """A 95% interval of the dimension at each zoom above 1, from other draws of the same places with repetition."""
+        found = {}
+        generator = np.random.Generator(np.random.Philox(0))
+        for zoom, maps in self.places.items():
+            if zoom in self.scales:
+                sizes, counts = maps[0].boxes.sizes, np.array([one.boxes.counts for one in maps])
+                draws = generator.integers(len(maps), size=(RESAMPLES, len(maps)))
+                values = [dimension_of(sizes, counts[draw].sum(axis=0)).dimension for draw in draws]
+                low, high = np.nanquantile(values, [0.025, 0.975])
+                found[zoom] = float(low), float(high)
+        return found
 
     @property
     def network(self) -> str:
@@ -99,28 +123,30 @@ class TrainabilityStudy(Study):
             f"{self.network}: {self.whole.pixels:,} x {self.whole.pixels:,} networks of seed {self.settings['seed']}",
             f"{converged:.1%} converged (mean loss of the last {TAIL} epochs below that at the start), {lost:.1%} "
             f"grew beyond all numbers, {rest:.1%} ended at or above their start",
-            f"{'map':<12}{'zoom':>8}{'hidden rate':>14}{'output rate':>14}{'boundary':>12}{'dimension':>11}   "
-            "slopes from size to size",
+            f"{'map':<24}{'zoom':>6}{'boundary':>12}{'dimension':>11}   slopes from size to size",
         ]
-        for found in self.views:
-            boxes, window = found.boxes, found.window
+        shown = [("whole", 1.0, self.whole.boxes), *((found.name, found.zoom, found.boxes) for found in self.rich)]
+        for zoom, maps in self.places.items():
+            if zoom in self.scales:
+                low, high = self.intervals[zoom]
+                shown.append((f"{len(maps)} places [{low:.2f}, {high:.2f}]", zoom, self.scales[zoom]))
+        for name, zoom, boxes in shown:
             lines.append(
-                f"{found.name:<12}{found.zoom:>7.4g}x{10**window.hidden:>14.6g}{10**window.output:>14.6g}"
-                f"{int(found.edge.sum()):>9} px{boxes.dimension:>11.3f}   {boxes.low:.2f} to {boxes.high:.2f}"
+                f"{name:<24}{zoom:>5g}x{int(boxes.counts[0]):>9} px{boxes.dimension:>11.3f}   "
+                f"{boxes.low:.2f} to {boxes.high:.2f}"
             )
         return "\n".join(lines)
 
     def answer(self) -> str:
         """Return the dimension with its spread, against the range that the paper reports."""
-        if not self.measured and self.whole.edge.any():
+        if not self.scales and self.whole.edge.any():
             return "The boundary in this window has too few pixels to be measured; more --pixels show it."
-        if not self.measured:
+        if not self.scales:
             return "No boundary lies in this window, so there is nothing to measure; another --zoom may have one."
         middle, low, high = self.dimension
-        count = len(self.measured)
-        over = f"median of {count} maps, zooms 1 to {max(m.zoom for m in self.measured):g}" if count > 1 else "one map"
-        if count > 1:
-            over += "; 95% interval {:.2f} to {:.2f}, maps from {:.2f} to {:.2f}".format(*self.interval, low, high)
+        over = "one map"
+        if len(self.scales) > 1:
+            over = f"median of zooms 1 to {max(self.scales):g}, which have {low:.2f} to {high:.2f}"
         where = "within" if PAPER[0] <= middle <= PAPER[1] else "outside"
         return (
             f"The boundary between training and divergence has a box-counting dimension of {middle:.2f} ({over}), "
@@ -159,13 +185,10 @@ class TrainabilityStudy(Study):
         """Return what `study.json` holds, with the dimension and the shares."""
         middle, low, high = self.dimension
         found = {
-            "median": middle,
-            "interval": self.interval,
-            "least": low,
-            "largest": high,
-            "maps": len(self.measured),
-            "paper": PAPER,
-        }
+            "median": middle, "least": low, "largest": high,
+            "by_zoom": {zoom: boxes.dimension for zoom, boxes in self.scales.items()},
+            "intervals": self.intervals, "paper": PAPER,
+        }  # fmt: skip
         shares = dict(zip(("converged", "diverged", "neither"), self.shares(), strict=True))
         return super().about() | {"dimension": found, "shares": shares}
 
