@@ -375,6 +375,7 @@ def test_the_plan_is_of_all_networks(tmp_path, capsys, monkeypatch):
         (["--lrs", "0.1"], "--lrs does not go with trainability"),
         (["--target", "chirp", "quadratic"], "trainability maps one"),
         (["--shard", "1/4"], "--shard does not go with trainability"),
+        (["--keep-state"], "--keep-state does not go with trainability"),
     ],
 )
 def test_bad_arguments_are_one_line_and_status_2(arguments, message, tmp_path, monkeypatch, capsys):

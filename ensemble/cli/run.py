@@ -109,10 +109,11 @@ def _setup(name: str, options: Namespace) -> Setup[Any]:
     if options.shard is not None and options.show:
         raise ValueError("--show and --shard exclude each other; a shard draws nothing")
     ready = replace(setup(**given), keep_state=options.keep_state)
+    for flag in ("shard", "keep_state"):
+        if getattr(options, flag) and not ready.stored:
+            raise ValueError(f"--{flag.replace('_', '-')} does not go with {name}")
     if options.shard is None:
         return ready
-    if not ready.sharded:
-        raise ValueError(f"--shard does not go with {name}")
     return replace(ready, specs=ready.specs[shard(ready.specs, ready.datasets, *options.shard)])
 
 

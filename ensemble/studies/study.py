@@ -75,7 +75,7 @@ class Setup(Generic[AnyStudy]):
     snapshots: Sequence[int] | None = None
     keep_state: bool = False
 
-    sharded = True  # whether its models can be divided among machines
+    stored = True  # whether its models are in a run folder one by one: others have no shards, and keep no state
 
     @property
     def digest(self) -> str:

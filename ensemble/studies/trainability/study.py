@@ -115,7 +115,7 @@ class TrainabilitySetup(Setup[TrainabilityStudy]):
 
     window: Window = WINDOW
 
-    sharded = False
+    stored = False
 
     @property
     def pixels(self) -> int:

@@ -147,11 +147,12 @@ class TrainabilityStudy(Study):
         over = "one map"
         if len(self.scales) > 1:
             over = f"median of zooms 1 to {max(self.scales):g}, which have {low:.2f} to {high:.2f}"
+        found = [one.boxes.dimension for one in self.rich if np.isfinite(one.boxes.dimension)]
+        rich = f" Its richest parts have {min(found):.2f} to {max(found):.2f}." if found else ""
         where = "within" if PAPER[0] <= middle <= PAPER[1] else "outside"
         return (
             f"The boundary between training and divergence has a box-counting dimension of {middle:.2f} ({over}), "
-            f"{where} the {PAPER[0]} to {PAPER[1]} of Sohl-Dickstein 2024; a smooth "
-            "curve has 1."
+            f"{where} the {PAPER[0]} to {PAPER[1]} of Sohl-Dickstein 2024; a smooth curve has 1.{rich}"
         )
 
     def summary_rows(self) -> Rows:
