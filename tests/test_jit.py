@@ -183,12 +183,14 @@ class Counter(event.Listener):
 event.register("numba:compile", Counter())
 import ensemble
 for shape in sys.argv[1:]:
-    n_inputs, n_outputs = map(int, shape.split("x"))
+    n_inputs, n_outputs, hidden_layers = map(int, shape.split("x"))
     for seed in (0, 1):
         x = np.random.default_rng(seed).normal(size=(9, n_inputs))
         y = np.stack([x[:, 0]] * n_outputs, axis=1)
         data = ensemble.Dataset(x, y, x[:5], y[:5])
-        specs = ensemble.grid(width=[1, 8], optimizer=["gd", "adam"], hidden_bias=[True, False])
+        specs = ensemble.grid(
+            width=[1, 8], optimizer=["gd", "adam"], hidden_bias=[True, False], hidden_layers=hidden_layers
+        )
         start = ensemble.initialize(specs, n_inputs, n_outputs=n_outputs)
         ensemble.train(specs, data, epochs=3, snapshots=[1], initial=start)
         if n_outputs > 1:
@@ -198,7 +200,10 @@ for shape in sys.argv[1:]:
 """
 
 
-@pytest.mark.parametrize(("shapes", "most"), [(("1x1",), (10,)), (("2x1", "9x1"), (24, 25)), (("1x2",), (15,))])
+@pytest.mark.parametrize(
+    ("shapes", "most"),
+    [(("1x1x1",), (10,)), (("2x1x1", "9x1x1"), (24, 25)), (("1x2x1",), (15,)), (("1x1x2",), (28,))],
+)
 def test_an_engine_compiles_few_functions_and_each_once_and_says_so_once(shapes, most, tmp_path):
     """A count, as it does not depend on the machine: every function costs a newcomer 0.1 s and more."""
 

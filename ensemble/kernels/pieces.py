@@ -108,10 +108,14 @@ def train(lines: Lines, models: Models, rules: Rules, history: History, span: Sp
     )  # fmt: skip
     own = np.stack([rules.lr, rules.momentum, rules.beta2], axis=1)
     numbers = np.concatenate([own, rules.layer_factors, rules.weight_decay], axis=1)
-    errors, right, scales = (history.test, history.val, history.train), None, np.ones(rules.outputs)
+    errors, right = (history.test, history.val, history.train), None
+    if labels:
+        right = (history.test_accuracy, history.val_accuracy, history.train_accuracy)
     model, epoch = deep, span.first_epoch
     while model < span.last_model:
-        f, n, bits, at = workspace(layers, h, rules.outputs, -(-n_events // ROWS) * ROWS, lines.means, scales)
+        f, n, bits, at = workspace(
+            layers, h, rules.outputs, -(-n_events // ROWS) * ROWS, lines.means, history.output_weights
+        )
         with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
             model, epoch = train_models(
                 *lines[1:7], lines.samples.guide, lines.samples.lowest, lines.samples.per_x, lines.samples.x_mean,
