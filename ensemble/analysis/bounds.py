@@ -56,7 +56,9 @@ def bounds_of(
     name: str, dataset: Dataset, widths: NDArray[np.int64], built: Sequence[int] | None = None,
     folder: Path | None = None, hidden_layers: int = 1,
 ) -> Bounds | None:  # fmt: skip
-    """Return what is possible on a dataset; None for several inputs, or more samples than the floor is made for.
+    """Return what is possible on a dataset.
+
+    None for several inputs or outputs, or more samples than the floor is made for.
 
     Parameters
     ----------
@@ -72,7 +74,7 @@ def bounds_of(
     hidden_layers : int
         Of the networks that the floors are for; those that are built have one.
     """
-    if dataset.n_inputs > 1 or dataset.n_train > MOST_SAMPLES:
+    if dataset.n_inputs > 1 or dataset.n_outputs > 1 or dataset.n_train > MOST_SAMPLES:
         return None
     widths = np.unique(widths)
     small = widths[widths <= BUILT_WIDTH] if built is None else np.unique(np.array(built, dtype=np.int64))

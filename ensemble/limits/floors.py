@@ -81,7 +81,7 @@ def width_floor(x: ArrayLike, y: ArrayLike, widths: ArrayLike, hidden_layers: in
     ----------
     x : array_like, shape (N,) or (N, 1)
         Inputs, in any order and units.
-    y : array_like, shape (N,)
+    y : array_like, shape (N,) or (N, 1)
         Outputs.
     widths : array_like of int, shape (W,)
         Numbers of hidden units of each hidden layer, each 1 or more, in any order.
@@ -97,8 +97,8 @@ def width_floor(x: ArrayLike, y: ArrayLike, widths: ArrayLike, hidden_layers: in
     Raises
     ------
     ValueError
-        x or y is empty, not finite, not real, of a wrong shape, or of different lengths; x has more than one
-        column; a width or `hidden_layers` is no whole number of 1 or more.
+        x or y is empty, not finite, not real, of a wrong shape, or of different lengths; x or y has more than
+        one column; a width or `hidden_layers` is no whole number of 1 or more.
     """
     inputs, outputs = checked(x, y)
     layers = whole(hidden_layers, "hidden_layers", 1)
@@ -122,7 +122,7 @@ def no_bias_floor(x: ArrayLike, y: ArrayLike, output_bias: bool = False) -> floa
     x : array_like, shape (N,) or (N, 1)
         Inputs, in the units that the network sees: 0 is where its kinks are. For standardized data, pass
         `data.scale.inputs(x)` and `data.scale.outputs(y)`.
-    y : array_like, shape (N,)
+    y : array_like, shape (N,) or (N, 1)
         Outputs.
     output_bias : bool
         Whether the network has an output bias.
@@ -203,9 +203,12 @@ def checked(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
         array = np.asarray(values)
         if array.dtype.kind not in "biuf":
             raise ValueError(f"{name} has dtype {array.dtype}: real numbers are needed")
-        if name == "x" and array.ndim == 2:
+        if array.ndim == 2:
             if array.shape[1] != 1:
-                raise ValueError(f"x has {array.shape[1]} columns: these limits hold for one input, (N,) or (N, 1)")
+                one = "input" if name == "x" else "output"
+                raise ValueError(
+                    f"{name} has {array.shape[1]} columns: these limits hold for one {one}, (N,) or (N, 1)"
+                )
             array = array[:, 0]
         if array.ndim != 1 or len(array) == 0:
             raise ValueError(f"{name} has shape {array.shape}: at least one sample, (N,), is needed")

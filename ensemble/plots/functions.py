@@ -161,6 +161,9 @@ def fit(
         named = {f"network {place}": network for place, network in enumerate(networks)}
     if not named:
         raise ValueError("networks is empty; give at least one")
+    for label, network in named.items():
+        if len(network.biases[-1]) > 1:
+            raise ValueError(f"{label!r} has {len(network.biases[-1])} outputs; a fit is drawn for one")
     x = np.linspace(*interval_of(data), POINTS)
     with np.errstate(over="ignore", invalid="ignore"):  # the weights of a diverged model
         fits = [Fit(label, place, -1, x, network.predict(x)) for place, (label, network) in enumerate(named.items())]

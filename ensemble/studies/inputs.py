@@ -29,7 +29,7 @@ def as_datasets(data: Data, noise: float, batch_size: int) -> tuple[dict[str, Da
     Raises
     ------
     ValueError
-        No data, a target named twice or unknown, or a dataset too small to be split.
+        No data, a target named twice or unknown, or a dataset of several outputs or too small to be split.
     """
     if isinstance(data, Dataset):
         data = {data.name: data}
@@ -41,6 +41,11 @@ def as_datasets(data: Data, noise: float, batch_size: int) -> tuple[dict[str, Da
         raise ValueError("no data; give a Dataset, or the name of a target")
     prepared, notes = {}, []
     for name, dataset in data.items():
+        if dataset.n_outputs > 1:
+            raise ValueError(
+                f"the dataset {name!r} has {dataset.n_outputs} outputs; a study compares models of one output, so give "
+                "one column of y"
+            )
         if dataset.dropped_rows:
             notes.append(f"{name}: {dataset.dropped_rows} rows with empty cells dropped")
         if dataset.x_val is None or dataset.x_test is None:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.data import Dataset
-from ensemble.engines import choose_engines, epoch_seconds
+from ensemble.engines import choose_engines, epoch_seconds, n_outputs
 from ensemble.specs import Specs
-from ensemble.training.request import in_batches
+from ensemble.training.request import Loss, in_batches
 
 __all__ = ["parse_shard", "shard"]
 
@@ -28,10 +28,12 @@ def parse_shard(text: str) -> tuple[int, int]:
     return number, count
 
 
-def shard(specs: Specs, datasets: Mapping[str, Dataset], number: int, count: int) -> NDArray[np.int64]:
+def shard(
+    specs: Specs, datasets: Mapping[str, Dataset], number: int, count: int, loss: Loss = "mse"
+) -> NDArray[np.int64]:
     """Return the rows (m,) of the specs, ascending, that belong to shard `number` of `count`, counted from 1.
 
-    All shards cost about the same; the datasets, by name, decide what a model costs. A ValueError where
+    All shards cost about the same; the datasets, by name, and the loss decide what a model costs. A ValueError where
     1 <= number <= count does not hold, or there are fewer models than shards.
     """
     _check(number, count)
@@ -40,10 +42,10 @@ def shard(specs: Specs, datasets: Mapping[str, Dataset], number: int, count: int
     cost, batched = np.empty(len(specs)), in_batches(specs, datasets)
     for name in np.unique(specs.data).tolist():
         own, data = specs.data == name, datasets[name]
-        engines = choose_engines("auto", specs, data.n_inputs, in_batches=batched)
+        engines = choose_engines("auto", specs, data.n_inputs, loss, batched, n_outputs(data, loss))
         for engine in np.unique(engines[own]).tolist():
             index = np.flatnonzero(own & (engines == engine))
-            cost[index] = epoch_seconds(engine, specs[index], data)
+            cost[index] = epoch_seconds(engine, specs[index], data, loss)
     return np.sort(np.argsort(cost, kind="stable")[number - 1 :: count])  # dealt out like cards, by cost
 
 
