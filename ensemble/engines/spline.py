@@ -45,7 +45,7 @@ class Spline(Compiled):
         order = np.where(size > 0, 5e-9 * n, 0.0)
         if self._has_outputs(data, loss):
             outputs = n_outputs(data, loss)
-            walked = np.where(size > 0, size, n) * (1.3e-8 if LOSSES[loss].takes_labels else 5e-9)
+            walked = np.where(size > 0, size, n) * (6e-9 if LOSSES[loss].takes_labels else 4e-9)
             step = 2e-7 + 3e-9 * h + outputs * (1e-7 + walked + 3e-9 * h)
             return order + steps * (step + (2 + outputs) * h * step_seconds(specs.optimizer))
         step = np.where(h <= 3 * n // 8, 2e-8 + 8e-9 * h, 1.2e-9 * n + 5e-9 * h)

@@ -15,6 +15,7 @@ from ensemble.kernels.batches import Batch, Words, order_of
 from ensemble.kernels.cells import outputs_of, sums_from
 from ensemble.kernels.jit import inner, jit
 from ensemble.kernels.kinks import Places, find
+from ensemble.kernels.labels import exp
 from ensemble.kernels.samples import OutputSamples, rooms
 from ensemble.kernels.updates import MSE, Array, History, Models, Rules, Span, rate_factor, step
 
@@ -113,10 +114,10 @@ def loss_gradient(loss: int, p: Array, y: Array, size: int, outputs: int, peak: 
         for s in range(size):
             peak[s] = p[o, s] if p[o, s] > peak[s] else peak[s]
     for s in range(size):
-        total[s] = math.exp(-peak[s]) if single else 0.0
+        total[s] = exp(-peak[s]) if single else 0.0
     for o in range(outputs):
         for s in range(size):
-            power = math.exp(p[o, s] - peak[s])
+            power = exp(p[o, s] - peak[s])
             p[o, s] = power
             total[s] += power
     for s in range(size):
