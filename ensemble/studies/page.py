@@ -47,7 +47,7 @@ def page(shown: Shown) -> str:
     controls, plots = interactive.plots(shown)
     roots = ([controls] if controls else []) + [plot for _, _, plot in plots]
     values = {
-        "style": template.STYLE, "script": template.TABLES, "heading": html.escape(shown.question),
+        "style": template.STYLE, "script": template.TABLES, "heading": html.escape(shown.question or title),
         "answer": "".join(f"<p>{html.escape(line)}</p>" for line in shown.answer.splitlines()),
         "about": _about(shown), "controls": bool(controls), "plots": [(name, words) for name, words, _ in plots],
         "pictures": PICTURES, "tables": _script(_tables(shown.rows)),

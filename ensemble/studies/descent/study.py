@@ -98,6 +98,7 @@ class DescentStudy(Study):
     """A trained double-descent study: one `Task` for each loss."""
 
     name = "double_descent"
+    question = "Where does the test error peak as networks get wide enough to learn noisy labels?"
 
     @cached_property
     def tasks(self) -> list[Task]:

@@ -30,6 +30,7 @@ class TrainabilityStudy(Study):
 
     name = "trainability"
     question = "At which learning rates of its two layers does a network train?"
+    question = "At which learning rates of its two layers does a network train?"
 
     @property
     def specs(self) -> Specs:
