@@ -337,8 +337,8 @@ def test_for_two_inputs_the_images_are_of_the_median_network_and_of_the_minority
     x2 = view.low[1] + (30 + 0.5) / side * (view.high[1] - view.low[1])
     p = networks.predict([[x1, x2]])[:, 0]
     assert view.typical[-1, 30, 7] == pytest.approx(p[picture.typical], rel=1e-12)
-    assert view.minority[-1, 30, 7] == min((p > 0.5).mean(), (p <= 0.5).mean())
-    right = (networks.predict(picture.data.x_test) > 0.5) == picture.data.y_test
+    assert view.minority[-1, 30, 7] == min((p > 0).mean(), (p <= 0).mean())
+    right = (networks.predict(picture.data.x_test) > 0) == picture.data.y_test
     np.testing.assert_array_equal(view.accuracy, right.mean(axis=1))
 
 
@@ -356,6 +356,7 @@ def test_the_answer_is_a_sentence_with_its_numbers():
 def test_the_answer_for_labels_says_how_many_are_right():
     picture = complete(SMALL.changed(source="moons"))
     assert f"puts {np.median(picture.view.accuracy):.1%} of the test points on the right side" in answer(picture)
+    assert "median test cross-entropy" in answer(picture)
     assert "impossible" not in answer(picture) and "no network" not in answer(picture)
 
 

@@ -19,7 +19,7 @@ __all__ = ["python"]
 def python(settings: Settings) -> str:
     """Return a program that trains the same networks, prints their error and draws their fits."""
     axes = axes_of(settings, [settings.width])
-    loss = "" if loss_of(settings) == "mse" else f", loss={loss_of(settings)!r}"
+    loss = "" if loss_of(settings) == "mse" else ', loss="cross_entropy"'
     lines = [
         "import matplotlib.pyplot as plt",
         "import numpy as np",
@@ -74,11 +74,10 @@ def _data(settings: Settings) -> list[str]:
 
 def _drawing(settings: Settings) -> list[str]:
     if settings.labelled:
-        level = 0.5 if loss_of(settings) == "mse" else 0
         return [
             "x = np.stack(np.meshgrid(*[np.linspace(-1.8, 1.8, 100)] * 2), axis=-1)",
             f"for p in result.networks.predict(x.reshape(-1, 2)):  # {settings.seeds} boundaries",
-            f'    plt.contour(x[..., 0], x[..., 1], p.reshape(100, 100), levels=[{level}], colors="0.5")',
+            '    plt.contour(x[..., 0], x[..., 1], p.reshape(100, 100), levels=[0], colors="0.5")',
             'plt.scatter(*data.x_train.T, c=data.y_train, cmap="coolwarm", s=9)',
         ]
     return [

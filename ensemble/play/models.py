@@ -6,14 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
-from ensemble.data import Dataset
 from ensemble.play.settings import BEST, CHOSEN, Settings
-from ensemble.rules.losses import LOSSES
 from ensemble.specs import COLUMNS, Specs, grid
-from ensemble.training import plan
+from ensemble.training import Loss
 
 __all__ = ["axes_of", "loss_of", "specs_of", "widths_of"]
 
@@ -49,15 +46,6 @@ def specs_of(settings: Settings, widths: Sequence[int]) -> Specs:
     return grid(**axes_of(settings, widths))
 
 
-def loss_of(settings: Settings) -> Any:
-    """Return the name of the loss: cross-entropy for labels, where a compiled engine has it."""
-    return "cross_entropy" if settings.labelled and _labels_are_compiled() else "mse"
-
-
-@cache
-def _labels_are_compiled() -> bool:
-    if "cross_entropy" not in LOSSES:
-        return False
-    loss: Any = "cross_entropy"
-    engines = plan(grid(width=1), Dataset([[0.0, 0.0], [1.0, 1.0]], [0, 1]), epochs=1, loss=loss).engines
-    return all("numpy" not in used for used in engines.values())
+def loss_of(settings: Settings) -> Loss:
+    """Return the name of the loss: cross-entropy for labels."""
+    return "cross_entropy" if settings.labelled else "mse"

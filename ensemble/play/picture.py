@@ -58,7 +58,7 @@ class Plane:
     ----------
     low, high : (2,)
     typical : (F, G, G)
-        The typical network's output, rows along the second input.
+        The typical network's logits, rows along the second input; above 0 for class 1.
     minority : (F, G, G)
         The share of the networks, 0 to 1/2, whose class is not that of the others.
     accuracy : (S,)
@@ -181,22 +181,14 @@ def _plane(result: Result, data: Dataset, frames: NDArray[np.int64], typical: in
     # Pixels are drawn around their middles.
     axes = [low[i] + (np.arange(PIXELS) + 0.5) / PIXELS * (high[i] - low[i]) for i in range(2)]
     points = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
-    boundary = _boundary(result, data)
     typical_images, minority = [], []
     with np.errstate(over="ignore", invalid="ignore"):
         for epoch in frames.tolist():
             p = result.snapshots[epoch].predict(points).reshape(-1, PIXELS, PIXELS)
-            share = (p > boundary).mean(axis=0)
+            share = (p > 0.0).mean(axis=0)
             typical_images.append(p[typical])
             minority.append(np.minimum(share, 1.0 - share))
-        assert data.x_test is not None and data.y_test is not None
-        right = (result.networks.predict(data.x_test) > boundary) == (data.y_test > 0.5)
-    return Plane(low, high, np.stack(typical_images), np.stack(minority), right.mean(axis=1))
-
-
-def _boundary(result: Result, data: Dataset) -> float:
-    """Return the output between the classes: halfway between the labels, or the logit 0."""
-    return 0.0 if hasattr(result, "train_accuracy") else 0.5
+    return Plane(low, high, np.stack(typical_images), np.stack(minority), result.test_accuracy[:, -1])
 
 
 def _floor(settings: Settings, data: Dataset, widths: NDArray[np.int64]) -> Floats | None:

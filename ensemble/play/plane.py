@@ -13,12 +13,12 @@ from bokeh.models import LinearColorMapper, Range1d
 from bokeh.plotting import figure
 
 from ensemble.play.look import TEST, TRAIN, plain_axes, single, source
-from ensemble.play.models import loss_of
 from ensemble.play.picture import Picture, Plane
 
 __all__ = ["PlaneView"]
 
 MOST_POINTS = 600
+SURE = 3.0  # of a logit: as sure as a colour gets, 95%
 PALE = ("#7fb8d9", "#ffffff", "#eaae7f")  # half of blue and orange: points of the full colours can be seen on them
 
 
@@ -45,11 +45,11 @@ class PlaneView:
         self.image = source("plane", "typical", "minority", "x", "y", "dw", "dh")
         self.frames = source("plane_frames", "epoch", "typical", "minority")
         self.points = source("labelled", "x", "y", "colour")
-        self.sides = LinearColorMapper(palette=_between(*PALE), low=0.0, high=1.0)
+        sides = LinearColorMapper(palette=_between(*PALE), low=-SURE, high=SURE)
         doubt = LinearColorMapper(palette=_between("#ffffff", "#c9a0dc", "#4b2170"), low=0.0, high=0.5)
         figures = []
         for title, column, mapper in (
-            ("Median network", "typical", self.sides),
+            ("Median network", "typical", sides),
             ("Where the networks disagree", "minority", doubt),
         ):
             plot = figure(
@@ -78,12 +78,9 @@ class PlaneView:
         self.points.data = {
             "x": single(x[:, 0]), "y": single(x[:, 1]), "colour": [TRAIN if one > 0.5 else TEST for one in label],
         }  # fmt: skip
-        # Labels are 0 and 1; with logits, where the boundary is 0, three on either side are as sure as a colour gets.
-        low, high = (0.0, 1.0) if loss_of(picture.settings) == "mse" else (-3.0, 3.0)
-        self.sides.update(low=low, high=high)
         self.frames.data = {
             "epoch": picture.frames.tolist(),
-            "typical": [single(np.clip(image, low, high)) for image in view.typical],
+            "typical": [single(np.clip(image, -SURE, SURE)) for image in view.typical],
             "minority": [single(image) for image in view.minority],
         }
         side = view.high - view.low

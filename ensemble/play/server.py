@@ -117,6 +117,6 @@ def warm_up(warm: threading.Event) -> None:
     """Compile every kernel that a window may need, the usual ones first, then set `warm`."""
     line, plane = sample("quadratic", 20), sample_labels("xor", 20)
     limits.width_floor(line.x_train, line.y_train, np.array([1]))
-    for data, hidden_layers in ((line, 1), (line, 2), (plane, 1), (plane, 2)):
-        train(grid(width=2, hidden_layers=hidden_layers), data, epochs=1, progress=False)
+    train(grid(width=2, hidden_layers=[1, 2]), line, epochs=1, progress=False)
+    train(grid(width=2, hidden_layers=[1, 2]), plane, epochs=1, loss="cross_entropy", progress=False)
     warm.set()
