@@ -14,7 +14,15 @@ import ensemble
 from ensemble import limits
 from ensemble.analysis import choose, few, learning_curves
 from ensemble.statistics import quartiles
-from ensemble.studies import bias_ablation, depth_study, fit_target, transfer_study, width_study
+from ensemble.studies import (
+    bias_ablation,
+    depth_study,
+    double_descent,
+    fit_target,
+    trainability,
+    transfer_study,
+    width_study,
+)
 from ensemble.studies.files import csv_text, json_text, prepare_folder, safe_name
 from ensemble.studies.inputs import as_datasets, noise_of, seeds_of, values_of
 
@@ -469,6 +477,11 @@ def test_every_study_takes_batches(study):
     assert "batches of 32: an epoch is 14 steps" in setup.notes
     assert study(seeds=2, epochs=3).digest != setup.digest
     assert study(seeds=2, epochs=3).notes == ()
+
+
+@pytest.mark.parametrize("study", [double_descent, trainability])
+def test_every_study_says_its_batches(study):
+    assert any(note.startswith("batches of 8: an epoch is ") for note in study(batch_size=8).notes)
 
 
 def test_inputs_made_ready():

@@ -36,7 +36,7 @@ def as_datasets(data: Data, noise: float, batch_size: int) -> tuple[dict[str, Da
     elif not isinstance(data, Mapping):
         names = values_of("targets", [data] if isinstance(data, str) else data)
         sampled = {name: sample(name, noise=noise) for name in names}
-        return sampled, _batches(batch_size, sampled)
+        return sampled, batch_notes(batch_size, sampled)
     if not data:
         raise ValueError("no data; give a Dataset, or the name of a target")
     prepared, notes = {}, []
@@ -53,10 +53,10 @@ def as_datasets(data: Data, noise: float, batch_size: int) -> tuple[dict[str, Da
             sizes = ", ".join(f"{len(y)} {part}" for part, (_, y) in dataset.parts().items())
             notes.append(f"{name}: parts that were missing drawn at random from the training part: {sizes} samples")
         prepared[name] = dataset
-    return prepared, (*notes, *_batches(batch_size, prepared))
+    return prepared, (*notes, *batch_notes(batch_size, prepared))
 
 
-def _batches(batch_size: int, datasets: Mapping[str, Dataset]) -> tuple[str, ...]:
+def batch_notes(batch_size: int, datasets: Mapping[str, Dataset]) -> tuple[str, ...]:
     """Return a note that says what an epoch is; none where it is one full-batch step, as everywhere else."""
     if whole(batch_size, "batch_size") == 0:
         return ()

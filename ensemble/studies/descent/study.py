@@ -17,7 +17,7 @@ from ensemble.data import sample_teacher
 from ensemble.specs import grid
 from ensemble.statistics import Comparison, few_note
 from ensemble.studies.descent.arms import DECAY, EARLY, END, Task
-from ensemble.studies.inputs import seeds_of, values_of
+from ensemble.studies.inputs import batch_notes, seeds_of, values_of
 from ensemble.studies.study import Rows, Setup, Study
 from ensemble.system.checks import number, whole
 
@@ -89,7 +89,8 @@ def double_descent(
     )  # fmt: skip
     epochs = whole(epochs, "epochs", 1)
     record = np.unique(np.round(np.geomspace(1, epochs, RECORDED)).astype(int)).tolist()
-    notes = (f"{count} random teachers; early stopping and weight decay choose on {n} more noisy samples",)
+    chosen_on = f"{count} random teachers; early stopping and weight decay choose on {n} more noisy samples"
+    notes = (chosen_on, *batch_notes(batch_size, datasets))
     return Setup(DescentStudy, specs, datasets, epochs, settings, notes, record=record)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from ensemble import training
 from ensemble.results import Result
 from ensemble.specs import Init, Specs
-from ensemble.studies.inputs import Data, noise_of
+from ensemble.studies.inputs import Data, batch_notes, noise_of
 from ensemble.studies.study import Setup
 from ensemble.studies.trainability import maps
 from ensemble.studies.trainability.maps import SEED, TILE, WINDOW, Map, Tiles, Window
@@ -105,8 +105,9 @@ def trainability(
         data=list(named),
     )  # fmt: skip
     return TrainabilitySetup(
-        TrainabilityStudy, model, named, epochs, settings, notes, record=maps.recorded(epochs), window=window
-    )
+        TrainabilityStudy, model, named, epochs, settings, (*notes, *batch_notes(batch_size, named)),
+        record=maps.recorded(epochs), window=window,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
