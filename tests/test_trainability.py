@@ -260,6 +260,16 @@ def test_the_boundary_is_looked_at_closer_and_closer(study):
 
 
 @pytest.mark.jit_heavy
+def test_the_way_closer_leads_to_the_boundary(study):
+    *_, line = study.outcome().splitlines()
+    zoom = [float(word) for word in line.removeprefix("closer: --zoom ").split()]
+    assert zoom[2] == pytest.approx(8 ** (1 + len(study.rich)), rel=1e-5)
+    closer = trainability(pixels=64, epochs=40, zoom=zoom)
+    assert closer.window.side == pytest.approx(study.rich[-1].window.side / 8, rel=1e-5)
+    assert maps_of(closer)[0].edge.any()
+
+
+@pytest.mark.jit_heavy
 def test_light_is_convergence_in_grey_too(study):
     lightness = picture(study.whole) @ np.array([0.2126, 0.7152, 0.0722])
     assert lightness[study.whole.converged].min() > lightness[~study.whole.converged].max()

@@ -29,8 +29,8 @@ from ensemble.system.lock import RunLock
 from ensemble.system.progress import note
 
 __all__ = [
-    "LIMIT", "PAPER", "SEED", "TAIL", "TILE", "WINDOW", "Map", "Tiles", "Window", "forget", "pixel_specs", "recorded",
-    "speed_of",
+    "LIMIT", "MOST_ZOOM", "PAPER", "SEED", "TAIL", "TILE", "WINDOW", "Map", "Tiles", "Window", "forget", "pixel_specs",
+    "recorded", "speed_of",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
@@ -71,6 +71,7 @@ class Window(NamedTuple):
 
 
 WINDOW = Window(0.12, -2.05, 0.7)  # where the default network's boundary is richest
+MOST_ZOOM = 1e9  # of --zoom: the zooms within go on from there
 SEED = 3  # of ten that were looked at; within two decades around, most have boundaries of dimension 1.0 to 1.1
 
 

@@ -23,7 +23,7 @@ from ensemble.specs import Init, Specs
 from ensemble.studies.inputs import Data, batch_notes, noise_of
 from ensemble.studies.study import Setup
 from ensemble.studies.trainability import maps
-from ensemble.studies.trainability.maps import SEED, TILE, WINDOW, Map, Tiles, Window
+from ensemble.studies.trainability.maps import MOST_ZOOM, SEED, TILE, WINDOW, Map, Tiles, Window
 from ensemble.studies.trainability.samples import samples_of
 from ensemble.studies.trainability.trained import TrainabilityStudy
 from ensemble.system.checks import number, whole
@@ -34,7 +34,6 @@ __all__ = ["TrainabilitySetup", "trainability"]
 PIXELS, PIXELS_IN_BATCHES, MOST_PIXELS = 1024, 256, 8192
 ZOOM = 8  # how much smaller each map is than the one that it is a part of
 LEVELS = 3
-MOST_ZOOM = 1e9  # of --zoom: the zooms within go on from there
 FEWEST_EDGE = 64  # pixels of a boundary that is worth a closer look
 PLACES = 16  # along the boundary, at each zoom
 

@@ -14,7 +14,7 @@ import numpy as np
 from ensemble.specs import Specs
 from ensemble.statistics import BoxDimension, dimension_of
 from ensemble.studies.study import Rows, Study
-from ensemble.studies.trainability.maps import PAPER, SEED, TAIL, Map
+from ensemble.studies.trainability.maps import MOST_ZOOM, PAPER, SEED, TAIL, WINDOW, Map
 
 __all__ = ["TrainabilityStudy"]
 
@@ -136,7 +136,17 @@ class TrainabilityStudy(Study):
                 f"{name:<24}{zoom:>5g}x{int(boxes.counts[0]):>9} px{boxes.dimension:>11.3f}   "
                 f"{boxes.low:.2f} to {boxes.high:.2f}"
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._closer()])
+
+    def _closer(self) -> list[str]:
+        """Return how to look closer still, at a pixel of the boundary in the closest map of its richest part."""
+        closest = self.rich[-1] if self.rich else self.whole
+        factor = WINDOW.side / closest.window.side * 8
+        if not closest.edge.any() or factor > MOST_ZOOM:
+            return []
+        row, column = closest.typical(0.5)
+        hidden, output = closest.window.rates(closest.pixels)
+        return [f"closer: --zoom {float(hidden[column])!r} {float(output[row])!r} {factor:.6g}"]
 
     def answer(self) -> str:
         """Return the dimension with its spread, against the range that the paper reports."""
