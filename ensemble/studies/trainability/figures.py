@@ -95,19 +95,20 @@ def _map(study: TrainabilityStudy) -> Figure:
     """Return the whole map, and beside it closer and closer looks at the richest part of its boundary."""
     closer = study.rich
     small = (SIDE - 2 * GAP) / 3
-    width, height = LEFT + SIDE + RIGHT + (0.6 + small) * bool(closer), BELOW + SIDE + ABOVE
+    left = LEFT if study.whole.window.side > 0.01 else 1.3  # rates of more digits
+    width, height = left + SIDE + RIGHT + (0.6 + small) * bool(closer), BELOW + SIDE + ABOVE
     with rc_context(STYLE):
         figure = Figure(figsize=(width, height))
 
         def place(x: float, y: float, w: float, h: float) -> Axes:
             return figure.add_axes((x / width, y / height, w / width, h / height))
 
-        whole = place(LEFT, BELOW, SIDE, SIDE)
+        whole = place(left, BELOW, SIDE, SIDE)
         _draw(whole, study.whole)
         _rate_axes(whole, study.whole.window)
         before = whole, study.whole.window
         for level, found in enumerate(closer):
-            ax = place(LEFT + SIDE + 0.6, BELOW + SIDE - (level + 1) * small - level * GAP, small, small)
+            ax = place(left + SIDE + 0.6, BELOW + SIDE - (level + 1) * small - level * GAP, small, small)
             _draw(ax, found)
             ax.set_xticks([])
             ax.set_yticks([])
@@ -115,19 +116,19 @@ def _map(study: TrainabilityStudy) -> Figure:
             _lead(figure, *before, ax, found.window)
             before = ax, found.window
         half = SIDE / 2 - 0.3
-        _legend(study.whole, place(LEFT, 0.5, half, 0.14), place(LEFT + SIDE - half, 0.5, half, 0.14))
-        figure.text(LEFT / width, 1 - 0.36 / height, _headline(study), fontsize=14, fontweight="bold", va="center")
+        _legend(study.whole, place(left, 0.5, half, 0.14), place(left + SIDE - half, 0.5, half, 0.14))
+        figure.text(left / width, 1 - 0.36 / height, _headline(study), fontsize=14, fontweight="bold", va="center")
         figure.text(
-            LEFT / width, 1 - 0.66 / height,
+            left / width, 1 - 0.66 / height,
             f"{study.whole.speed.size:,} networks, a pixel each, of different learning rates alone: {study.network}",
             fontsize=9, va="center", color=style.NOTE_COLOUR,
         )  # fmt: skip
         words = RULE + (CHOSEN if study.chosen else "")
         if closer:
-            at, y, aligned = LEFT + SIDE + 0.6, 1.05, "top"
+            at, y, aligned = left + SIDE + 0.6, 1.05, "top"
             words = "\n".join(wrap(words, 38))
         else:
-            at, y, aligned = LEFT, 0.1, "bottom"
+            at, y, aligned = left, 0.1, "bottom"
         figure.text(at / width, y / height, words, fontsize=7.5, color=style.NOTE_COLOUR, va=aligned)
     return figure
 
