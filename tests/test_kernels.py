@@ -78,6 +78,7 @@ def door(function):
 
 
 locate, SORT_KEYS = door(kinks.locate), door(kinks.sort_keys)
+FIND = door(kinks.find)
 
 
 KERNELS = [("cells", 1), ("segments", 1), ("dense", 1), ("dense", 2), ("dense", 5)]
@@ -238,6 +239,19 @@ def test_locate_is_brute_force_from_any_start(x, w, b):
         expected = active.sum() if w < 0 else (~active).sum()
         for start in range(len(x) + 1):
             assert locate(x, w, b, start) == expected
+
+
+@settings(max_examples=100 if JIT_DISABLED else 400)
+@given(
+    x=st.lists(NUMBERS, min_size=1, max_size=12), units=st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=5)
+)
+def test_rows_found_by_halving_are_brute_force(x, units):
+    x, (w, b) = np.sort(np.array(x)), np.array(units).T.copy()
+    n, rows = len(x), np.zeros(len(w), np.int64)
+    with np.errstate(all="ignore"):
+        FIND(samples.both_ways(x), n, w, b, rows, np.zeros(len(w)))
+        off = (~(w * x[:, None] + b > 0)).sum(axis=0)
+    assert rows.tolist() == np.where(w < 0, n + 1 + off, off).tolist()
 
 
 def test_locate_gallops_over_long_ranges():

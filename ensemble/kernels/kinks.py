@@ -74,21 +74,26 @@ def find(x: Array, size: int, w: Array, b: Array, rows: Places, probe: Array) ->
     number. A rising unit is on from some row of the first part on, and a falling one of the second; the last row of a
     part stands for none. No unit waits for another one's branch, and nothing depends on where kinks were before.
     """
-    one, half = np.uint64(1), np.uint64(size) >> np.uint64(1)
-    first = half - one if size > 1 else half  # looked at in vain where there is one sample
-    middle, other_middle = x[first], x[first + np.uint64(size + 1)]
-    for j in range(w.size):
+    one, half, other = np.uint64(1), size // 2, size + 1
+    quarter = (size - half) // 2
+    middle, low = half - (half > 0), quarter - (quarter > 0)  # without a half, or a quarter, looked at in vain
+    high = half + low
+    x_middle, x_low, x_high = x[middle], x[low], x[high]
+    y_middle, y_low, y_high = x[other + middle], x[other + low], x[other + high]
+    for j in range(w.size):  # two halvings at once, which choose among three samples of each part
         falls = w[j] < 0.0
-        on = w[j] * (other_middle if falls else middle) + b[j] > 0.0
-        rows[j] = (size + 1 if falls else 0) + (0 if on else np.int64(half))
-    length = np.uint64(size) - half
+        on = w[j] * (y_middle if falls else x_middle) + b[j] > 0.0
+        x_next, y_next = x_low if on else x_high, y_low if on else y_high
+        on_next = w[j] * (y_next if falls else x_next) + b[j] > 0.0
+        rows[j] = (other if falls else 0) + (0 if on else half) + (0 if on_next else quarter)
+    length = np.uint64(size - half - quarter)
     while length > one:  # the row is among `length` from rows[j] on, or right after them
-        half = length >> one
+        part = length >> one
         for j in range(w.size):  # a loop of its own: the compiler's way to fetch them within the next takes four times
-            probe[j] = x[np.uint64(rows[j]) + (half - one)]
+            probe[j] = x[np.uint64(rows[j]) + (part - one)]
         for j in range(w.size):
-            rows[j] += 0 if w[j] * probe[j] + b[j] > 0.0 else np.int64(half)
-        length -= half
+            rows[j] += 0 if w[j] * probe[j] + b[j] > 0.0 else np.int64(part)
+        length -= part
     for j in range(w.size):
         probe[j] = x[np.uint64(rows[j])]
     for j in range(w.size):
