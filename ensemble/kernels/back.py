@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ensemble.kernels.descent import descend
 from ensemble.kernels.jit import inner
-from ensemble.kernels.lanes import add_up, get, keep
+from ensemble.kernels.lanes import add_up, get, keep, put
 from ensemble.kernels.rows import add_row, clear
 from ensemble.kernels.tiles import LANES, add_product, add_scaled, read_tile, write_tile, zero_tile
 from ensemble.kernels.updates import Array
@@ -78,17 +78,18 @@ def walk_back(layer: int, f: Array, n: Places, bits: Bits, at: Places) -> None:
     if single:
         clear(f, d_out, stride)
     for s in range(n[at[COUNT] + layer] - 1, -1, -1):
-        t = n[order + s]
-        event, unit = at[EVENTS] + t * at[EACH], n[at[UNIT] + t]
-        share = f[event + D_SHARE] if single else 1.0
+        t = get(n, order + s)
+        event, unit = at[EVENTS] + t * at[EACH], get(n, at[UNIT] + t)
+        share = get(f, event + D_SHARE) if single else 1.0
         if t >= came:
-            f[a + unit] += f[event + TURN] * f[event + D_ALPHA]
-            f[b + unit] += f[event + TURN] * f[event + D_BETA]
+            turn = get(f, event + TURN)
+            put(f, a + unit, get(f, a + unit) + turn * get(f, event + D_ALPHA))
+            put(f, b + unit, get(f, b + unit) + turn * get(f, event + D_BETA))
             if single:
-                f[d_out + unit] += share
+                put(f, d_out + unit, get(f, d_out + unit) + share)
         else:
             along_a, along_b = zero_tile(ONE), zero_tile(ONE)
-            alpha, beta = f[event + ALPHA], f[event + BETA]
+            alpha, beta = get(f, event + ALPHA), get(f, event + BETA)
             row, given = q + t * stride if t < old else weights + unit * stride, at[DKEPT] + t * stride
             if single:
                 given = out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ensemble.kernels.jit import inner
+from ensemble.kernels.lanes import get, put
 from ensemble.kernels.updates import Array
 
 # isort: off
@@ -48,6 +49,7 @@ def residual_sums(table: Array, f: Array, n: Places, at: Places) -> None:
     each sample of u and u^2, then of t and t u for each output.
     """
     outputs, each, events = at[OUTPUTS], at[EACH], at[EVENTS]
+    places = at[PLACE]
     last, samples = at[LAYERS] - 1, table.shape[0] - 1
     order, leave = at[ORDER] + last * at[MOST], n[at[COUNT] + last]
     for o in range(outputs):
@@ -56,8 +58,10 @@ def residual_sums(table: Array, f: Array, n: Places, at: Places) -> None:
         total_r, total_ru, su = 0.0, 0.0, 0.0
         suu, st, stu = 0.0, 0.0, 0.0
         for s in range(2, leave + 1):
-            t = n[order + s] if s < leave else 0
-            place = n[at[PLACE] + t] if s < leave else samples
+            t, place = 0, samples
+            if s < leave:
+                t = get(n, order + s)
+                place = get(n, places + t)
             if place > done:
                 tu, tuu = table[place, 0], table[place, 1]
                 tt, ttu = table[place, t_column], table[place, t_column + 1]
@@ -68,9 +72,11 @@ def residual_sums(table: Array, f: Array, n: Places, at: Places) -> None:
                 st, stu = tt, ttu
             event = events + t * each
             shares = event + 3 * o
-            f[shares + SUM_R], f[shares + SUM_RU] = total_r, total_ru
-            slope += f[event + ALPHA] * f[shares + SHARE]
-            value += f[event + BETA] * f[shares + SHARE]
+            put(f, shares + SUM_R, total_r)
+            put(f, shares + SUM_RU, total_ru)
+            share = get(f, shares + SHARE)
+            slope += get(f, event + ALPHA) * share
+            value += get(f, event + BETA) * share
         spread(o, 2.0 / (samples * outputs), total_r, total_ru, leave, f, at)
 
 
@@ -86,11 +92,13 @@ def spread(o: int, c: float, total_r: float, total_ru: float, leave: int, f: Arr
         f[shares + SUM_R] = f[shares + SUM_RU] = 0.0
     for _ in range(leave):
         shares = event + 3 * o
-        sum_r, sum_ru = c * (total_r - f[shares + SUM_R]), c * (total_ru - f[shares + SUM_RU])
-        d_alpha, d_beta = f[shares + SHARE] * sum_ru, f[shares + SHARE] * sum_r
-        f[shares + D_SHARE] = f[event + ALPHA] * sum_ru + f[event + BETA] * sum_r
+        share = get(f, shares + SHARE)
+        sum_r, sum_ru = c * (total_r - get(f, shares + SUM_R)), c * (total_ru - get(f, shares + SUM_RU))
+        d_alpha, d_beta = share * sum_ru, share * sum_r
+        put(f, shares + D_SHARE, get(f, event + ALPHA) * sum_ru + get(f, event + BETA) * sum_r)
         if o > 0:
             d_alpha += f[event + D_ALPHA]
             d_beta += f[event + D_BETA]
-        f[event + D_ALPHA], f[event + D_BETA] = d_alpha, d_beta
+        put(f, event + D_ALPHA, d_alpha)
+        put(f, event + D_BETA, d_beta)
         event += each

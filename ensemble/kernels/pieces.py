@@ -18,7 +18,9 @@ T events, and the second layer none; N appears in the searches alone.
 
 Backward is the same program in reverse: with the sums of dL/dp, and of x dL/dp, over the samples at or after an event,
 which come from running sums made once per dataset, each event's dL/dq_t, dL/dalpha_t and dL/dbeta_t follow, walking
-along the events from the last to the first. Two products per layer: dL/dW = q^T dq and dL/dq = dq W^T.
+along the events from the last to the first. Two products per layer: dL/dW = q^T dq and dL/dq = dq W^T. A layer's
+parameters step as soon as their gradient is there. Several outputs have sums each; those of labels are made sample by
+sample (`event_labels`).
 
 Rounding. Lines are in u = x - mean(x), the sums of centred x and y are rounded once each (`samples`), and the first
 layer's units switch by the very expression of the dense rule. A deeper line is a sum of changes, where the dense rule
