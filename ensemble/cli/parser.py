@@ -93,7 +93,8 @@ def build_parser(study: str, question: str, *, single: bool = False) -> Parser:
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="print the plan (models, cost, memory) and stop")
     if study == "double_descent":
-        models.add_argument("--draws", type=int, metavar="N", help="number of data sets (default: 12)")
+        data.add_argument("--flips", type=float, metavar="P", help="share of labels that are flipped (default: 0.2)")
+        models.add_argument("--draws", type=int, metavar="N", help="number of data sets (default: 10)")
         models.add_argument(
             "--weight-decays", type=float, nargs="+", metavar="W", help="of the arm with weight decay (default: 0.1 1)"
         )

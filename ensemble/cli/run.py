@@ -122,7 +122,9 @@ def _study_arguments(name: str, options: Namespace) -> dict[str, Any]:
     known = inspect.signature(STUDIES[name].setup).parameters
     given = {flag: getattr(options, flag) for flag in ("seeds", "epochs", "noise", "batch_size")}
     given["data"] = options.target
-    given |= {flag: getattr(options, flag, None) for flag in ("draws", "weight_decays", "seed", "pixels", "zoom")}
+    given |= {
+        flag: getattr(options, flag, None) for flag in ("draws", "flips", "weight_decays", "seed", "pixels", "zoom")
+    }
     for flag in ("widths", "lrs", "optimizers"):
         values, single = getattr(options, flag), flag.removesuffix("s")
         if values and len(values) > 1 and single in known:

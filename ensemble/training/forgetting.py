@@ -10,7 +10,7 @@ from ensemble.data import Dataset
 from ensemble.engines import choose_engines
 from ensemble.specs import Specs
 from ensemble.training.planning import make_plan
-from ensemble.training.request import Datasets, in_batches, make_settings, named_datasets
+from ensemble.training.request import Datasets, Loss, in_batches, make_settings, named_datasets, outputs_of
 from ensemble.training.start import beginning
 
 __all__ = ["forget"]
@@ -19,12 +19,13 @@ __all__ = ["forget"]
 def forget(
     specs: Specs, data: Dataset | Datasets, *, folder: str | os.PathLike[str], epochs: int,
     record: Iterable[int] | None = None, snapshots: Iterable[int] | None = None, keep_state: bool = False,
+    loss: Loss = "mse",
 ) -> None:  # fmt: skip
     """Remove from a run folder what `train` with ``store=folder`` would take from there, and nothing else.
 
     Parameters
     ----------
-    specs, data, epochs, record, snapshots, keep_state
+    specs, data, epochs, record, snapshots, keep_state, loss
         As in `train`.
     folder : path
         Where there is no run, nothing is done.
@@ -36,10 +37,10 @@ def forget(
     OSError
         A file cannot be read, written or removed.
     """
-    settings = make_settings(epochs, record, snapshots, keep_state=keep_state)
+    settings = make_settings(epochs, record, snapshots, loss=loss, keep_state=keep_state)
     datasets = named_datasets(specs, data)
     n_inputs = next(iter(datasets.values())).n_inputs
-    engines = choose_engines("auto", specs, n_inputs, settings.loss, in_batches(specs, datasets))
+    engines = choose_engines("auto", specs, n_inputs, loss, in_batches(specs, datasets), outputs_of(datasets, loss))
     begin = beginning(None, specs, datasets, engines, settings, record is not None)
     asked = store.Request.of(specs, datasets, begin.origin, settings)
     store.forget(folder, asked, make_plan(specs, datasets, begin).chunks)

@@ -69,8 +69,8 @@ class Task:
         What is learned, and how errors are measured: a key of `MEASURES`.
     width, parameters : (W,) int
     decays, epochs : (A,) float, (E,) int
-    train, test, val_loss : (K, W, S, A, E) float
-        Errors, and the loss on validation data that decides; +inf where a model diverged.
+    train, test, val : (K, W, S, A, E) float
+        Errors on each part of the data; +inf where a model diverged.
     fits : (K, W, S) bool
         Which networks, trained to the end without weight decay, fit every label: their training error is called zero.
     n : int
@@ -87,7 +87,7 @@ class Task:
     epochs: NDArray[np.int64]
     train: Floats
     test: Floats
-    val_loss: Floats
+    val: Floats
     fits: NDArray[np.bool_]
     n: int
     zero: float | None = None
@@ -106,12 +106,12 @@ class Task:
         """The ways to train by label: to the end first."""
         last = self.test[..., 0, -1]
         end = Arm(END, _by_draw(last), np.full(last.shape[1::-1], float(self.epochs[-1])))
-        best = self.val_loss[..., 0, :].argmin(axis=-1)  # (K, W, S)
+        best = self.val[..., 0, :].argmin(axis=-1)  # (K, W, S)
         stopped = np.take_along_axis(self.test[..., 0, :], best[..., None], axis=-1)[..., 0]
         arms = [end, Arm(EARLY, _by_draw(stopped), _by_draw(self.epochs[best]))]
         if len(self.decays) > 1:
             found = [_by_draw(self.test[..., place, -1]) for place in range(1, len(self.decays))]
-            validated = [_by_draw(self.val_loss[..., place, -1]) for place in range(1, len(self.decays))]
+            validated = [_by_draw(self.val[..., place, -1]) for place in range(1, len(self.decays))]
             chosen = np.argmin(validated, axis=0)  # (W, K)
             errors = np.take_along_axis(np.array(found), chosen[None], axis=0)[0]
             arms.append(Arm(DECAY, errors, self.decays[1:][chosen]))

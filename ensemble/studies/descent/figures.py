@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
 from ensemble.plots import style
@@ -32,13 +32,15 @@ def _summary(study: DescentStudy) -> Figure:
     panels: list[Panel] = [partial(_test_panel, task) for task in tasks]
     panels += [partial(_train_panel, task) for task in tasks]
     seen = [task for task in tasks if task.descends_twice]
+    unseen = " or ".join(task.title for task in tasks if task not in seen)
     if seen:
-        found = " and ".join(
-            f"at width {task.peak.width} ({task.title}, {task.said(task.peak.error)}, "
-            f"then {task.said(task.arms[END].median[-1])} at width {task.width[-1]})"
+        found = "; ".join(
+            f"{'cross-entropy' if task.measure == 'cross-entropy' else task.name} {task.said(task.peak.error)} at width "
+            f"{task.peak.width}, then {task.said(task.arms[END].median[-1])}"
             for task in seen
         )
-        title = f"Double descent: the test error peaks where networks get wide enough to learn noise, {found}"
+        title = f"Double descent: the test error peaks where networks get wide enough to learn noise: {found}"
+        title += f"; none is seen in {unseen}" if unseen else ""
     else:
         title = "No double descent is seen: no width leaves a greater test error than those on both sides of it"
     size = {1: (7.6, 3.4), 2: (5.4, 3.3)}.get(len(tasks), (4.4, 3.2))
@@ -52,10 +54,10 @@ def _remedies(study: DescentStudy) -> Figure:
     for task in study.tasks:
         panels += [partial(_epoch_panel, task)] + [partial(_decay_panel, task)] * (len(task.decays) > 1)
         ratios = " and ".join(f"{np.exp(one.median_log_ratio):.2g}" for one in task.remedies.values())
-        words.append(f"{ratios} times the error there ({task.title})")
+        words.append(f"{ratios} ({task.title})")
     names = {EARLY: "stopping early", DECAY: "weight decay"}
     what = " and ".join(names[name] for name in study.tasks[0].remedies)
-    title = f"At the peak {what} leave{'s' * (' and ' not in what)} {', '.join(words)}"
+    title = f"Of the greatest test error, {what} leave{'s' * (' and ' not in what)} {', '.join(words)}"
     columns = 2 if len(study.tasks[0].decays) > 1 else 1
     return sheet(panels, title, columns=columns, panel_size=(5.6, 3.2))
 
@@ -107,7 +109,7 @@ def _threshold(ax: Axes, task: Task) -> list[Line2D | Patch]:
                 color=style.NOTE_COLOUR,
                 linewidth=1,
                 linestyle=":",
-                label=f"{task.n} parameters, as many as samples",
+                label="as many parameters as samples",
             )
         )
     return entries
@@ -118,7 +120,8 @@ def _error_axis(ax: Axes, task: Task, part: str, *errors: NDArray[np.float64]) -
     words = MEASURES[task.measure] if part == "test" else "noisy labels"
     ax.set_ylabel(f"{part} {task.measure} ({words})")
     if task.measure == "error":
-        ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+        ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))  # no halves of a percent
         return 1.01
     style.log_axis(ax)
     return style.ceiling_of(*errors)
@@ -163,8 +166,8 @@ def _test_panel(task: Task, ax: Axes) -> None:
     )  # fmt: skip
     end, peak = task.arms[END].median, task.peak
     ax.set_title(
-        f"{task.title}: {task.said(peak.error)} at width {peak.width} ({task.parameters_at(peak.width):,} "
-        f"parameters), {task.said(end[-1])} at width {task.width[-1]}"
+        f"{task.title}: {task.said(peak.error)} at width {peak.width}\n"
+        f"({task.parameters_at(peak.width):,} parameters), {task.said(end[-1])} at width {task.width[-1]}"
     )
 
 
@@ -195,10 +198,10 @@ def _train_panel(task: Task, ax: Axes) -> None:
     _tidy(ax, task)
     half = task.threshold.half
     if half is None:
-        ax.set_title(f"nowhere do half of the networks fit all of their {task.n} labels")
+        ax.set_title(f"at no width half of the networks fit all {task.n} labels")
     else:
         count = f"{task.parameters_at(half):,} parameters"
-        ax.set_title(f"half of the networks fit all of their {task.n} labels from width {half} on ({count})")
+        ax.set_title(f"half of the networks fit all {task.n} labels\nfrom width {half} on ({count})")
 
 
 # ---- what removes the peak ----
@@ -236,7 +239,7 @@ def _decay_panel(task: Task, ax: Axes) -> None:
     _tidy(ax, task)
     strongest = task.by_decay[-1]
     ax.set_title(
-        f"{task.title}: with decay {strongest.label} {task.said(strongest.median[task.at_peak])} at width "
-        f"{task.peak.width}, {task.said(strongest.median[-1])} at width {task.width[-1]}"
+        f"{task.title}: decay {strongest.label} leaves {task.said(strongest.median[task.at_peak])} at width "
+        f"{task.peak.width}"
     )
     style.beside(ax, title="weight decay\n(median, 95% interval)")

@@ -6,43 +6,52 @@ that mu-P keeps right for each width. Beside it stand the same networks stopped 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ensemble import training
 from ensemble.data import sample_teacher
-from ensemble.specs import grid
+from ensemble.results import Origin, Result
+from ensemble.specs import Specs, grid
 from ensemble.statistics import Comparison, few_note
 from ensemble.studies.descent.arms import DECAY, EARLY, END, Task
 from ensemble.studies.inputs import batch_notes, seeds_of, values_of
 from ensemble.studies.study import Rows, Setup, Study
 from ensemble.system.checks import number, whole
+from ensemble.training import Loss
 
 __all__ = ["DECAYS", "WIDTHS", "DescentStudy", "double_descent"]
 
+Floats = NDArray[np.float64]
+
 WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 14, 24, 50, 100, 200)
 DECAYS = (0.1, 1.0)
-TASKS = ("regression",)
+TASKS: dict[str, Loss] = {"regression": "mse", "classification": "cross_entropy"}  # and what each minimizes
 RECORDED = 60  # epochs, about: early stopping chooses one of them
 
 
 def double_descent(
     *,
     widths: Iterable[int] = WIDTHS,
-    draws: int = 12,
+    draws: int = 10,
     seeds: int | Iterable[int] = 2,
     lr: float = 0.05,
     optimizer: str = "momentum",
-    epochs: int = 4000,
+    epochs: int = 3000,
     noise: float = 0.5,
+    flips: float = 0.2,
     weight_decays: Iterable[float] = DECAYS,
     n: int = 100,
+    n_labelled: int = 300,
     n_inputs: int = 20,
     batch_size: int = 0,
-) -> Setup[DescentStudy]:
+) -> DescentSetup:
     """Return the double-descent study before training.
 
     Parameters
@@ -57,10 +66,15 @@ def double_descent(
         Of all networks; mu-P holds the rate right for all widths.
     noise : float
         Standard deviation of the noise on the labels of the regression; without noise the teacher's have 1.
+    flips : float
+        Share of the labels of the classification, by the teacher's sign, that are flipped; at most 0.5.
     weight_decays : iterable of float
         Validation data chooses one for each draw and width; none leaves that arm out.
-    n, n_inputs : int
-        Training samples, as many as validation samples; D.
+    n, n_labelled : int
+        Training samples of the regression, and of the classification; each has as many validation samples. A label says
+        less than an output: networks of two units fit nearly all of 100 labels, which leaves no room below the peak.
+    n_inputs : int
+        D.
 
     Raises
     ------
@@ -74,11 +88,17 @@ def double_descent(
         raise ValueError(f"weight_decays is {decays}; different numbers above 0 are needed")
     settings: dict[str, Any] = {
         "widths": listed, "draws": count, "seeds": seeds_of(seeds, fewest=1), "lr": lr, "optimizer": optimizer,
-        "epochs": epochs, "noise": number(noise, "noise", low=0.0), "weight_decays": sorted(decays), "n": n,
-        "n_inputs": n_inputs, "batch_size": batch_size,
+        "epochs": epochs, "noise": number(noise, "noise", low=0.0), "flips": number(flips, "flips", low=0.0),
+        "weight_decays": sorted(decays), "n": n, "n_labelled": n_labelled, "n_inputs": n_inputs,
+        "batch_size": batch_size,
     }  # fmt: skip
+    if flips > 0.5:
+        raise ValueError(f"flips is {flips}; at most half of the labels can be flipped")
+    kinds = {"regression": (n, noise, False), "classification": (n_labelled, flips, True)}
     datasets = {
-        f"{task}-{draw}": sample_teacher(n, n_inputs=n_inputs, noise=noise, seed=draw)
+        f"{task}-{draw}": sample_teacher(
+            kinds[task][0], n_inputs=n_inputs, noise=kinds[task][1], classes=kinds[task][2], seed=draw
+        )
         for task in TASKS
         for draw in range(count)
     }
@@ -89,34 +109,125 @@ def double_descent(
     )  # fmt: skip
     epochs = whole(epochs, "epochs", 1)
     record = np.unique(np.round(np.geomspace(1, epochs, RECORDED)).astype(int)).tolist()
-    chosen_on = f"{count} random teachers; early stopping and weight decay choose on {n} more noisy samples"
+    chosen_on = f"{count} random teachers; early stopping and weight decay choose on as many noisy samples again"
     notes = (chosen_on, *batch_notes(batch_size, datasets))
-    return Setup(DescentStudy, specs, datasets, epochs, settings, notes, record=record)
+    return DescentSetup(DescentStudy, specs, datasets, epochs, settings, notes, record=record)
+
+
+@dataclass(frozen=True)
+class DescentSetup(Setup["DescentStudy"]):
+    """A double-descent study before training: one pass for each loss, and one `Result` of all."""
+
+    def _passes(self) -> list[tuple[NDArray[np.int64], dict[str, Any]]]:
+        """Return the rows of the specs that each pass trains, with the arguments of `train` for them."""
+        passes = []
+        for task, loss in TASKS.items():
+            rows = _rows_of(self.specs, task)
+            own = {name: data for name, data in self.datasets.items() if name.startswith(f"{task}-")}
+            given = {"specs": self.specs[rows], "data": own, "loss": loss}
+            passes += [(rows, given | self._how)] if len(rows) else []  # a shard may have none
+        return passes
+
+    def plan(self) -> training.Plan:
+        """Return what training would cost, without training."""
+        passes = self._passes()
+        plans = [training.plan(**given) for _, given in passes]
+        return training.Plan(
+            sum(plan.models for plan in plans), self.epochs, sum(plan.cost for plan in plans),
+            sum(plan.memory for plan in plans), sum(plan.kept for plan in plans),
+            {name: count for plan in plans for name, count in plan.engines.items()},
+            tuple(rows[chunk] for (rows, _), plan in zip(passes, plans, strict=True) for chunk in plan.chunks),
+        )  # fmt: skip
+
+    def train(self, **where: Any) -> Result:
+        """Train all models, one pass for each loss, and return the result of all."""
+        return _joined(self.specs, [(rows, training.train(**given, **where)) for rows, given in self._passes()])
+
+    def forget(self, store: str | Path) -> None:
+        """Remove from a run folder what this training would take from there, and nothing else."""
+        for _, given in self._passes():
+            training.forget(folder=store, **given)
+
+
+def _rows_of(specs: Specs, task: str) -> NDArray[np.int64]:
+    """Return the rows of a task's models."""
+    return np.flatnonzero(np.char.startswith(specs.data, f"{task}-"))
+
+
+def _joined(specs: Specs, found: Sequence[tuple[NDArray[np.int64], Result]]) -> Result:
+    """Return one result, without networks, of the models at `rows` each; NaN where there is no accuracy."""
+    results = [result for _, result in found]
+    order = np.argsort(np.concatenate([rows for rows, _ in found]))
+    origins, epochs = [result.origin for result in results], results[0].epochs
+
+    def together(columns: Iterable[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate(list(columns))[order]
+
+    return Result(
+        specs, epochs, {part: together(result.losses[part] for result in results) for part in results[0].parts},
+        together(result.diverged_at for result in results), together(result.fresh for result in results),
+        Origin(
+            " and ".join(one.loss for one in origins), together(one.engine for one in origins),
+            together(one.initial for one in origins),
+            {name: digest for one in origins for name, digest in one.data.items()},
+            [made for one in origins for made in one.made],
+        ),
+        accuracies={
+            part: together(
+                result.accuracies.get(part, np.full((len(result), len(epochs)), np.nan)) for result in results
+            )
+            for part in results[0].parts
+        },
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class DescentStudy(Study):
-    """A trained double-descent study: one `Task` for each loss."""
+    """A trained double-descent study: a `Task` for the regression, and for each measure of the classification."""
 
     name = "double_descent"
     question = "Where does the test error peak as networks get wide enough to learn noisy labels?"
 
+    @property
+    def parameters(self) -> NDArray[np.int64]:
+        """How many parameters a network of each width has, its output bias included."""
+        return np.array([(self.settings["n_inputs"] + 2) * width + 1 for width in self.settings["widths"]])
+
     @cached_property
     def tasks(self) -> list[Task]:
-        """What was found, by task."""
-        return [self._task(name) for name in TASKS]
+        """What was found, by task and measure."""
+        zero = max(0.01 * self.settings["noise"] ** 2, 1e-4)
+        losses = {part: self._cube("regression", values) for part, values in self.result.losses.items()}
+        fits = losses["train"][..., 0, -1] <= zero
+        regression = self._task("regression", "MSE", losses, fits, zero)
+        losses = {part: self._cube("classification", values) for part, values in self.result.losses.items()}
+        # A model that diverged has no accuracy to speak of.
+        errors = {
+            part: np.where(np.isfinite(losses[part]), 1.0 - self._cube("classification", values), np.inf)
+            for part, values in self.result.accuracies.items()
+        }
+        fits = errors["train"][..., 0, -1] == 0
+        return [
+            regression,
+            self._task("classification", "error", errors, fits),
+            self._task("classification", "cross-entropy", losses, fits),
+        ]
 
-    def _task(self, name: str) -> Task:
+    def _cube(self, task: str, values: Floats) -> Floats:
+        """Return a task's values (M, E) by draw, width, seed, weight decay and epoch."""
         given = self.settings
-        widths = np.array(given["widths"], dtype=np.int64)
-        rows = np.flatnonzero(np.char.startswith(self.specs.data, f"{name}-"))
-        shape = (given["draws"], len(widths), len(given["seeds"]), 1 + len(given["weight_decays"]), -1)
-        losses = {part: losses[rows].reshape(shape) for part, losses in self.result.losses.items()}
-        zero = max(0.01 * given["noise"] ** 2, 1e-4)
+        shape = (given["draws"], len(given["widths"]), len(given["seeds"]), 1 + len(given["weight_decays"]), -1)
+        return values[_rows_of(self.specs, task)].reshape(shape)
+
+    def _task(
+        self, name: str, measure: str, errors: dict[str, Floats], fits: NDArray[np.bool_],
+        zero: float | None = None,
+    ) -> Task:  # fmt: skip
+        given = self.settings
         return Task(
-            name, "MSE", widths, (given["n_inputs"] + 2) * widths + 1, np.array([0.0, *given["weight_decays"]]),
-            self.result.epochs, losses["train"], losses["test"], losses["val"],
-            losses["train"][..., 0, -1] <= zero, given["n"], zero,
+            name, measure, np.array(given["widths"]), self.parameters, np.array([0.0, *given["weight_decays"]]),
+            self.result.epochs, errors["train"], errors["test"], errors["val"], fits,
+            given["n" if name == "regression" else "n_labelled"], zero,
         )  # fmt: skip
 
     # ---- tables ----
