@@ -35,8 +35,8 @@ def _summary(study: DescentStudy) -> Figure:
     unseen = " or ".join(task.title for task in tasks if task not in seen)
     if seen:
         found = "; ".join(
-            f"{'cross-entropy' if task.measure == 'cross-entropy' else task.name} {task.said(task.peak.error)} at width "
-            f"{task.peak.width}, then {task.said(task.arms[END].median[-1])}"
+            f"{task.title} {task.said(task.peak.error)} at width {task.peak.width}, "
+            f"then {task.said(task.arms[END].median[-1])}"
             for task in seen
         )
         title = f"Double descent: the test error peaks where networks get wide enough to learn noise: {found}"
