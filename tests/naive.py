@@ -81,7 +81,7 @@ def layers_of(parameters):
     """Return lists (weights, biases) of numbers, from arrays that alternate; the output may have an axis or not."""
     plain = [np.asarray(a, dtype=float) for a in parameters]
     *hidden, w, b = plain
-    plain = [*hidden, w.reshape(len(w), 1), b.reshape(1)]
+    plain = [*hidden, w.reshape(len(w), -1), b.reshape(-1)]
     return [a.tolist() for a in plain[::2]], [a.tolist() for a in plain[1::2]]
 
 
@@ -109,14 +109,24 @@ def mse(predictions, y):
     return sum((p - t) ** 2 for p, t in zip(predictions, np.asarray(y).tolist(), strict=True)) / len(y)
 
 
-def gradient(x, y, *parameters):
-    """Return the gradient of the MSE for each parameter, shaped as they are: back through the layers, unit by unit."""
+def slopes(p, target, n, loss):
+    """Return the gradient of the mean loss of n samples for the outputs of one, which has a target or a label."""
+    if loss == "mse":
+        return [2.0 * (a - t) / (n * len(p)) for a, t in zip(p, np.ravel(target).tolist(), strict=True)]
+    logits = [0.0, *p] if len(p) == 1 else p
+    powers = [math.exp(logit - max(logits)) for logit in logits]
+    found = [(power / sum(powers) - (k == target)) / n for k, power in enumerate(powers)]
+    return found[-len(p) :]
+
+
+def gradient(x, y, *parameters, loss="mse"):
+    """Return the gradient of the loss for each parameter, shaped as they are: back through the layers, unit by unit."""
     weights, biases = layers_of(parameters)
     dweights = [[[0.0] * len(row) for row in w] for w in weights]
     dbiases = [[0.0] * len(b) for b in biases]
     for row, target in zip(np.asarray(x, dtype=float).tolist(), np.asarray(y).tolist(), strict=True):
         values = activations(row, weights, biases)
-        dz = [2.0 * (values[-1][0] - target) / len(y)]
+        dz = slopes(values[-1], target, len(y), loss)
         for layer in range(len(weights) - 1, -1, -1):
             below, w = values[layer], weights[layer]
             dbelow = [0.0] * len(below)
@@ -184,7 +194,7 @@ def batches(seed, n, batch_size, epoch):
     return [[sample for sample in range(n) if place[sample] // batch_size == b] for b in range(count)]
 
 
-def train(x, y, weights, epochs, spec):
+def train(x, y, weights, epochs, spec, loss="mse"):
     """Return the weights after `epochs` passes over the data; `spec` is one model's settings, a dict by column."""
     shapes = [np.shape(a) for a in weights]
     values = [float(v) for a in weights for v in np.ravel(a)]
@@ -206,7 +216,7 @@ def train(x, y, weights, epochs, spec):
 
     steps = [batch for t in range(epochs) for batch in batches(spec["seed"], len(y), spec["batch_size"], t)]
     for t, batch in enumerate(steps):
-        g = [float(v) for a in gradient(x[batch], y[batch], *unflatten()) for v in np.ravel(a)]
+        g = [float(v) for a in gradient(x[batch], y[batch], *unflatten(), loss=loss) for v in np.ravel(a)]
         step = rate(spec["lr"], spec["schedule"], t, len(steps))
         for i, rule in enumerate(rules):
             if trained[i] and factors[i] > 0:
