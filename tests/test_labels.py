@@ -141,6 +141,12 @@ def test_a_part_of_a_result_has_its_accuracies(run):
     assert some.accuracies.keys() == result.accuracies.keys()
 
 
+def test_a_plan_counts_what_several_outputs_take():
+    x, specs = np.zeros((10_000, 3)), ensemble.grid(width=4)
+    few, many = (ensemble.plan(specs, ensemble.Dataset(x, np.zeros((10_000, o))), epochs=1) for o in (1, 200))
+    assert many.memory - few.memory > 2 * 8 * 10_000 * 199  # a copy of y, and the outputs
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_shards_share_out_models_of_any_loss(task):
     loss = "mse" if task == "mse" else "cross_entropy"

@@ -121,7 +121,8 @@ def make_plan(specs: Specs, datasets: Datasets, begin: Beginning) -> Plan:
     work_bytes = 4 * own_bytes
     for (name, engine), index in groups.items():
         samples = max(len(y) for _, y in datasets[name].parts().values())
-        work_bytes[index] += REGISTRY[engine].unit_bytes * samples * specs.width[index] * specs.hidden_layers[index]
+        units = specs.width[index] * specs.hidden_layers[index] + n_outputs
+        work_bytes[index] += REGISTRY[engine].unit_bytes * samples * units
         index = index[np.lexsort((specs.width[index], specs.hidden_layers[index]))]
         for chunk in _cut(index, np.maximum(seconds[index] / target, work_bytes[index] / CHUNK_BYTES)):
             chunks.append(chunk)
@@ -135,7 +136,7 @@ def make_plan(specs: Specs, datasets: Datasets, begin: Beginning) -> Plan:
     given += state_bytes(specs, n_inputs, n_outputs) if begin.epoch else 0
     samples = max(data.n_train for data in datasets.values())
     per_epoch = 24 * settings.epochs  # both schedules' factors, and where the epoch is recorded
-    work = (os.cpu_count() or 1) * (2 * largest + 64 * samples + per_epoch)
+    work = (os.cpu_count() or 1) * (2 * largest + (64 + 24 * (n_outputs - 1)) * samples + per_epoch)
     biggest_first = np.argsort(costs, kind="stable")[::-1]  # so that no thread starts the longest chunk last
     return Plan(
         len(specs),
