@@ -265,6 +265,7 @@ def test_training_is_the_plain_reimplementation(loss, n_outputs):
             np.testing.assert_allclose(one, right, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.jit_heavy
 @every_kind
 def test_bits_are_the_same_alone_in_company_in_threads_and_in_any_calls(loss, n_outputs, monkeypatch):
     specs = some_specs()
@@ -290,6 +291,7 @@ def test_a_batch_of_all_samples_or_more_is_the_full_batch(loss, n_outputs):
         assert found.networks.parameters.tobytes() == whole.networks.parameters.tobytes()
 
 
+@pytest.mark.jit_heavy
 @every_kind
 def test_going_on_is_one_training(loss, n_outputs):
     specs = some_specs()
