@@ -259,6 +259,7 @@ def test_the_command_trains_once_and_adds_what_is_new(tmp_path, capsys):
         (["--lrs", "0.1", "0.2"], "--lrs is [0.1, 0.2]; double_descent takes one"),
         (["--target", "chirp"], "--target or --data does not go with double_descent"),
         (["--draws", "1"], "draws must be"),
+        (["--shard", "1/2"], "--shard does not go with double_descent"),
         (["--weight-decays", "x"], "argument --weight-decays: invalid float value: 'x'"),
     ],
 )

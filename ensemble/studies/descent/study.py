@@ -118,6 +118,8 @@ def double_descent(
 class DescentSetup(Setup["DescentStudy"]):
     """A double-descent study before training: one pass for each loss, and one `Result` of all."""
 
+    stored = False  # as to shards: a merged folder has the models of one pass
+
     def _passes(self) -> list[tuple[NDArray[np.int64], dict[str, Any]]]:
         """Return the rows of the specs that each pass trains, with the arguments of `train` for them."""
         passes = []
@@ -125,7 +127,7 @@ class DescentSetup(Setup["DescentStudy"]):
             rows = _rows_of(self.specs, task)
             own = {name: data for name, data in self.datasets.items() if name.startswith(f"{task}-")}
             given = {"specs": self.specs[rows], "data": own, "loss": loss}
-            passes += [(rows, given | self._how)] if len(rows) else []  # a shard may have none
+            passes.append((rows, given | self._how))
         return passes
 
     def plan(self) -> training.Plan:
