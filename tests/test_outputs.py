@@ -178,7 +178,9 @@ def test_a_logit_that_is_not_finite_shows(n_outputs, bad):
     for column in range(n_outputs):
         p, y = np.ones((4, n_outputs)), np.zeros(4)
         p[2, column] = bad
-        assert not np.isfinite(ENTROPY(block(p), y, 0, 4, n_outputs)[0]) or (bad > 0 and column == 0 and n_outputs > 1)
+        with np.errstate(invalid="ignore"):  # compiled code never warns
+            loss = ENTROPY(block(p), y, 0, 4, n_outputs)[0]
+        assert not np.isfinite(loss) or (bad > 0 and column == 0 and n_outputs > 1)
 
 
 def test_exponentials_are_those_of_numpy():
