@@ -5,7 +5,6 @@ to date beside the code, as Sphinx would ask for. jupytext and nbconvert run the
 """
 
 import argparse
-import shutil
 import subprocess
 import sys
 import warnings
@@ -36,8 +35,7 @@ def main() -> int:
     except ImportError as error:
         print(f"docs: {error.name} is missing: pip install -e '.[docs]'", file=sys.stderr)
         return 2
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
     warnings.filterwarnings("ignore", module="pdoc")  # types that only type checkers import stay text
     pdoc.render.configure(docformat="numpy", footer_text="relu-ensemble")
     pdoc.pdoc("ensemble", *(f"ensemble.{room}" for room in ROOMS), output_directory=out)

@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from ensemble.data.scale import Scale
 from ensemble.data.targets import FloatArray, Target
-from ensemble.system import html
+from ensemble.system import html, memory
 from ensemble.system.checks import flag, number, text, whole
 from ensemble.system.streams import ROWS, generator
 
-__all__ = ["PARTS", "Dataset", "share"]
+__all__ = ["PARTS", "Dataset", "held_out"]
 
 PARTS = ("train", "val", "test")
 
@@ -262,6 +262,19 @@ def share(n: int, fraction: float, name: str, of: str) -> int:
     if count == 0 and fraction > 0.0:
         raise ValueError(f"{name}={fraction} of {n} {of} comes to none: give more, or {name}=0")
     return count
+
+
+def held_out(n: int, test_fraction: float, n_val: int | None, point_bytes: int) -> tuple[int, int]:
+    """Return how many of n points are for testing, and how many more for validation: `n_val`, or as many if None.
+
+    A ValueError where none of the n is left to train on, or all do not fit in memory at `point_bytes` each.
+    """
+    n_test = share(n, test_fraction, "test_fraction", "points")
+    if n_test >= n:
+        raise ValueError(f"test_fraction={test_fraction} of {n} points leaves none to train on")
+    n_val = n_test if n_val is None else whole(n_val, "n_val")
+    memory.require(point_bytes * (n + n_val), f"a dataset of {n + n_val:,} points", "take fewer points")
+    return n_test, n_val
 
 
 def _part(

@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ensemble.data.dataset import Dataset, share
+from ensemble.data.dataset import Dataset, held_out
 from ensemble.data.targets import FloatArray
-from ensemble.system import memory
 from ensemble.system.checks import number, whole
 from ensemble.system.streams import NOISE, POINTS, SPLIT, VALIDATION, generator
 
@@ -92,11 +91,7 @@ def sample_labels(
         raise ValueError(f"unknown shape {shape!r}: the shapes are {', '.join(SHAPES)}")
     n = whole(n, "n", 2)
     noise = number(noise, "noise", low=0.0)
-    n_test = share(n, test_fraction, "test_fraction", "points")
-    if n_test >= n:
-        raise ValueError(f"test_fraction={test_fraction} of {n} points leaves none to train on")
-    n_val = n_test if n_val is None else whole(n_val, "n_val")
-    memory.require(_POINT_BYTES * (n + n_val), f"a dataset of {n + n_val:,} points", "take fewer points")
+    n_test, n_val = held_out(n, test_fraction, n_val, _POINT_BYTES)
 
     x, y = _drawn(shape, n, noise, generator(seed, POINTS), generator(seed, NOISE))
     test = np.zeros(n, dtype=np.bool_)

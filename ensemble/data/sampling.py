@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ensemble.data.dataset import Dataset, share
+from ensemble.data.dataset import Dataset, held_out
 from ensemble.data.targets import Function, Target, get_target
-from ensemble.system import memory
 from ensemble.system.checks import number, whole
 from ensemble.system.streams import NOISE, SPLIT, VALIDATION, generator
 
@@ -65,11 +64,7 @@ def sample(
     found = get_target(target, interval)
     n = whole(n, "n", 1)
     noise = number(noise, "noise", low=0.0)
-    n_test = share(n, test_fraction, "test_fraction", "points")
-    if n_test >= n:
-        raise ValueError(f"test_fraction={test_fraction} of {n} points leaves none to train on")
-    n_val = n_test if n_val is None else whole(n_val, "n_val")
-    memory.require(_POINT_BYTES * (n + n_val), f"a dataset of {n + n_val:,} points", "take fewer points")
+    n_test, n_val = held_out(n, test_fraction, n_val, _POINT_BYTES)
 
     x = np.linspace(found.low, found.high, n)
     y = found(x) + noise * generator(seed, NOISE).random(n)
