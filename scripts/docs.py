@@ -7,6 +7,7 @@ to date beside the code, as Sphinx would ask for. jupytext and nbconvert run the
 import argparse
 import subprocess
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -39,11 +40,14 @@ def main() -> int:
     warnings.filterwarnings("ignore", module="pdoc")  # types that only type checkers import stay text
     pdoc.render.configure(docformat="numpy", footer_text="relu-ensemble")
     pdoc.pdoc("ensemble", *(f"ensemble.{room}" for room in ROOMS), output_directory=out)
-    notebook = out / "guide.ipynb"
-    jupytext.write(jupytext.read(SCRIPTS / "tutorial.py"), notebook)
-    command = ["-m", "jupyter", "nbconvert", "--execute", "--to", "html", "--log-level", "ERROR"]
-    command += ["--TagRemovePreprocessor.remove_cell_tags=remove-cell", str(notebook)]
-    subprocess.run([sys.executable, *command], check=True)
+    # A notebook runs in its own folder and imports from there first: beside the reference's folder `ensemble` it would
+    # take that for the package.
+    with tempfile.TemporaryDirectory() as alone:
+        notebook = Path(alone) / "guide.ipynb"
+        jupytext.write(jupytext.read(SCRIPTS / "tutorial.py"), notebook)
+        command = ["-m", "jupyter", "nbconvert", "--execute", "--to", "html", "--log-level", "ERROR"]
+        command += ["--TagRemovePreprocessor.remove_cell_tags=remove-cell", "--output-dir", str(out.resolve())]
+        subprocess.run([sys.executable, *command, str(notebook)], check=True)
     (out / "index.html").write_text(INDEX)
     print(f"{out / 'index.html'}")
     return 0
