@@ -1,6 +1,10 @@
 """`python -m ensemble runs`, and the map of all commands."""
 
+import io
 import json
+import subprocess
+import sys
+from contextlib import redirect_stdout
 
 import pytest
 from stored import chunk_files, make_data, make_specs, train
@@ -80,3 +84,36 @@ def test_help_is_a_map_with_an_example_for_every_command(capsys):
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     commands = [*(name.replace("_", "-") for name in STUDIES), "play", "runs", "verify", "merge"]
     assert [line[0] for line in lines if line and line[0] in commands] == commands
+
+
+@pytest.mark.parametrize(
+    "typed, offered",
+    [
+        ("wi", "width-study"), ("width-study --target ch", "chirp"), ("bias-ablation --optimizers ad", "adam"),
+        ("play --no", "--no-open"), ("trainability --pi", "--pixels"),
+        ("merge --in", "--into"), ("completion z", "zsh"),
+    ],
+)  # fmt: skip
+def test_a_shell_completes_commands_arguments_and_values(typed, offered, completions):
+    words = ["relu-ensemble", *typed.split()]
+    asked = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _shtab_relu_ensemble"
+    script = f'source {completions}; {asked}; echo "${{COMPREPLY[*]}}"'
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == [offered]
+
+
+@pytest.fixture(scope="module")
+def completions(tmp_path_factory):
+    """What bash reads, in a file."""
+    pytest.importorskip("shtab", reason="the extra 'completion' is not installed")
+    path, kept = tmp_path_factory.mktemp("shell") / "completions", io.StringIO()
+    with redirect_stdout(kept):
+        assert cli.module(["completion", "bash"]) == 0
+    path.write_text(kept.getvalue())
+    return path
+
+
+def test_completions_need_their_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    status, _, error = (cli.module(["completion", "fish"]), *capsys.readouterr())
+    assert status == 2 and "pip install 'relu-ensemble[completion]'" in error and len(error.splitlines()) == 1

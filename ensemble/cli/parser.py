@@ -1,17 +1,19 @@
 """The arguments that all studies take, and errors in one line.
 
-`build_parser` is called by `run` for one study at a time.
+`build_parser` makes the parser of one study.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from ensemble.cli.signals import USAGE
 from ensemble.data import TARGETS
 from ensemble.specs import CHOICES
+from ensemble.studies import STUDIES
 from ensemble.studies.save import check_formats
 from ensemble.system.provenance import installed
 from ensemble.training.shards import parse_shard
@@ -34,19 +36,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"{self.prog}: error: {message}\n")
 
 
-def build_parser(study: str, question: str, *, single: bool = False) -> Parser:
-    """Return the parser of a study.
-
-    Parameters
-    ----------
-    study : str
-        Name of the study, as of its script and its folder of results.
-    question : str
-        What it asks, printed by ``--help``.
-    single : bool
-        The study takes one width, one learning rate and one optimizer instead of lists.
-    """
-    parser = Parser(prog=study, description=question)
+def build_parser(study: str) -> Parser:
+    """Return the parser of a study of `STUDIES`: where it takes one width, it takes one rate and one optimizer too."""
+    parser = Parser(prog=study, description=STUDIES[study].words)
+    single = "width" in inspect.signature(STUDIES[study].setup).parameters
     several: dict[str, Any] = {"nargs": 1} if single else {"nargs": "+"}
     data = parser.add_argument_group("what to learn")
     data.add_argument("--target", nargs="+", metavar="NAME", help=f"of {', '.join(TARGETS)} (default: the study's own)")

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from ensemble.cli.parser import Parser
 from ensemble.cli.signals import DONE, FAILED, USAGE, Stage
 
-__all__ = ["WORDS", "run"]
+__all__ = ["WORDS", "build_parser", "run"]
 
 WORDS = "Train hundreds of networks by moving sliders, in a browser on this machine."
 
 
-def run(arguments: Sequence[str], stage: Stage) -> int:
-    """Serve the playground until it is interrupted, and return the exit status."""
+def build_parser() -> Parser:
+    """Return the parser of the command."""
     parser = Parser(prog="python -m ensemble play", description=WORDS)
     parser.add_argument("--port", type=int, default=5006, metavar="N", help="the first port to try (default: 5006)")
     parser.add_argument(
@@ -26,6 +26,12 @@ def run(arguments: Sequence[str], stage: Stage) -> int:
         "--open", action=BooleanOptionalAction, default=sys.stdout.isatty(),
         help="open a browser (default: on a terminal)",
     )  # fmt: skip
+    return parser
+
+
+def run(arguments: Sequence[str], stage: Stage) -> int:
+    """Serve the playground until it is interrupted, and return the exit status."""
+    parser = build_parser()
     try:
         options = parser.parse_args(arguments)
     except SystemExit as stop:  # also --help and --version, with status 0

@@ -47,10 +47,8 @@ def run(study: str, arguments: Sequence[str], stage: Stage) -> int:
     stage : Stage
         Kept up to date.
     """
-    setup, question, _ = STUDIES[study]
-    parser = build_parser(study, question, single="width" in inspect.signature(setup).parameters)
     try:
-        options = parser.parse_args(arguments)
+        options = build_parser(study).parse_args(arguments)
     except SystemExit as stop:  # also --help and --version, with status 0
         return int(stop.code or 0)
     for flag in ("out", "store", "data"):
