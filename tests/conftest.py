@@ -1,14 +1,19 @@
 import os
+import runpy
 import signal
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
 import ensemble
+from ensemble.cli.signals import SIGNALS
 from ensemble.studies import bias_ablation, fit_target, width_study
 from ensemble.training import planning
 
+ROOT = Path(__file__).resolve().parents[1]
 JIT_DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in a script's background; children would inherit it
@@ -59,9 +64,54 @@ def fit():
     return fit_target(width=16, seeds=4, epochs=60).run(progress=False)
 
 
+@pytest.fixture(scope="session")
+def saved(width, tmp_path_factory):
+    """Folder and files of the small width study, with its plots in two formats."""
+    out = tmp_path_factory.mktemp("width")
+    return out, width.save(out, formats=("png", "svg"))
+
+
+@pytest.fixture
+def in_process(monkeypatch, capsys):
+    """Run a script in this process, from another folder: what a process costs are its imports.
+
+    Returns exit status, standard output and standard error.
+    """
+
+    def run(name, *arguments, folder):
+        path = ROOT / "scripts" / f"{name}.py"
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+        capsys.readouterr()
+        status = 0
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except SystemExit as end:
+            status = end.code or 0
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return status, *capsys.readouterr()
+
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}  # as a process ends, its script leaves none
+    return run
+
+
+@pytest.fixture
+def unrendered(monkeypatch):
+    """Let figures be made and not drawn, where a test is about their names or the tables beside them."""
+    monkeypatch.setattr("ensemble.plots.drawing.render", lambda *_: b"not drawn")
+    monkeypatch.setattr("ensemble.studies.save.HELPERS", 0)
+    monkeypatch.setattr("ensemble.studies.page.available", lambda: False)
+
+
 @pytest.fixture
 def undrawn(monkeypatch):
     """Let studies leave one empty picture, where a test is about something else: drawing takes seconds."""
+    leave_undrawn(monkeypatch)
+
+
+def leave_undrawn(monkeypatch):
     from matplotlib.figure import Figure
 
     from ensemble.studies import page

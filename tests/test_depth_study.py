@@ -283,7 +283,7 @@ def test_bad_settings_are_named_before_anything_is_trained(settings, message):
 
 
 @pytest.mark.jit_heavy
-def test_the_script_lists_depths(tmp_path, capsys):
+def test_the_script_lists_depths(tmp_path, capsys, undrawn):
     arguments = ["--target", "quadratic", "--widths", "16", "--hidden-layers", "1", "2", "--seeds", "2", "--lrs", "0.1"]
     out = str(tmp_path / "out")
     assert cli.main("depth_study", [*arguments, "--epochs", "5", "--optimizers", "gd", "--out", out]) == 0

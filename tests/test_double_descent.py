@@ -242,7 +242,7 @@ def test_bad_settings_are_named_before_anything_is_trained(settings, message):
 
 
 @pytest.mark.jit_heavy
-def test_the_command_trains_once_and_adds_what_is_new(tmp_path, capsys):
+def test_the_command_trains_once_and_adds_what_is_new(tmp_path, capsys, undrawn):
     out = str(tmp_path / "out")
     given = ["--draws", "2", "--seeds", "1", "--epochs", "5", "--weight-decays", "0.5", "--out", out]
     assert cli.main("double_descent", [*given, "--widths", "1", "2"]) == 0

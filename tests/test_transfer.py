@@ -1,12 +1,10 @@
 """The transfer study: its coordinate check against plain NumPy, its curves and tables, its display and its script."""
 
 import csv
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 import ensemble
 from ensemble import plots
@@ -19,7 +17,6 @@ from ensemble.studies.transfer.study import RATES
 
 pytestmark = pytest.mark.jit_heavy
 
-ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"widths": [4, 8, 16], "seeds": 3, "lrs": [0.01, 0.04], "epochs": 20}
 
 
@@ -62,6 +59,11 @@ def test_coordinate_check_against_plain_numpy(data):
         ("own", optimizer, kind) for optimizer in ("gd", "adam") for kind in ("standard", "mup")
     ]
     inputs = dataset.x_train if dataset.scale is None else dataset.scale.inputs(dataset.x_train)
+    specs = ensemble.grid(
+        width=[2, 5], seed=[3, 7], optimizer=["gd", "adam"], parametrization=["standard", "mup"], init="fan_in",
+        lr=0.0025, data="own",
+    )  # fmt: skip
+    runs = {n: ensemble.train(specs, {"own": dataset}, epochs=n, engine="numpy") for n in {0, *MOMENTS}}
     for (_, optimizer, kind), check in study.checks.items():
         assert check.lr == 0.0025
         assert check.values.shape == (len(QUANTITIES), len(MOMENTS), 2, 2)
@@ -71,11 +73,9 @@ def test_coordinate_check_against_plain_numpy(data):
             for at_s in enumerate([3, 7])
             for at_e in enumerate(MOMENTS)
         ]:
-            spec = ensemble.grid(
-                width=width, seed=seed, optimizer=optimizer, parametrization=kind, init="fan_in", lr=0.0025, data="own"
-            )
-            runs = [ensemble.train(spec, {"own": dataset}, epochs=n, engine="numpy") for n in (0, epoch)]
-            ends = [run.networks.network(0, units="training") for run in runs]
+            mine = (specs.width == width) & (specs.seed == seed) & (specs.optimizer == optimizer)
+            (model,) = np.flatnonzero(mine & (specs.parametrization == kind))
+            ends = [runs[n].networks.network(int(model), units="training") for n in (0, epoch)]
             z = [inputs @ net.weights[0] + net.biases[0] for net in ends]
             p = [layers.forward(inputs, net.weights, net.biases)[:, 0] for net in ends]
             expected = [np.sqrt((v**2).mean()) for v in (z[1], z[1] - z[0], p[1] - p[0])]
@@ -285,26 +285,21 @@ def test_all_maps_share_one_scale_of_colours(small):
 # The script
 
 
-def script(*arguments, folder):
-    command = [sys.executable, str(ROOT / "scripts" / "rate_transfer.py"), *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-
-
-def test_the_script_plans_and_refuses(tmp_path):
-    planned = script("--dry-run", folder=tmp_path)
-    assert (planned.returncode, planned.stderr) == (0, "")
-    assert planned.stdout.startswith("5,632 models")
-    wrong = script("--optimizers", "sgd", folder=tmp_path)
-    assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr.startswith("rate_transfer: error: ") and "'sgd'" in wrong.stderr
-    assert wrong.stderr.count("\n") == 1
+def test_the_script_plans_and_refuses(in_process, tmp_path):
+    status, stdout, stderr = in_process("rate_transfer", "--dry-run", folder=tmp_path)
+    assert (status, stderr) == (0, "")
+    assert stdout.startswith("5,632 models")
+    status, stdout, stderr = in_process("rate_transfer", "--optimizers", "sgd", folder=tmp_path)
+    assert (status, stdout) == (2, "")
+    assert stderr.startswith("rate_transfer: error: ") and "'sgd'" in stderr
+    assert stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
     assert len((ROOT / "scripts" / "rate_transfer.py").read_text().splitlines()) < 60
 
 
-def test_the_script_runs_from_any_folder(tmp_path):
+def test_the_script_runs_from_any_folder(in_process, unrendered, tmp_path):
     arguments = ["--widths", "4", "8", "--seeds", "2", "--lrs", "0.01", "--epochs", "5", "--optimizers", "gd"]
-    done = script(*arguments, folder=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "summary.png" in done.stdout
+    status, stdout, stderr = in_process("rate_transfer", *arguments, folder=tmp_path)
+    assert (status, stderr) == (0, "")
+    assert "summary.png" in stdout
     assert (tmp_path / "results" / "rate_transfer" / "study.json").exists()
