@@ -10,7 +10,7 @@ from hypothesis import settings
 
 import ensemble
 from ensemble.cli.signals import SIGNALS
-from ensemble.studies import bias_ablation, fit_target, width_study
+from ensemble.studies import bias_ablation, fit_target, save, width_study
 from ensemble.training import planning
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,6 +20,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in a script's b
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 planning.LEAST_CHUNK_SECONDS = 0.0  # the runs of tests are short, and yet cut into chunks
+save.HELPERS = 0  # other tests keep the other cores busy: starting helpers would take longer than they save
+
+os.fsync = os.fstat  # no test stops the machine; what a process of its own writes is synced
+
 
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("fixed")
@@ -101,7 +105,6 @@ def in_process(monkeypatch, capsys):
 def unrendered(monkeypatch):
     """Let figures be made and not drawn, where a test is about their names or the tables beside them."""
     monkeypatch.setattr("ensemble.plots.drawing.render", lambda *_: b"not drawn")
-    monkeypatch.setattr("ensemble.studies.save.HELPERS", 0)
     monkeypatch.setattr("ensemble.studies.page.available", lambda: False)
 
 
