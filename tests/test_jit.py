@@ -1,5 +1,6 @@
 """The cache of compiled kernels, on a small package that holds a copy of `kernels/jit.py`."""
 
+import gc
 import json
 import os
 import shutil
@@ -7,10 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
 from conftest import JIT_DISABLED
+from numba.core.base import BaseContext
+from numba.core.types.functions import BaseFunction
 
 from ensemble.kernels import jit
+from ensemble.kernels.compiling import KernelCompiler
 
 pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="there is no cache without compiling (NUMBA_DISABLE_JIT)")
 
@@ -228,3 +233,25 @@ def test_an_engine_compiles_few_functions_and_each_once_and_says_so_once(shapes,
     lines, said = run()
     assert {line.split()[0] for line in lines} == {"0"}  # all comes from the cache, and nothing is announced
     assert said == 0
+
+
+@pytest.mark.parametrize("argument", [1, "text"])
+def test_numba_is_left_as_it_was_after_a_kernel_and_after_one_that_fails(argument):
+    def methods():
+        return BaseFunction.get_call_type, BaseContext.get_abi_sizeof, gc.isenabled()
+
+    before, within = methods(), []
+
+    class Watched(KernelCompiler):
+        def define_pipelines(self):
+            within.append(methods())
+            return super().define_pipelines()
+
+    add_one = numba.njit(pipeline_class=Watched)(lambda x: x + 1)
+    if argument == 1:
+        assert add_one(argument) == 2
+    else:
+        with pytest.raises(numba.TypingError):
+            add_one(argument)
+    assert methods() == before
+    assert not any(now == then for then, now in zip(before, within[0], strict=True))

@@ -5,7 +5,6 @@ Every kernel is a serial loop that holds no lock: threads come from the executor
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import sys
 from collections.abc import Callable
@@ -16,10 +15,10 @@ from typing import Any, TypeVar
 import numba
 from numba import types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
 from numba.core.event import Listener, register
 from numba.core.registry import cpu_target
+
+from ensemble.kernels.compiling import InnerCompiler, KernelCompiler
 
 __all__ = ["allocating", "announce", "inlined", "inner", "jit", "target"]
 
@@ -31,18 +30,19 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 _FLAGS = {
     "nogil": True,  # chunks run side by side in a thread pool
     "error_model": "numpy",  # without it a division by zero raises
+    "no_cfunc_wrapper": True,  # no C calls kernels
 }
 _BORROWED = {**_FLAGS, "_nrt": False}  # arrays belong to the caller: counting references costs more than a small call
 
 
 def jit(function: Kernel) -> Kernel:
     """Compile a kernel that Python calls, at its first call, or load it from the cache. It makes no arrays."""
-    return _cached(numba.njit(no_cfunc_wrapper=True, **_BORROWED)(function), function)
+    return _cached(numba.njit(pipeline_class=KernelCompiler, **_BORROWED)(function), function)
 
 
 def allocating(function: Kernel) -> Kernel:
     """Do as `jit`, for a kernel that makes arrays."""
-    return _cached(numba.njit(no_cfunc_wrapper=True, **_FLAGS)(function), function)
+    return _cached(numba.njit(pipeline_class=KernelCompiler, **_FLAGS)(function), function)
 
 
 def inner(function: Kernel) -> Kernel:
@@ -50,7 +50,7 @@ def inner(function: Kernel) -> Kernel:
 
     It returns no arrays: references to them are not counted.
     """
-    compiled = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=_Inner, **_BORROWED)(function)
+    compiled = numba.njit(pipeline_class=InnerCompiler, no_cpython_wrapper=True, **_BORROWED)(function)
     if compiled is not function:
         template = compiled.get_call_template  # numba compiles once more for each literal argument: take its type alone
         compiled.get_call_template = lambda args, kws: template(tuple(map(types.unliteral, args)), kws)
@@ -74,48 +74,10 @@ def _cached(compiled: Any, function: Kernel) -> Kernel:
     return result
 
 
-class _Part(JITCodeLibrary):  # type: ignore[misc]  # numba ships no types
-    """The code of a function that only kernels call: left as it is until a kernel takes it in.
-
-    Numba would optimize it, and make machine code that nobody calls, once more in each function on the way there.
-    """
-
-    def _optimize_final_module(self) -> None:
-        pass
-
-    def _finalize_final_module(self) -> None:
-        self._finalize_dynamic_globals()
-        self._finalized = True
-
-    def get_pointer_to_function(self, name: str) -> int:
-        self._ensure_finalized()
-        return 0
-
-    @property
-    def codegen(self) -> Any:
-        return self
-
-    def set_env(self, name: str, env: Any) -> None:
-        """Do nothing: there is no machine code that would read it."""
-
-
-class _Inner(Compiler):  # type: ignore[misc]
-    def define_pipelines(self) -> Any:
-        self.state.library = _Part(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
-        return super().define_pipelines()
-
-    def _compile_core(self) -> Any:
-        result = super()._compile_core()
-        kind = result.signature.return_type
-        assert not any(isinstance(one, types.Array) for one in getattr(kind, "types", [kind])), "a borrowed array"
-        return result
-
-
 def announce(say: Callable[[], None]) -> None:
     """Call `say` when a kernel is compiled for the first time in this process, and not taken from the cache."""
     if not _Announcer.say:
         register("numba:compile", _Announcer())
-        register("numba:compile", _Pause())
     _Announcer.say = say
 
 
@@ -131,23 +93,6 @@ class _Announcer(Listener):  # type: ignore[misc]  # numba ships no types
 
     def on_end(self, event: Any) -> None:
         pass
-
-
-class _Pause(Listener):  # type: ignore[misc]
-    """No search for garbage while numba compiles: it finds none among so many new objects, and takes a twentieth."""
-
-    depth, was_on = 0, False
-
-    def on_start(self, event: Any) -> None:
-        if self.depth == 0:
-            self.was_on = gc.isenabled()
-            gc.disable()
-        self.depth += 1
-
-    def on_end(self, event: Any) -> None:
-        self.depth -= 1
-        if self.depth == 0 and self.was_on:
-            gc.enable()
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]  # numba ships no types
