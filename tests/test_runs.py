@@ -117,3 +117,17 @@ def test_completions_need_their_extra(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "shtab", None)
     status, _, error = (cli.module(["completion", "fish"]), *capsys.readouterr())
     assert status == 2 and "pip install 'relu-ensemble[completion]'" in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("buffered", [True, False], ids=["buffered", "unbuffered"])
+def test_a_command_ends_quietly_where_its_reader_has(buffered, tmp_path):
+    (tmp_path / "run").mkdir()
+    flags = [] if buffered else ["-u"]
+    process = subprocess.Popen(
+        [sys.executable, *flags, "-m", "ensemble", "runs", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait(60)) == (b"", 141)
+    process.stderr.close()

@@ -255,6 +255,15 @@ def test_an_interrupt_while_writing_is_status_130(tmp_path, monkeypatch, capsys)
     assert capsys.readouterr().err.startswith(expected)
 
 
+def test_an_error_while_drawing_is_not_taken_for_bad_usage(tmp_path, monkeypatch):
+    def fault(*_):
+        raise ValueError("of ours")
+
+    monkeypatch.setattr(ensemble.studies.files, "write", fault)
+    with pytest.raises(ValueError, match="of ours"):  # Python ends with status 1 and a traceback
+        run([*TINY_FIT, "--out", tmp_path], study="fit_target")
+
+
 def test_dry_run_prints_the_plan_and_does_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ensemble.training, "train", lambda *_, **__: pytest.fail("trained"))
     out = tmp_path / "out"

@@ -123,6 +123,7 @@ def variance_of(dataset: Dataset, part: str) -> float:
     return 0.0 if np.ptp(y) == 0 else float(np.var(y))
 
 
-def percent(share: float) -> str:
-    """Return a share in percent, with two digits."""
-    return f"{float(f'{100 * share:.2g}'):g}%"
+def percent(*shares: float) -> str:
+    """Return a share in percent, with two digits, or of several from the lowest to the highest."""
+    low, high = (f"{float(f'{100 * share:.2g}'):g}%" for share in (min(shares), max(shares)))
+    return low if low == high else f"{low} to {high}"

@@ -15,7 +15,7 @@ from typing import Any
 from ensemble import store
 from ensemble.cli import play, runs
 from ensemble.cli.parser import Parser, build_parser
-from ensemble.cli.signals import DONE, FAILED, USAGE, Stage
+from ensemble.cli.signals import DONE, FAILED, USAGE, Stage, unread
 from ensemble.data import TARGETS
 from ensemble.specs import CHOICES
 from ensemble.studies import STUDIES
@@ -50,6 +50,8 @@ def run(arguments: Sequence[str], stage: Stage) -> int:
             return _completion(options.shell)
         return _merge(options.folders, options.into) if options.command == "merge" else _verify(options.folder)
     except (ImportError, ValueError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and unread():
+            raise
         print(f"python -m ensemble: error: {error}", file=sys.stderr)
         return USAGE
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.cli.parser import build_parser
-from ensemble.cli.signals import DONE, FAILED, USAGE, Stage
+from ensemble.cli.signals import DONE, FAILED, USAGE, Stage, unread
 from ensemble.data import load_csv
 from ensemble.distributed import connected
 from ensemble.results import Result
@@ -61,6 +61,7 @@ def run(study: str, arguments: Sequence[str], stage: Stage) -> int:
         part = "" if options.shard is None else f"-{options.shard[0]}-of-{options.shard[1]}"
         options.store = str(Path(options.out, f"run{part}"))
     failed = ""
+    trained: Study | None = None
     try:
         ready = _setup(name, options)
         if options.dry_run:
@@ -84,8 +85,12 @@ def run(study: str, arguments: Sequence[str], stage: Stage) -> int:
     except OtherRunError as error:
         return _end(study, USAGE, f"{error} (--fresh); --out DIR keeps both")
     except ValueError as error:
+        if trained is not None:  # what was asked for was good: a mistake of this package
+            raise
         return _end(study, USAGE, str(error))
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and unread():
+            raise
         again = "; the same command goes on" if isinstance(error, ConnectionError) else ""
         return _end(study, FAILED, f"{error}{failed}{again}")
     except BrokenExecutor as error:

@@ -62,7 +62,7 @@ class FitDisplay:
         """Draw into `ax` (default: a figure of its own) and return self.
 
         Each fit has its own of the `looks`, matplotlib's keywords for a line, or a colour from place `first_colour` on
-        and a dash pattern.
+        and a dash pattern. Lines lie over the samples.
         """
         with style.drawing(ax) as (self.ax_, self.figure_):
             self.points_ = self.ax_.scatter(
@@ -80,11 +80,9 @@ class FitDisplay:
                 look = {
                     "color": style.look(place, fit.label)[0],
                     "linestyle": style.DASHES[len(self.lines_) % 6],
-                    "zorder": 2.5,
                 }
-                self.lines_ += self.ax_.plot(
-                    fit.x, shown, label=fit.label, **(looks[len(self.lines_)] if looks else look)
-                )
+                own = {"zorder": 2.5} | dict(looks[len(self.lines_)] if looks else look)
+                self.lines_ += self.ax_.plot(fit.x, shown, label=fit.label, **own)
             self.ax_.set_xlabel(self.x_name)
             self.ax_.set_ylabel(self.y_name)
             if legend:

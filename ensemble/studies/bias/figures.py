@@ -14,7 +14,7 @@ from ensemble.plots.curves import WidthCurveDisplay
 from ensemble.plots.differences import PairedDifferenceDisplay
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.limits import LimitDisplay
-from ensemble.plots.sheets import constants, head_legend, panel, sheet
+from ensemble.plots.sheets import TITLE, constants, head_legend, panel, sheet, wrapped
 from ensemble.plots.style import STYLE, about, legend_title, look, name_of, title_of
 from ensemble.studies.bias.study import ARMS, MISSING_BIAS, BiasStudy
 from ensemble.studies.save import by_part
@@ -32,8 +32,8 @@ def _with(study: BiasStudy, optimizer: str) -> Iterator[tuple[str, Figure]]:
         yield "summary", constants(study.datasets)
         return
 
-    def error(name: str) -> Callable[[Axes], None]:
-        words = f"{title_of(name, study.datasets[name])}\n{_left(study, name, optimizer)}"
+    def error(name: str, unit: str = " of the variance") -> Callable[[Axes], None]:
+        words = f"{title_of(name, study.datasets[name])}\n{_left(study, name, optimizer, unit)}"
         return panel(arms_display(study, name, optimizer), words)
 
     def difference(name: str, title: str) -> Callable[[Axes], None]:
@@ -59,10 +59,11 @@ def _with(study: BiasStudy, optimizer: str) -> Iterator[tuple[str, Figure]]:
     curve = study.curves(names[0], optimizer)[0]
     widest = curve.width[-1]
     worth = {name: f"with hidden bias at width {widest}:\n{_worth(study, name, optimizer)}" for name in shown}
-    panels = [*map(error, shown), *(difference(name, worth[name]) for name in shown)]
+    panels = [*(error(name, "") for name in shown), *(difference(name, worth[name]) for name in shown)]
     more = f" (the first {len(shown)} of {len(names)} datasets)" if len(names) > len(shown) else ""
-    answer = "the error is " + ", ".join(f"{_factor(study, name, optimizer)} on {name_of(name)}" for name in shown)
-    title = f"What is the hidden bias worth{more}? At width {widest} {answer}\n({after}, {chosen})"
+    factors = ", ".join(f"{_factor(study, name, optimizer)} on {name_of(name)}" for name in shown)
+    answer = f"with the hidden bias the error at width {widest} is {factors}"
+    title = f"What is the hidden bias worth{more}? At width {widest} the error is {factors}\n({after}, {chosen})"
     # Side by side where there is one dataset; together never narrower than the words around the panels.
     columns, panel_height = (len(shown), 3.1) if len(shown) > 1 else (2, 4.0)
     panel_width = {2: 5.2, 3: 4.2}.get(columns, 3.3)
@@ -77,24 +78,26 @@ def _with(study: BiasStudy, optimizer: str) -> Iterator[tuple[str, Figure]]:
         summary,
         f"{words}; a bar holds for its width alone,\n"
         f"ring: differs from 1 with all {len(curve.width)} widths tested (signed rank test, Holm); "
-        "with hidden bias: both biases against output bias only",
+        "with hidden bias: both biases against output bias only; left: of the variance",
     )
     yield "summary", summary
     yield (
         "error_by_arm",
-        sheet([error(name) for name in names], f"Test error {then}: with the hidden bias {answer}", legend_at=noted),
+        sheet([error(name) for name in names], f"Test error {then}: {answer}", legend_at=noted),
     )
     yield "differences", sheet(
         [difference(name, title_of(name, study.datasets[name])) for name in names],
-        f"What leaving a bias out costs {then}: with the hidden bias {answer}", legend_at=beyond,
+        f"What leaving a bias out costs {then}: {answer}", legend_at=beyond,
     )  # fmt: skip
     bounded = [name for name in names if study.bounds[name] is not None]
     if bounded:
-        title = f"Training error {after}: without hidden bias no width gets below an exact floor (dotted)"
+        title = (
+            f"Training error {after}: without hidden bias no width leaves less than {_floors(study, bounded)} (dotted)"
+        )
         yield "limits", sheet([possible(name) for name in bounded], title, legend_at=0)
     fitted = [name for name in names if study.datasets[name].n_inputs == 1]
     if fitted:
-        yield "fits_by_arm", _fit_table(study, fitted, optimizer)
+        yield "fits_by_arm", _fit_table(study, fitted, optimizer, f"{answer[0].upper()}{answer[1:]}")
 
 
 def arms_display(study: BiasStudy, data: str | None = None, optimizer: str | None = None) -> WidthCurveDisplay:
@@ -116,18 +119,24 @@ def _factor(study: BiasStudy, data: str, optimizer: str) -> str:
     return "the same" if words.startswith("no clear") else words.partition(" error")[0]
 
 
-def _left(study: BiasStudy, data: str, optimizer: str) -> str:
+def _left(study: BiasStudy, data: str, optimizer: str, unit: str) -> str:
     """Return what the best arm leaves of the variance, in words."""
     curves = study.curves(data, optimizer)
     variance = variance_of(study.datasets[data], "test")
     best = min(curves, key=lambda curve: float(curve.quartiles[1].min()))
     left = float(best.quartiles[1].min())
-    return f"{percent(left / variance)} left by {best.label}" if variance and np.isfinite(left) else ""
+    return f"{percent(left / variance)}{unit} left by {best.label}" if variance and np.isfinite(left) else ""
 
 
-def _fit_table(study: BiasStudy, names: Sequence[str], optimizer: str) -> Figure:
+def _floors(study: BiasStudy, names: Sequence[str]) -> str:
+    """Return the share of the variance that no network without hidden bias gets below, from dataset to dataset."""
+    found = [(study.bounds[name], variance_of(study.datasets[name], "train")) for name in names]
+    shares = [min(bounds.no_bias.values()) / variance for bounds, variance in found if bounds is not None]
+    return f"{percent(*shares)} of the variance"
+
+
+def _fit_table(study: BiasStudy, names: Sequence[str], optimizer: str, answer: str) -> Figure:
     """Return the fits of each arm (columns) on each dataset (rows)."""
-    width = study.curves(names[0], optimizer)[0].width[-1]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(2.5 * len(ARMS), 2.1 * len(names) + 0.4), layout="constrained")
         rows = figure.subplots(len(names), len(ARMS), sharex="row", sharey="row", squeeze=False)
@@ -138,8 +147,6 @@ def _fit_table(study: BiasStudy, names: Sequence[str], optimizer: str) -> Figure
                 FitDisplay.over(study.fits(curve), dataset).plot(ax, looks=looks, legend=False)
                 ax.set_title(f"{curve.label}\nmedian test MSE {curve.quartiles[1, -1]:.2g}")
                 ax.set_ylabel("" if place else f"{name_of(name)}\n{dataset.y_name}")
-        figure.suptitle(
-            f"Fits at width {width} over the training data ({optimizer}, seed with median error)", fontsize=11,
-            fontweight="bold",
-        )  # fmt: skip
+        words = f"{answer}\n(fits over the training data, {optimizer}, seed with median error)"
+        figure.suptitle(wrapped(words, figure.get_figwidth() - 0.3, TITLE), fontsize=11, fontweight="bold")
     return figure

@@ -60,7 +60,8 @@ def figures(study: DepthStudy) -> Iterator[tuple[str, Figure]]:
     shown = [data for data in names if study.fits(data)]
     if shown:
         panels = [_fits(study, data, place) for place in study.fit_places for data in shown]
-        title = f"Fits of {study.best_optimizer} over the training data, each by the seed with the median error"
+        left = f"for {_cost(study, -1)} the {_left(study, *shown, places=slice(-1, None))}"
+        title = f"Fits of {study.best_optimizer}, each by the seed with the median error: {left}"
         yield "fits", sheet(panels, title, columns=max(2, len(shown)), panel_size=SIZE, legend_at=0)
         yield "pieces", _pieces(study)
     yield "initial", _initial(study)
@@ -102,10 +103,11 @@ def _summary(study: DepthStudy) -> Figure:
     return figure
 
 
-def _left(study: DepthStudy, data: str) -> str:
-    """Return what the best network of all leaves of the variance, in words."""
-    left = min(float(curve.quartiles[1].min()) for curve in study.curves(data)) / study.variance(data)
-    return f"best leaves {percent(left)} of the variance"
+def _left(study: DepthStudy, *names: str, places: slice = slice(None)) -> str:
+    """Return what the best networks, of all or some computations, leave of the variance of each dataset, in words."""
+    best = [min(float(one.quartiles[1, places].min()) for one in study.curves(data)) for data in names]
+    left = [error / study.variance(data) for error, data in zip(best, names, strict=True)]
+    return f"best leaves {percent(*left)} of the variance"
 
 
 def _answer(study: DepthStudy, data: str, optimizer: str | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +14,7 @@ from ensemble.plots.rates import LearningRateMapDisplay
 from ensemble.plots.sheets import Panel, constants, sheet
 from ensemble.plots.style import title_of
 from ensemble.studies.save import by_part
-from ensemble.studies.transfer.study import TransferStudy
+from ensemble.studies.transfer.study import TransferStudy, moved
 
 
 def figures(study: TransferStudy) -> Iterator[tuple[str, Figure]]:
@@ -62,7 +62,7 @@ def _on(study: TransferStudy, data: str) -> Iterator[tuple[str, Figure]]:
         both += [*maps[-2:], *found]
     size = (3.5, 3.4)
     name = title_of(data, study.datasets[data])
-    title = f"{name}: {_answer(every, 'widths')}"
+    title = f"{name}: {moved(every, 'widths')}"
     yield "summary", sheet(both, title, columns=4, panel_size=size, legend_at=2)
     yield "learning_rate_map", sheet(maps, title, columns=2)
     yield "coordinate_check", sheet(
@@ -72,7 +72,7 @@ def _on(study: TransferStudy, data: str) -> Iterator[tuple[str, Figure]]:
     )  # fmt: skip
     if deep:
         pairs = zip(deep, (False, True) * len(optimizers), strict=True)
-        title = f"{name}: {_answer(deep, 'depths')} (width {deep[0].width[0]})"
+        title = f"{name}: {moved(deep, 'depths')} (width {deep[0].width[0]})"
         yield "learning_rate_by_depth", sheet([rates(curve, last) for curve, last in pairs], title, columns=2)
 
 
@@ -92,18 +92,3 @@ def _slopes(study: TransferStudy, data: str) -> str:
         each = [f"{slope_text(check, 'output_change')} ({check.optimizer})" for check in checks]
         said.append(f"{' and '.join(each)} under {words}")
     return ", ".join(said)
-
-
-def _answer(curves: Sequence[Curve], what: str) -> str:
-    """Return how far the best rates move, standard against mu-P, in words."""
-    first, last = curves[0].across[0], curves[0].across[-1]
-    parts = []
-    for standard, mup in zip(curves[::2], curves[1::2], strict=True):
-        moved, held = (2 ** ridge_movement(curve) for curve in (standard, mup))
-        moves = "does not move" if moved == 1 else f"moves {_fold(moved)}"
-        parts.append(f"of {standard.settings['optimizer']} {moves} (mu-P: {'not' if held == 1 else _fold(held)})")
-    return f"over {what} {first:,} to {last:,} the best learning rate {', '.join(parts)}"
-
-
-def _fold(factor: float) -> str:
-    return "by an unknown factor" if np.isnan(factor) else f"{factor:.3g}-fold"

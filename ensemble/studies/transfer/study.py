@@ -33,7 +33,7 @@ from ensemble.specs import grid
 from ensemble.studies.inputs import Data, as_datasets, noise_of, seeds_of, values_of
 from ensemble.studies.study import Rows, Setup, Study
 
-__all__ = ["HIDDEN_LAYERS", "OPTIMIZERS", "RATES", "WIDTHS", "TransferStudy", "transfer_study"]
+__all__ = ["HIDDEN_LAYERS", "OPTIMIZERS", "RATES", "WIDTHS", "TransferStudy", "moved", "transfer_study"]
 
 WIDTHS = tuple(2**power for power in range(5, 11))
 HIDDEN_LAYERS = (1, 2, 4)
@@ -213,10 +213,23 @@ class TransferStudy(Study):
         for curves, what in ((self.curves(data), "widths"), (self.by_depth(data), "depths")):
             if not curves:
                 continue
-            first, last = curves[0].across[0], curves[0].across[-1]
-            moves = ", ".join(f"{curve.label} 2^{ridge_movement(curve):g}" for curve in curves)
-            parts.append(f"over {what} {first} to {last} the best rate moves by: {moves}")
+            parts.append(moved(curves, what))
         return f"{data}: {'; '.join(parts)}."
+
+
+def moved(curves: Sequence[Curve], what: str) -> str:
+    """Return how far the best rates move over `what`, standard against mu-P, in words."""
+    first, last = curves[0].across[0], curves[0].across[-1]
+    parts = []
+    for standard, mup in zip(curves[::2], curves[1::2], strict=True):
+        move, held = (2 ** ridge_movement(curve) for curve in (standard, mup))
+        moves = "does not move" if move == 1 else f"moves {_fold(move)}"
+        parts.append(f"of {standard.settings['optimizer']} {moves} (mu-P: {'not' if held == 1 else _fold(held)})")
+    return f"over {what} {first:,} to {last:,} the best learning rate {', '.join(parts)}"
+
+
+def _fold(factor: float) -> str:
+    return "by an unknown factor" if np.isnan(factor) else f"{factor:.3g}-fold"
 
 
 def _rate(curve: Curve, place: int) -> str:

@@ -48,19 +48,18 @@ def principle(found: Iterable[Reach]) -> str:
 
 def last(study: WidthStudy, names: Iterable[str]) -> str:
     """Return what the best networks leave of the variance."""
-    left = [min(study.reach[name].left.values()) for name in names]
-    best, worst = percent(min(left)), percent(max(left))
-    return f"the best leaves {best if best == worst else f'{best} to {worst}'} of the variance"
+    return f"the best leaves {percent(*(min(study.reach[name].left.values()) for name in names))} of the variance"
 
 
 def rise(study: WidthStudy, curves: Sequence[Curve]) -> str:
-    """Return how far the error rises in the first steps."""
-    rises = [study.overshoot(curve) for curve in curves]
-    highest, curve = max(zip(rises, curves, strict=True), key=lambda pair: float(pair[0].max()))
-    if not 1.5 < highest.max() < np.inf:
-        return "it falls from the start" if highest.max() <= 1.5 else "some diverge"
-    at = f"{curve.label}, width {curve.width[highest.argmax()]:,}"
-    return f"at a good rate it first rises, up to {highest.max():,.0f}-fold ({at})"
+    """Return how far the median test error of a drawn width rises above that of the start."""
+    drawn = [(curve.label, one) for curve in curves for one in study.learning_curves(curve)]
+    rises = [float(one.quartiles[1].max() / one.quartiles[1, 0]) for _, one in drawn]
+    highest = max(rises)
+    if not 1.5 < highest < np.inf:
+        return "it falls from the start" if highest <= 1.5 else "some diverge"
+    label, one = drawn[rises.index(highest)]
+    return f"at a good rate it first rises, up to {highest:,.0f}-fold ({label}, width {one.width:,})"
 
 
 def rates(curves: Sequence[Curve]) -> str:
