@@ -11,7 +11,7 @@ import numpy as np
 import peers
 
 
-@numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
+@numba.njit(nogil=True, error_model="numpy", fastmath={"contract"}, cache=True)
 def steps(x, sums, shift, lr, epochs, w, b, v, k, order, low, high, slope, offset, r_before, ru_before):
     """Train one model in place; x (N + 2) ascending between two infinities, sums (N + 1, 4) of u, u^2, t, t u before
     a sample, shift the means of x and y."""
@@ -84,7 +84,7 @@ def steps(x, sums, shift, lr, epochs, w, b, v, k, order, low, high, slope, offse
             v[j] = vj - lr * (wj * g1 + bj * g0)
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy", cache=True)
 def train(x, sums, shift, lr, epochs, w, b, v):
     """Train M models in place, w, b, v (M, H)."""
     h = w.shape[1]

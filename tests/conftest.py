@@ -23,7 +23,7 @@ planning.LEAST_CHUNK_SECONDS = 0.0  # the runs of tests are short, and yet cut i
 save.HELPERS = 0  # other tests keep the other cores busy: starting helpers would take longer than they save
 
 os.fsync = os.fstat  # no test stops the machine; what a process of its own writes is synced
-
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of workers: threads that wait take the other's core
 
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("fixed")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import ensemble
 from ensemble import limits
 from ensemble.data import SHAPES, TARGETS
+from ensemble.engines import compiled
 from ensemble.play.answer import answer, notes, short
 from ensemble.play.code import python
 from ensemble.play.formula import FUNCTIONS, parse
@@ -441,7 +442,8 @@ class Window:
 
 
 @pytest.fixture
-def window():
+def window(monkeypatch):
+    monkeypatch.setattr(compiled, "CALL_SECONDS", 0.01)  # until a job that is stopped ends
     window = Window()
     yield window
     window.worker.close()
@@ -463,7 +465,7 @@ def test_a_job_yields_its_pictures_and_ends(window):
 
 @pictures
 def test_a_newer_job_takes_the_place_of_the_older(window):
-    old, new = Job(LONG.changed(hidden_layers=1), None), Job(SMALL, None)
+    old, new = Job(LONG.changed(hidden_layers=1, n=200), None), Job(SMALL, None)
     window.worker.submit(old)
     assert window.began.wait(60)
     window.ended.clear()
@@ -477,7 +479,7 @@ def test_a_newer_job_takes_the_place_of_the_older(window):
 
 @pictures
 def test_work_can_be_stopped(window):
-    window.worker.submit(Job(LONG.changed(hidden_layers=1), None))
+    window.worker.submit(Job(LONG.changed(hidden_layers=1, n=200), None))
     assert window.began.wait(60)
     window.worker.stop()
     assert window.ended.wait(60)
@@ -486,7 +488,7 @@ def test_work_can_be_stopped(window):
 
 @pictures
 def test_a_closed_window_works_no_more(window):
-    window.worker.submit(Job(LONG.changed(hidden_layers=1), None))
+    window.worker.submit(Job(LONG.changed(hidden_layers=1, n=200), None))
     assert window.began.wait(60)
     window.worker.close()
     window.worker.thread.join(60)

@@ -359,7 +359,10 @@ def test_signed_rank_p_of_2000_pairs_is_exact_and_near_the_normal_one(decimals):
     values = np.random.default_rng(5).standard_normal(2000).round(decimals)
     normal = scipy.stats.wilcoxon(values, method="approx", zero_method="pratt").pvalue
     assert wilcoxon_exact(values) == pytest.approx(normal, rel=1e-3)
-    # All above 0: 2 / 2^n, beyond what a normal distribution or rounded sums could say.
+
+
+def test_signed_rank_p_of_1000_pairs_that_all_differ_one_way_is_2_to_the_minus_999():
+    """Beyond what a normal distribution or rounded sums could say."""
     assert wilcoxon_exact(np.arange(1, 1001)) == pytest.approx(2 * 0.5**1000, rel=1e-12)
 
 
