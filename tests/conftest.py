@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import chromium  # noqa: F401, a fixture of all tests of pages
 from hypothesis import settings
 
 import ensemble

@@ -2,13 +2,11 @@
 
 import asyncio
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+from browser import wait_for
 
 import ensemble
 from ensemble import cli
@@ -31,18 +30,7 @@ pytestmark = pytest.mark.jit_heavy
 
 CO2 = Path(__file__).parent / "data" / "mauna_loa_co2.csv"
 SMALL = Settings(n=50, seeds=2, epochs=20, width=4, rate=0.03)
-LONG = Settings(n=2000, epochs=5000, seeds=64, width=512)
-
-
-def wait_for(condition, seconds=120):
-    """Return the first true answer; a busy machine may take its time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not happen")
+LONG = Settings(n=200, epochs=5000, seeds=64, width=512)  # minutes
 
 
 @contextmanager
@@ -98,31 +86,6 @@ def served():
     warm_up(served.warm)
     yield served
     served.stop()
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium, which drives the browser, is not installed")
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if binary is None or driver is None:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--window-size=1366,768",
-        f"--user-data-dir={tmp_path_factory.mktemp('browser')}",
-        f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {LOOPBACK}",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
 
 
 class Window:
@@ -200,14 +163,36 @@ def window(chromium, served):
     chromium.switch_to.window(first)
 
 
+@pytest.fixture(scope="module")
+def opened_once(chromium, served):
+    first = chromium.current_window_handle
+    page = Window(chromium, served.address)
+    yield page
+    chromium.switch_to.window(page.handle)
+    chromium.close()
+    chromium.switch_to.window(first)
+
+
+@pytest.fixture
+def page(opened_once):
+    """One window for the tests that leave it as they found it, but for what is set back here."""
+    for name in ("width", "epochs"):
+        opened_once.set(name, str(getattr(SMALL, name)))
+    return opened_once.shows(width=SMALL.width, epochs=SMALL.epochs)
+
+
 def expected(settings, content=None):
     *_, picture = compute(settings, content, ensemble.train)
     return picture
 
 
-def test_a_window_shows_what_is_computed_and_loads_nothing_from_elsewhere(window, served):
-    page = window().shows(width=4)
-    picture = expected(SMALL)
+@pytest.fixture(scope="module")
+def small():
+    return expected(SMALL)
+
+
+def test_a_window_shows_what_is_computed_and_loads_nothing_from_elsewhere(page, served, small):
+    picture = small
     np.testing.assert_allclose(page.column("tested", "test"), np.median(picture.curve.errors, axis=1), rtol=1e-6)
     np.testing.assert_allclose(page.column("band", "middle"), picture.view.predictions[-1, picture.typical], rtol=1e-5)
     np.testing.assert_allclose(page.column("floor", "floor"), picture.floor[picture.floor > 0], rtol=1e-12)
@@ -217,10 +202,9 @@ def test_a_window_shows_what_is_computed_and_loads_nothing_from_elsewhere(window
     assert [entry for entry in page.browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
-def test_a_slider_moves_by_keyboard_and_the_address_follows(window):
+def test_a_slider_moves_by_keyboard_and_the_address_follows(page):
     from selenium.webdriver.common.keys import Keys
 
-    page = window().shows(width=4)
     handle = page.find("width", ".noUi-handle")
     page.js("arguments[0].focus()", handle)
     handle.send_keys(Keys.ARROW_RIGHT)
@@ -231,11 +215,10 @@ def test_a_slider_moves_by_keyboard_and_the_address_follows(window):
     assert help_line == "Width: Hidden units in each hidden layer."
 
 
-def test_every_control_is_reached_by_tab_and_says_what_it_does(window):
+def test_every_control_is_reached_by_tab_and_says_what_it_does(page):
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
 
-    page = window().shows(width=4)
     wanted = {choice.title.capitalize() for choice in CHOSEN.values()}
     wanted |= {"Target", "Play", "Epoch", "Copy link", "Copy as Python", "Save page"}
     found = set()
@@ -245,8 +228,7 @@ def test_every_control_is_reached_by_tab_and_says_what_it_does(window):
     assert wanted <= found
 
 
-def test_everything_fits_a_screen_of_1366_pixels(window):
-    page = window().shows(width=4)
+def test_everything_fits_a_screen_of_1366_pixels(page):
     assert page.js("return document.documentElement.scrollWidth") <= 1366
 
 
@@ -281,9 +263,8 @@ def test_a_target_is_drawn_with_the_mouse_and_opened_again_from_the_link(window)
     assert page.column("band", "middle") == before
 
 
-def test_play_runs_through_the_epochs(window):
-    page = window().shows(width=4)
-    picture = expected(SMALL)
+def test_play_runs_through_the_epochs(page, small):
+    picture = small
     page.set("frame", 0)
     np.testing.assert_allclose(page.column("band", "middle"), picture.view.predictions[0, picture.typical], rtol=1e-5)
     assert page.get("frame", "end") == len(picture.frames) - 1
@@ -293,8 +274,7 @@ def test_play_runs_through_the_epochs(window):
     np.testing.assert_allclose(page.column("band", "middle"), picture.view.predictions[-1, picture.typical], rtol=1e-5)
 
 
-def test_a_new_picture_is_shown_at_its_last_epoch(window):
-    page = window().shows(width=4)
+def test_a_new_picture_is_shown_at_its_last_epoch(page):
     page.set("frame", 1)
     page.set("width", "8")
     page.shows(width=8)
@@ -315,8 +295,7 @@ def test_labels_have_two_images_that_play_too(window):
     assert "of the test points on the right side" in page.get("answer", "text")
 
 
-def test_a_click_on_a_width_shows_it(window):
-    page = window().shows(width=4)
+def test_a_click_on_a_width_shows_it(page):
     page.js("Bokeh.documents[0].get_model_by_name('tested').selected.indices = [4]")
     page.shows(width=16)
     assert page.get("width", "value") == "16"
@@ -394,8 +373,9 @@ def test_long_work_says_how_far_it_is_and_can_be_stopped(window):
 
 
 def test_the_work_of_a_closed_window_ends(window, chromium, served):
-    page = window(LONG)
-    (session,) = (one for one in list(served.windows.sessions) if one.settings == LONG)
+    mine = LONG.changed(width=256)  # the window of another test may not be forgotten yet
+    page = window(mine)
+    (session,) = (one for one in list(served.windows.sessions) if one.settings == mine)
     wait_for(lambda: page.get("status", "text").startswith("Training"))
     assert session.worker.thread.is_alive()
     chromium.switch_to.window(page.handle)
@@ -420,15 +400,21 @@ def test_the_program_and_the_saved_page_are_those_of_the_picture(window, tmp_pat
     assert page.js("return performance.getEntriesByType('resource').length") == 0
 
 
-def test_a_server_that_is_interrupted_ends_its_work_and_its_windows_say_so(chromium):
+def test_the_command_ends_in_one_line_on_ctrl_c_with_its_work_and_its_windows_say_so(chromium):
     with started() as (process, address):
+        with urllib.request.urlopen(address, timeout=120) as answer:
+            assert b"relu-ensemble playground" in answer.read()
         page = Window(chromium, address, LONG)
         wait_for(lambda: page.get("status", "text").startswith("Training"))
         assert page.js("return document.getElementById('lost').hidden")
         process.send_signal(signal.SIGINT)
-        process.wait(120)  # training alone would take many minutes
+        _, errors = process.communicate(timeout=120)  # training alone would take many minutes
         wait_for(lambda: not page.js("return document.getElementById('lost').hidden"))
     assert "python -m ensemble play" in page.js("return document.getElementById('lost').textContent")
+    assert process.returncode == 130
+    assert [line for line in errors.splitlines() if "compiling" not in line] == [
+        "python -m ensemble: the playground has ended"
+    ]
     chromium.close()
     chromium.switch_to.window(chromium.window_handles[0])
 
@@ -466,18 +452,6 @@ def test_pages_of_other_sites_may_not_talk_to_it(served, origin, status):
         line.sendall("\r\n".join([*lines, "", ""]).encode())
         answer = line.recv(200).decode()
     assert answer.startswith(f"HTTP/1.1 {status} ")
-
-
-def test_the_command_prints_its_address_and_ends_in_one_line_on_ctrl_c():
-    with started() as (process, address):
-        with urllib.request.urlopen(address, timeout=120) as page:
-            assert b"relu-ensemble playground" in page.read()
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert [line for line in errors.splitlines() if "compiling" not in line] == [
-        "python -m ensemble: the playground has ended"
-    ]
 
 
 def test_a_server_that_stops_ends_the_work_of_its_windows():
