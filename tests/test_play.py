@@ -1,6 +1,7 @@
 """The playground without its page: links, formulas, data, pictures, sentences, programs and the worker."""
 
 import ast
+import re
 import threading
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -54,6 +55,7 @@ X = np.linspace(-2, 2, 9)
         ("abs(x) % 2", np.abs(X) % 2),
         ("(x)exp(1)", X * np.e),
         (".5x", X / 2),
+        ("2π*x", 2 * np.pi * X),
         ("-x^2", -(X**2)),
     ],
 )
@@ -111,6 +113,7 @@ def test_what_is_copied_computes_the_same(text):
         ("f'{x}'", "not allowed"),
         ("x < 1", "not allowed"),
         ("sin(x=1)", "not allowed"),
+        ("2,5x", "write a point"),
         ("sin(*x)", "not allowed"),
         ("x\0", "cannot be read"),
         ("x @ x", "not allowed"),
@@ -242,6 +245,8 @@ def test_a_file_is_read_by_the_rules_of_csv_files():
     [
         (b"", "is empty"),
         (b"x\n1\n2\n", "one column"),
+        (b"x;y\n1;2,5\n", "semicolons"),
+        (b"x\ty\n1\t2\n", "tabs"),
         (b"x,x\n1,2\n", "more than once"),
         (b"\xff\xfe\x00", "is not UTF-8"),
         (b'x,"y\n1,2', "malformed"),
@@ -258,7 +263,7 @@ def test_a_file_without_columns_is_one_sentence(content, words):
     [
         (b"x,y\n1,a\n", "line 2, column 'y': 'a' is not a finite number"),
         (b"x,y\n1,2,3\n", "line 2 has 3 cells"),
-        (b"x,y\n1,2\n", "none"),
+        (b"x,y\n1,2\n", "too few rows"),
         (b"x,y\n,\n", "no row has values"),
         (b"a,b\n1,2\n", "no column 'x'"),
     ],
@@ -487,6 +492,20 @@ def test_work_can_be_stopped(window):
 
 
 @pictures
+def test_work_that_waits_is_stopped_with_what_is_under_way(window):
+    old, waits = Job(LONG.changed(hidden_layers=1), None), Job(SMALL, None)
+    window.worker.submit(old)
+    assert window.began.wait(60)
+    with window.worker._wake:  # the old one has no time to end between these two
+        window.worker._next = waits
+        window.worker.stop()
+    while len(window.ends) < 2:
+        window.ended.wait(60)
+        window.ended.clear()
+    assert set(window.ends) == {(old, "stopped"), (waits, "stopped")} and window.pictures == []
+
+
+@pictures
 def test_a_closed_window_works_no_more(window):
     window.worker.submit(Job(LONG.changed(hidden_layers=1, n=200), None))
     assert window.began.wait(60)
@@ -495,6 +514,14 @@ def test_a_closed_window_works_no_more(window):
     assert not window.worker.thread.is_alive()
     window.worker.submit(Job(SMALL, None))  # a click that was under way
     assert window.pictures == []
+
+
+@pytest.mark.parametrize(
+    ("formula", "high", "words"), [("x", 1e300, "between -1,000,000 and 1,000,000"), ("x*1e200", 1.0, "up to 1e+100")]
+)
+def test_a_formula_too_large_to_be_learned_is_one_sentence(formula, high, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        dataset_of(Settings(source=FORMULA, formula=formula, high=high), None)
 
 
 def test_what_cannot_be_learned_is_one_sentence(window):

@@ -346,6 +346,8 @@ def test_a_malformed_link_opens_and_says_what_is_wrong(window, served):
     page = window()
     page.open(f"{served.address}?width=<b>1&seeds=2&epochs=20&n=50&source=nowhere")
     page.shows(width=16, seeds=2)
+    said = "The link&#x27;s width &#x27;&lt;b&gt;1&#x27; is none of"
+    wait_for(lambda: page.get("status", "text").startswith(said))
     assert page.js("return document.body.querySelector('b b')") is None
     assert page.settings == Settings(seeds=2, epochs=20, n=50)
 

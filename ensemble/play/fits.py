@@ -118,7 +118,7 @@ class FitView:
     def show_drawn(self, picture: Picture) -> None:
         """Leave room around a drawn target to draw the next."""
         _, _, knots = drawn_of(picture.settings)
-        room = max(1.5, 1.3 * float(np.abs(knots).max()))
+        room = max(1.6, 1.3 * float(np.abs(knots).max()))
         self.x_range.update(start=-3.1, end=3.1)
         self.y_range.update(start=-room, end=room)
 

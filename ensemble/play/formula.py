@@ -73,8 +73,12 @@ def parse(text: str) -> Formula:
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"the formula has {len(text)} characters; at most {MOST_CHARACTERS} are allowed")
     # A number before a name, or a number or a bracket before a bracket, is a product. 2e3 stays a number.
-    plain = re.sub(r"(?<![A-Za-z0-9_.])(\d+\.?\d*|\.\d+)\s*(?=[A-Za-df-z(]|e(?![-+]?\d))", r"\1*", text.strip())
+    plain = re.sub(
+        r"(?<![A-Za-z0-9_.])(\d+\.?\d*|\.\d+)\s*(?=[A-Za-df-z(]|e(?![-+]?\d))", r"\1*", text.strip().replace("π", "pi")
+    )
     plain = re.sub(r"\)\s*(?=[A-Za-z0-9(])", ")*", plain).replace("^", "**")
+    if re.search(r"\d,\d", plain) and not re.search(r"\b(max|min)\b", plain):
+        raise ValueError(f"{text.strip()!r} has a comma in a number: write a point, such as 2.5")
     try:
         with warnings.catch_warnings():  # the parser's, about text that is refused below
             warnings.simplefilter("ignore")

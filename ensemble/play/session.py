@@ -75,12 +75,13 @@ class Session:
         self._job: Job | None = None
         self._running, self._closed, self._last_word = False, False, 0.0
         self._picture: Picture | None = None
+        self._of_link = ""  # what is wrong with the link; said until something is changed
         self.scene = Scene()
         self.controls = Controls(self.settings, self._changed, self._loaded)
         self.answer = text_of(
             name="answer", text="", width=900, height=44, styles={"font-size": "16.5px", "line-height": "1.3"}
         )
-        self.status = text_of(name="status", text=" ".join(problems), width=520, height=34,
+        self.status = text_of(name="status", text="", width=520, height=34,
                           styles={"font-size": "12.5px", "color": "#5b626d"})  # fmt: skip
         self.stop = _button("Stop", "stop", "Stop: ends the training under way; the last picture stays.", 60)
         self.stop.visible = False
@@ -95,8 +96,7 @@ class Session:
         self.worker = Worker(self._hand_over(self._show), self._progress, self._hand_over(self._ended))
         self._lay_out()
         self._ask()
-        if problems:
-            self.status.text = html.escape(" ".join(problems))
+        self.status.text = self._of_link = html.escape(" ".join(problems))
 
     def close(self) -> None:
         """End the window's work."""
@@ -160,9 +160,10 @@ class Session:
     def _ask(self) -> None:
         """Have the picture of the settings computed."""
         self.controls.complain("")
-        self.status.text = ""
+        self.status.text = self._of_link = ""
         if self.settings.source == FILE and self._content is None:  # the controls ask for one
-            self._job, self._running = None, False
+            self._job, self._running, self.stop.visible = None, False, False
+            self.scene.fade(True)
             self.worker.stop()
             self._share(complete=False)
             return
@@ -223,11 +224,14 @@ class Session:
         if problem == "stopped":
             self.scene.fade(False)
             self.status.text = "Stopped: this picture is of earlier settings." if old else "Stopped before all widths."
+            if self._picture is None:
+                self.status.text = "Stopped."
         elif problem:
-            self.status.text = ""
+            self.scene.fade(old)
+            self.status.text = self._of_link
             self.controls.complain(html.escape(problem))
         elif self._picture is not None:
-            self.status.text = html.escape(" ".join(notes(self._picture)))
+            self.status.text = f"{self._of_link} {html.escape(' '.join(notes(self._picture)))}".strip()
 
     def _hand_over(self, function: Callable[..., None]) -> Callable[..., None]:
         """Return what has `function` called by Bokeh's thread."""

@@ -14,13 +14,26 @@ from urllib.parse import urlencode
 from ensemble.data import SHAPES, TARGETS
 from ensemble.specs import CHOICES, COLUMNS
 
-__all__ = ["BEST", "CHOSEN", "DRAWN", "FILE", "FORMULA", "KNOTS", "SOURCES", "Settings", "from_query", "to_query"]
+__all__ = [
+    "BEST",
+    "CHOSEN",
+    "DRAWN",
+    "FILE",
+    "FORMULA",
+    "KNOTS",
+    "MOST",
+    "SOURCES",
+    "Settings",
+    "from_query",
+    "to_query",
+]
 
 DRAWN, FORMULA, FILE = "drawn", "formula", "file"  # sources beside the named targets and shapes
 SOURCES = (*TARGETS, DRAWN, FORMULA, FILE, *SHAPES)
 BEST = 0.0  # of `rate`: the best of a small grid
 KNOTS = 61  # points that a drawn target is kept as
 MOST_TEXT = 200  # characters of a formula, a file's name or a column's
+MOST = 1e6  # of an interval's ends, and of what a link may hold
 
 
 class Choice(NamedTuple):
@@ -195,6 +208,6 @@ def _number(text: str, problem: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not abs(value) <= 1e6:  # NaN too
+    if not abs(value) <= MOST:  # NaN too
         raise ValueError(problem)
     return value

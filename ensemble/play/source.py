@@ -12,11 +12,12 @@ import numpy as np
 
 from ensemble.data import SHAPES, TARGETS, Dataset, FloatArray, Target, csv_columns, parse_csv, sample, sample_labels
 from ensemble.play.formula import parse
-from ensemble.play.settings import DRAWN, FILE, FORMULA, KNOTS, Settings
+from ensemble.play.settings import DRAWN, FILE, FORMULA, KNOTS, MOST, Settings
 
 __all__ = ["columns_of", "dataset_of", "drawn_of", "traced"]
 
 _FEWEST = 2  # knots of a curve that goes somewhere
+_HIGHEST = 1e100  # of y, whose square must be a number
 
 
 def dataset_of(settings: Settings, content: bytes | None) -> Dataset:
@@ -31,7 +32,11 @@ def dataset_of(settings: Settings, content: bytes | None) -> Dataset:
         return sample_labels(settings.source, settings.n, noise=settings.noise)
     if settings.source == FILE:
         return _loaded(settings, content)
-    return sample(_target(settings), settings.n, noise=settings.noise)
+    data = sample(_target(settings), settings.n, noise=settings.noise)
+    highest = float(np.abs(data.y_train).max())
+    if highest > _HIGHEST:
+        raise ValueError(f"f(x) is as large as {highest:.0e} there; up to {_HIGHEST:g} can be learned")
+    return data
 
 
 def drawn_of(settings: Settings) -> tuple[float, float, FloatArray]:
@@ -72,6 +77,9 @@ def columns_of(name: str, content: bytes) -> list[str]:
         The file is no CSV file with a header, or has one column.
     """
     columns = csv_columns(content, PurePath(name))
+    for sign, word in ((";", "semicolons"), ("\t", "tabs")):
+        if len(columns) < 2 and sign in columns[0]:
+            raise ValueError(f"{name}: has {word} between its cells: save it with commas, and numbers with a point")
     if len(columns) < 2:
         raise ValueError(f"{name}: has one column, but x and y are needed")
     return columns
@@ -80,6 +88,8 @@ def columns_of(name: str, content: bytes) -> list[str]:
 def _target(settings: Settings) -> str | Target:
     if settings.source == FORMULA:
         formula = parse(settings.formula)
+        if not max(abs(settings.low), abs(settings.high)) <= MOST:
+            raise ValueError(f"the interval must lie between -{MOST:,.0f} and {MOST:,.0f}")
         return Target("formula", formula, settings.low, settings.high, formula.text)
     if settings.source == DRAWN:
         low, high, knots = drawn_of(settings)
@@ -92,4 +102,11 @@ def _target(settings: Settings) -> str | Target:
 def _loaded(settings: Settings, content: bytes | None) -> Dataset:
     if content is None:
         raise ValueError("no file is chosen")
-    return parse_csv(content, PurePath(settings.file), settings.x, settings.y)
+    try:
+        return parse_csv(content, PurePath(settings.file), settings.x, settings.y)
+    except ValueError as error:
+        if "test_fraction" not in str(error):
+            raise
+        raise ValueError(
+            f"{settings.file}: too few rows: some are kept to test on, and two are needed to train"
+        ) from None

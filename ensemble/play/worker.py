@@ -64,8 +64,10 @@ class Worker:
     def stop(self) -> None:
         """Stop what is under way and what waits."""
         with self._wake:
-            self._next = None
+            waiting, self._next = self._next, None
             self._stop_current()
+        if waiting is not None:
+            self._end(waiting, "stopped")
 
     def close(self) -> None:
         """Stop, and end the thread."""

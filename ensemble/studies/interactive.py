@@ -113,7 +113,8 @@ def _errors(shown: Shown, group: Any, measure: Any) -> list[Part]:
         for name, curves in shown.panels.items()
     }
     first = data[group.value][measure.value]
-    across = "width (hidden units)" if curves[0].axis == "width" else curves[0].axis.replace("_", " ")
+    names = {"width": "width (hidden units)", "multiply_adds": "multiply-adds (per sample)"}
+    across = names.get(curves[0].axis, curves[0].axis.replace("_", " "))
     plot = empty("errors", x_axis_type="log", y_axis_type="log", x_axis_label=across, y_axis_label="MSE")
     lines, seeds, hovered = [], [], []
     for place, (label, colour) in enumerate(zip(labels, _colours(labels), strict=True)):
@@ -142,13 +143,24 @@ def _errors(shown: Shown, group: Any, measure: Any) -> list[Part]:
     plot.line("across", "floor", source=floor, color="black", line_dash="dashed", legend_label=limit)
     _width_ticks(plot, curves[0])
     legend_below(plot)
+    limited = plot.legend[0].items[-1]
+    limited.visible = len(first[-1]["line"]["floor"]) > 0
     change = CustomJS(
-        args={"data": data, "lines": lines, "seeds": seeds, "floor": floor, "group": group, "measure": measure},
+        args={
+            "data": data,
+            "lines": lines,
+            "seeds": seeds,
+            "floor": floor,
+            "group": group,
+            "measure": measure,
+            "limited": limited,
+        },
         code="""
             if (data[group.value] === undefined) { return; }
             const shown = data[group.value][measure.value];
             lines.forEach((line, i) => { line.data = shown[i].line; seeds[i].data = shown[i].seeds; });
             floor.data = shown[shown.length - 1].line;
+            limited.visible = floor.data.floor.length > 0;
         """,
     )
     group.js_on_change("value", change)

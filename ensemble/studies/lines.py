@@ -16,6 +16,19 @@ from ensemble.analysis import Curve, LearningCurve
 __all__ = ["Part", "empty", "histories", "legend_below", "rates", "shades", "single"]
 
 TOOLS = "pan,wheel_zoom,box_zoom,reset,save"
+# Of a logarithmic axis: powers of ten, and twice and five times these where there are few. Below two decades Bokeh's
+# own ticks are at equal distances, and cover each other.
+TICKS = """
+    const {start, end} = cb_data.range, decades = Math.log10(end / start), ticks = [];
+    const every = Math.ceil(decades / 8);
+    for (let p = Math.floor(Math.log10(start)); p <= Math.log10(end); p++) {
+        for (const factor of decades > 2.5 ? [1] : [1, 2, 5]) {
+            const tick = factor * 10 ** p;
+            if (tick >= start && tick <= end && p % every === 0) { ticks.push(tick); }
+        }
+    }
+    return ticks;
+"""
 Part = tuple[str, str, Any]  # name, heading and model of a plot
 Lines = dict[str, dict[str, dict[str, Any]]]  # columns by group and label
 
@@ -29,18 +42,27 @@ def shades(count: int) -> list[str]:
 
 def empty(name: str, **words: Any) -> Any:
     """Return a plot without content, as wide as there is room."""
+    from bokeh.models import CustomJSTicker, LogAxis
     from bokeh.plotting import figure
 
-    return figure(
+    plot = figure(
         height=400, sizing_mode="stretch_width", tools=TOOLS, active_drag=None, toolbar_location="above", name=name,
         **words,
     )  # fmt: skip
+    for axis in plot.axis:
+        if isinstance(axis, LogAxis):
+            axis.ticker = CustomJSTicker(major_code=TICKS)
+    return plot
 
 
-def legend_below(plot: Any) -> None:
-    """Put the legend where it covers nothing; a click on an entry hides what it names."""
+def legend_below(plot: Any, entries: int = 0) -> None:
+    """Put the legend where it covers nothing; a click on an entry hides what it names.
+
+    `entries` are seen at once, all where nothing is said; the plot above keeps its height.
+    """
     legend = plot.legend[0]
     plot.add_layout(legend, "below")
+    plot.height = 344 + 28 * -(-(entries or len(legend.items)) // 2)
     # Two columns, as many as a phone has room for.
     legend.update(
         click_policy="hide", orientation="horizontal", ncols=2, border_line_alpha=0, label_text_font_size="12px",
@@ -97,7 +119,8 @@ def _switched(name: str, title: str, lines: Lines, tips: list[tuple[str, str]], 
     lines = {group: found for group, found in lines.items() if found}
     if not lines or not any(len(one["x"]) for found in lines.values() for one in found.values()):
         return []
-    labels = list(dict.fromkeys(label for found in lines.values() for label in found))
+    every = dict.fromkeys(label for found in lines.values() for label in found)
+    labels = sorted(every, key=lambda label: int(label.split()[-1].replace(",", "")))  # by width
     first = next(iter(lines))
     nothing: dict[str, list[Any]] = {key: [] for key in next(iter(lines[first].values()))}
     plot = empty(name, x_axis_type="log", y_axis_type="log", **axes)
@@ -109,17 +132,28 @@ def _switched(name: str, title: str, lines: Lines, tips: list[tuple[str, str]], 
         line = plot.line("x", "y", source=source, color=colour, line_width=2, legend_label=label)
         plot.add_tools(HoverTool(renderers=[line], tooltips=[("", label), *tips]))
         sources.append(source)
-    legend_below(plot)
+    legend_below(plot, max(map(len, lines.values())))
+    entries = plot.legend[0].items
+    for entry, label in zip(entries, labels, strict=True):
+        entry.visible = label in lines[first]
     if len(lines) == 1:
         return [(f"{name} part", title, column(plot, name=f"{name} part", sizing_mode="stretch_width"))]
     select = Select(title="shown", value=first, options=list(lines), name=f"{name} of", sizing_mode="stretch_width")
     select.js_on_change(
         "value",
         CustomJS(
-            args={"lines": lines, "sources": sources, "labels": labels, "select": select, "nothing": nothing},
+            args={
+                "lines": lines,
+                "sources": sources,
+                "labels": labels,
+                "select": select,
+                "nothing": nothing,
+                "entries": entries,
+            },
             code="""
                 const shown = lines[select.value];
                 sources.forEach((source, i) => { source.data = {...(shown[labels[i]] ?? nothing)}; });
+                entries.forEach((entry, i) => { entry.visible = labels[i] in shown; });
             """,
         ),
     )
