@@ -1,6 +1,7 @@
 import contextlib
 import io
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -172,6 +173,30 @@ def test_runs_of_two_engines_become_one(tmp_path):
     store.merge([tmp_path / engine for engine in parts], tmp_path / "both")
     merged = store.load_result(tmp_path / "both")
     assert np.array_equal(merged.train_loss, np.concatenate([one.train_loss for one in whole.values()]))
+
+
+def test_all_that_folders_hold_comes_along(tmp_path, capsys):
+    x = np.linspace(-1, 1, 24)
+    data = {"a": ensemble.Dataset(x, (x > 0) * 1.0, name="a"), "b": ensemble.Dataset(x, (x < 0) * 1.0, name="b")}
+    specs = ensemble.grid(width=3, seed=range(4), lr=0.1, data=["a", "b"])
+    train = partial(ensemble.train, engine="numpy")
+    others = [("mse", 4, data), ("cross_entropy", 2, data), ("mse", 4, data | {"a": ensemble.Dataset(x, x)})]
+    for part, index in enumerate((slice(3), slice(3, 8))):
+        for loss, epochs, named in (*others, ("cross_entropy", 4, data)):
+            train(specs[index], named, epochs=epochs, loss=loss, store=tmp_path / str(part))
+    folders = [tmp_path / "0", tmp_path / "1"]
+    assert merge(*folders, "--into", tmp_path / "all") == (0, "")
+    kept = {path.name for path in (tmp_path / "all" / "chunks").iterdir()}
+    store.merge([*folders, folders[0]], tmp_path / "all")
+    assert {path.name for path in (tmp_path / "all" / "chunks").iterdir()} == kept
+    assert cli.module(["verify", str(tmp_path / "all")]) == cli.module(["runs", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "8 of 8 models (finished)" in said and said.count("cross_entropy") == 3
+    assert [one.kept for one in store.listed(tmp_path / "all")] == [3 * 8 + 4]  # one dataset is that of before
+    for loss, epochs, named in others:
+        again = train(specs, named, epochs=epochs, loss=loss, store=tmp_path / "all")
+        assert again.trained == 0
+        assert np.array_equal(again.train_loss, train(specs, named, epochs=epochs, loss=loss).train_loss)
 
 
 CHANGES = {"versions": {"numba": "0.1"}, "target": {"cpu": "abacus"}}

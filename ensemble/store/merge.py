@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +13,6 @@ import numpy as np
 from ensemble.specs import Specs
 from ensemble.store import chunks, manifest
 from ensemble.store.chunks import Chunk, Finder
-from ensemble.store.manifest import Manifest
 from ensemble.store.read import unfinished, verify
 from ensemble.store.request import Request
 from ensemble.store.run import OtherRunError, Run
@@ -26,7 +26,9 @@ __all__ = ["merge"]
 def merge(folders: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str]) -> Specs:
     """Join finished runs of different models, otherwise the same, into one run folder, and return its models.
 
-    The folders stay as they are. A merge that was ended early is gone on with by the same call.
+    The run of a folder is the training that it was last used for. What else a folder holds comes along: models of
+    other losses, data or epochs, each once. The folders stay as they are. A merge that was ended early is gone on with
+    by the same call.
 
     Raises
     ------
@@ -42,8 +44,7 @@ def merge(folders: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str
     for path in paths:
         if path.resolve() == archive.checked_path(into).resolve():
             raise ValueError(f"{str(path)!r} cannot be merged into itself; choose another folder")
-    tables = [manifest.load(path) for path in paths]
-    parts = [manifest.load_request(path, table) for path, table in zip(paths, tables, strict=True)]
+    parts = [manifest.load_request(path, manifest.load(path)) for path in paths]
     whole = parts[0]
     for path, part in zip(paths[1:], parts[1:], strict=True):
         differs = _differences(whole, part)
@@ -58,13 +59,14 @@ def merge(folders: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str
         )
     whole = whole.take(np.sort(Finder(whole).distinct()))  # a model that two runs trained counts once
     made = None
-    for path, table, part in zip(paths, tables, parts, strict=True):
+    for path, part in zip(paths, parts, strict=True):
         found = verify(path)
         if found.problems or found.done < found.models:
             raise unfinished(path, found, "run its command again")
         if found.mixed:
             raise OtherRunError(found.mixed)
-        one = next(chunk.made for chunk in _chunks(path, table, part))
+        finder = Finder(part)
+        one = next(chunk.made for chunk in _chunks(path) if any(len(rows) for _, rows in finder.places(chunk)))
         made = made or one
         differs = chunks.difference(made, one)
         if differs:
@@ -73,32 +75,33 @@ def merge(folders: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str
             note("these runs come from different kinds of machines; the last bits of their models may differ")
     assert made is not None
     with Run(into, whole, made) as target:
-        missing = np.zeros(len(whole.specs), dtype=np.bool_)
-        missing[target.left()] = True
+        target.left()
         target.begin()
-        finder = Finder(whole)
-        for path, table, part in zip(paths, tables, parts, strict=True):
-            for chunk in _chunks(path, table, part):
-                for index, places in finder.places(chunk):
-                    new = places[missing[index]]
-                    if len(new):
-                        asked = replace(
-                            chunk.request.take(new), epochs=whole.epochs, record=whole.record,
-                            snapshots=whole.snapshots, keep_networks=whole.keep_networks, keep_state=whole.keep_state,
-                        )  # fmt: skip
-                        chunks.write(target.folder, Chunk(asked, chunk.answer(whole, new), chunk.made))
-                        missing[index] = False
+        there = {mark for chunk in _chunks(target.folder, whole=False) for mark in _marks(chunk)}
+        for path in paths:
+            for chunk in _chunks(path):
+                marks = _marks(chunk)
+                new = np.flatnonzero([mark not in there for mark in marks])
+                if len(new):
+                    chunks.write(target.folder, chunk if len(new) == len(marks) else chunk.take(new))
+                    there.update(marks)
     return whole.specs
 
 
-def _chunks(path: Path, table: Manifest, asked: Request) -> Iterator[Chunk]:
-    """Yield the chunks that hold a run's models."""
-    finder = Finder(asked)
-    for _, chunk in chunks.scan(path, table, asked.problems()):
-        if isinstance(chunk, DamagedFileError):  # since it was verified
-            raise chunk
-        if any(len(part) for _, part in finder.places(chunk)):
+def _chunks(path: Path, *, whole: bool = True) -> Iterator[Chunk]:
+    """Yield the chunks of all trainings in a run folder; a DamagedFileError where it is not `whole` and has to be."""
+    for _, chunk in chunks.scan(path, manifest.load(path)):
+        if not isinstance(chunk, DamagedFileError):
             yield chunk
+        elif whole:  # damaged since it was verified
+            raise chunk
+
+
+def _marks(chunk: Chunk) -> list[bytes]:
+    """Return a hash for each model of a chunk, of what it is and what is kept of it: equal hashes, equal content."""
+    kept = chunk.request
+    what = repr((kept.epochs, kept.record.tolist(), kept.snapshots, kept.keep_networks, kept.keep_state)).encode()
+    return [hashlib.sha256(key + what).digest()[:16] for key in kept.keys().tolist()]
 
 
 def _differences(old: Request, new: Request) -> str:
