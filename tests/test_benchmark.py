@@ -17,6 +17,8 @@ import peers
 import plain
 import timing
 
+pytestmark = pytest.mark.jit_heavy  # what is measured here is compiled
+
 
 def task(hidden_layers, epochs=5, batch_size=0):
     specs = ensemble.grid(width=3, hidden_layers=hidden_layers, seed=range(2), init="uniform", batch_size=batch_size)

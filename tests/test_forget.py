@@ -10,6 +10,8 @@ import ensemble
 from ensemble import store, training
 from ensemble.training import planning
 
+pytestmark = pytest.mark.jit_heavy  # what is tested here lies above the kernels
+
 DATA = make_data()
 SPECS = make_specs()  # 24
 SOME = SPECS[(SPECS.width == 9) & (SPECS.seed == 0)]  # 6 of them

@@ -174,6 +174,7 @@ def of_two(trained_once, tmp_path):
     return specs, shutil.copytree(folder, tmp_path / "run"), expected
 
 
+@pytest.mark.jit_heavy
 @pytest.mark.parametrize("kind", ["chunk", "run", "manifest"])
 def test_a_missing_file(kind, of_six):
     specs, tmp_path, expected = of_six
@@ -311,6 +312,7 @@ def test_a_hostile_file_is_refused(name, tmp_path):
     assert not payload.exists()
 
 
+@pytest.mark.jit_heavy
 @pytest.mark.parametrize("place", ["run", "chunks", "states"])
 @pytest.mark.parametrize("name", ["an object array", "a zip bomb", "ten trillion elements", "a dtype in words"])
 def test_a_hostile_file_in_a_run(name, place, of_six, tmp_path):
@@ -415,6 +417,7 @@ HOSTILE_ARRAYS = {
 }  # fmt: skip
 
 
+@pytest.mark.jit_heavy
 @pytest.mark.parametrize("place", ["run", "chunk"])
 @pytest.mark.parametrize(
     ("name", "value"),
@@ -478,6 +481,7 @@ def test_a_file_of_a_hundred_gigabytes_is_refused_unread(name, of_two):
         tracemalloc.stop()
 
 
+@pytest.mark.jit_heavy
 @pytest.mark.parametrize("name", ["train_loss", "diverged_at", "networks", "snapshot_5", "header", "spec_width"])
 @pytest.mark.parametrize("change", ["gone", "longer", "flat", "kind"])
 def test_a_chunk_of_another_shape(name, change, of_six, capsys):

@@ -11,6 +11,10 @@ from ensemble.rules import losses
 from ensemble.studies import bias_ablation, width_study
 from ensemble.training import shards
 
+pytestmark = (
+    pytest.mark.jit_heavy
+)  # the kernels of labels are tested in test_losses, test_outputs and test_spline_outputs
+
 MIXED = ensemble.grid(
     width=[2, 9], hidden_layers=[1, 2], optimizer=["gd", "adam"], batch_size=[0, 16], seed=range(2), lr=0.02,
     init="he", output_bias=True,

@@ -350,7 +350,7 @@ def test_bad_settings_are_named_before_anything_is_trained(settings, message):
 
 
 @pytest.mark.jit_heavy
-def test_the_command_goes_on_and_draws_once(tmp_path, capsys):
+def test_the_command_goes_on_and_draws_once(tmp_path, capsys, undrawn):
     arguments = ["--pixels", "16", "--epochs", "20", "--out", str(tmp_path / "out"), "--threads", "1"]
     assert cli.main("trainability", arguments) == 0
     stdout, stderr = capsys.readouterr()
