@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from ensemble.kernels.descent import descend
+from ensemble.kernels.descent import descend, factors, move
 from ensemble.kernels.jit import inner
-from ensemble.kernels.lanes import add_up, get, keep, put
+from ensemble.kernels.lanes import ALL, add_up, get, keep, put
 from ensemble.kernels.rows import add_row, clear
 from ensemble.kernels.tiles import LANES, add_product, add_scaled, read_tile, write_tile, zero_tile
-from ensemble.kernels.updates import Array
+from ensemble.kernels.updates import GD, Array
 
 # isort: off
 from ensemble.kernels.workspace import (
     ALPHA, BETA, COUNT, D_ALPHA, D_BETA, D_SHARE, DKEPT, DQ, EACH, EVENTS, GRADIENT, LAYERS, MATRIX, MOST, ON, ONE,
-    ORDER, OUT_BIASES, OUTPUTS, SCRATCH, SHARE, STRIDE, TURN, UNIT, A, B, Bits, Places, Q,
+    OPTIMIZER, ORDER, OUT_BIASES, OUTPUTS, OUTSIDE, SCRATCH, SHARE, STRIDE, TURN, UNIT, A, B, Bits, Places, Q,
 )  # fmt: skip
 # isort: on
 
@@ -77,6 +77,8 @@ def walk_back(layer: int, f: Array, n: Places, bits: Bits, at: Places) -> None:
     clear(f, b, stride)
     if single:
         clear(f, d_out, stride)
+    shrink, step = factors(f, at, 1)
+    inside, plain = ALL, at[OPTIMIZER] == GD and step != 0.0  # without a detour through memory
     for s in range(n[at[COUNT] + layer] - 1, -1, -1):
         t = get(n, order + s)
         event, unit = at[EVENTS] + t * at[EACH], get(n, at[UNIT] + t)
@@ -94,7 +96,7 @@ def walk_back(layer: int, f: Array, n: Places, bits: Bits, at: Places) -> None:
             if single:
                 given = out
             # A first-layer unit that rises is on from its event on only: its row's gradient is complete.
-            rises = layer == 1 and t > 1 and f[event + TURN] > 0.0
+            rises = layer == 1 and t > 1 and get(f, event + TURN) > 0.0
             to = at[SCRATCH] if rises else at[DQ] + t * stride
             for strip in range(strips):
                 column = strip * LANES
@@ -106,8 +108,13 @@ def walk_back(layer: int, f: Array, n: Places, bits: Bits, at: Places) -> None:
                     write_tile(f, d_out + column, total)
                 total = add_scaled(zero_tile(ONE), share, keep(read_tile(ONE, f, given + column), is_on))
                 total = add_scaled(add_scaled(total, alpha, slopes), beta, values)
-                write_tile(f, to + column, total)
-            if rises:
+                if rises and plain:
+                    inside &= move(f, row + column, change, shrink, step, total)
+                else:
+                    write_tile(f, to + column, total)
+            if rises and not plain:
                 descend(f, at, row, stride, to, 1)
-            f[event + D_ALPHA] += add_up(along_a)
-            f[event + D_BETA] += add_up(along_b)
+            put(f, event + D_ALPHA, get(f, event + D_ALPHA) + add_up(along_a))
+            put(f, event + D_BETA, get(f, event + D_BETA) + add_up(along_b))
+    if inside != ALL:
+        at[OUTSIDE] = 1

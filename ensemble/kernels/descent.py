@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ensemble.kernels.jit import inner
 from ensemble.kernels.lanes import ALL, adam_direction, within
-from ensemble.kernels.tiles import LANES, add_product, add_scaled, read_tile, write_tile, zero_tile
+from ensemble.kernels.tiles import LANES, Tile, add_product, add_scaled, read_tile, write_tile, zero_tile
 from ensemble.kernels.updates import ADAM, GD, MOMENTUM, Array
 
 # isort: off
@@ -16,7 +16,22 @@ from ensemble.kernels.workspace import (
 )  # fmt: skip
 # isort: on
 
-__all__ = ["descend"]
+__all__ = ["descend", "factors", "move"]
+
+
+@inner
+def factors(f: Array, at: Places, kind: int) -> tuple[float, float]:
+    """Return by what a step multiplies one kind of parameters, and their gradient, before it adds both to them."""
+    rate = -f[at[RULE] + RATE]
+    return rate * f[at[RULE] + DECAY + kind], rate * f[at[RULE] + FACTOR + kind]
+
+
+@inner
+def move(f: Array, place: int, theta: Tile, shrink: float, step: float, direction: Tile) -> int:
+    """Write a row of parameters after a step; return which are within `WEIGHT_LIMIT`."""
+    theta = add_scaled(add_scaled(theta, shrink, theta), step, direction)
+    write_tile(f, place, theta)
+    return int(within(theta))
 
 
 @inner
@@ -26,12 +41,14 @@ def descend(f: Array, at: Places, first: int, count: int, gradient: int, kind: i
     at[OUTSIDE] is set where one is not within `WEIGHT_LIMIT` afterwards. What has a factor of 0 is frozen.
     """
     rule, optimizer, moments = at[RULE], at[OPTIMIZER], at[SIZE]
-    rate, factor = f[rule + RATE], f[rule + FACTOR + kind]
+    factor = f[rule + FACTOR + kind]
     if factor == 0.0:
         return
-    shrink, momentum, beta2 = -rate * f[rule + DECAY + kind], f[rule + MOMENTUM_], f[rule + BETA2]
-    scale1, scale2 = f[rule + SCALE1], f[rule + SCALE2]
-    step, inside, zero = -rate * factor, ALL, zero_tile(ONE)
+    shrink, step = factors(f, at, kind)
+    momentum, beta2, scale1, scale2 = f[rule + MOMENTUM_], f[rule + BETA2], f[rule + SCALE1], f[rule + SCALE2]
+    inside, zero = ALL, zero_tile(ONE)
+    if optimizer == MOMENTUM:
+        step = -f[rule + RATE]
     for i in range(0, count, LANES):
         place = first + i
         theta, g = read_tile(ONE, f, place), read_tile(ONE, f, gradient + i)
@@ -48,8 +65,6 @@ def descend(f: Array, at: Places, first: int, count: int, gradient: int, kind: i
                 mean = add_scaled(mean, factor, g)
                 g = mean
             write_tile(f, place, mean)
-        theta = add_scaled(add_scaled(theta, shrink, theta), -rate if optimizer == MOMENTUM else step, g)
-        write_tile(f, first + i, theta)
-        inside &= within(theta)
+        inside &= move(f, first + i, theta, shrink, step, g)
     if inside != ALL:
         at[OUTSIDE] = 1

@@ -10,12 +10,14 @@ import numpy as np
 
 from ensemble.kernels.jit import inner
 from ensemble.kernels.kinks import UNIT_MASK, Guide, guess, locate
-from ensemble.kernels.lanes import ALL, active, add_up, count_lanes, first_lane, get, keep, positive, put
 from ensemble.kernels.rows import clear, copy_row
 from ensemble.kernels.tiles import LANES, add_product, add_scaled, read_tile, write_tile, zero_tile
 from ensemble.kernels.updates import Array
 
 # isort: off
+from ensemble.kernels.lanes import (
+    ALL, WORD, active, add_up, count_lanes, first_lane, get, get_word, keep, mark, positive, put, put_word,
+)  # fmt: skip
 from ensemble.kernels.workspace import (
     ALPHA, BETA, COUNT, DEAD, EACH, EVENTS, FOUND, KEYS, MATRIX, MOST, NOW, ON, ONE, ORDER, OWN, PLACE, SHARE,
     STRIDE, TURN, UNIT, A, B, Bits, H, Places, Q,
@@ -32,23 +34,25 @@ def first_lines(x: Array, x_mean: float, k: int, f: Array, n: Places, at: Places
     n[k:] are the units' switch positions, n[at[KEYS]:] the units in their order.
     """
     h, stride, q = at[H], at[STRIDE], at[Q]
-    places, order, dead = at[PLACE], at[ORDER], at[DEAD]
+    places, order, dead, units, own, keys = at[PLACE], at[ORDER], at[DEAD], at[UNIT], at[OWN], at[KEYS]
     event, each = at[EVENTS], at[EACH]
     weights = 2 * stride  # of the second layer; its biases come after them
-    n_on = 0
+    first, n_on = x[0], 0
     listed, slopes, heights = at[FOUND], at[A], at[B]  # units that are on at the first sample
     for i in range(h):
-        w, b = f[i], f[stride + i]
-        n[at[OWN] + i] = 0
-        if w * x[0] + b > 0.0:
-            n[listed + n_on] = weights + i * stride
-            f[slopes + n_on], f[heights + n_on] = w, b + w * x_mean
+        w, b = get(f, i), get(f, stride + i)
+        put(n, own + i, 0)
+        if w * first + b > 0.0:
+            put(n, listed + n_on, weights + i * stride)
+            put(f, slopes + n_on, w)
+            put(f, heights + n_on, b + w * x_mean)
             n_on += 1
     for column in range(0, stride, LANES):
         slope, height = zero_tile(ONE), read_tile(ONE, f, weights + at[MATRIX] + column)
         for i in range(n_on):
-            row = read_tile(ONE, f, n[listed + i] + column)
-            slope, height = add_scaled(slope, f[slopes + i], row), add_scaled(height, f[heights + i], row)
+            row = read_tile(ONE, f, get(n, listed + i) + column)
+            slope = add_scaled(slope, get(f, slopes + i), row)
+            height = add_scaled(height, get(f, heights + i), row)
         write_tile(f, q + column, slope)
         write_tile(f, q + stride + column, height)
     for t in range(2):
@@ -57,16 +61,20 @@ def first_lines(x: Array, x_mean: float, k: int, f: Array, n: Places, at: Places
         event += each
     t = 2
     for s in range(h):
-        i = n[at[KEYS] + s] & UNIT_MASK
-        place = n[k + i]
+        i = get(n, keys + s) & UNIT_MASK
+        place = get(n, k + i)
         if 0 < place < x.size:
-            w = f[i]
+            w = get(f, i)
             turn = -1.0 if w < 0.0 else 1.0
             n_on += int(turn)
-            n[at[OWN] + i], n[at[UNIT] + t] = t, i
-            n[places + t], n[order + t], n[dead + t] = place, t, n_on == 0
-            f[event + ALPHA], f[event + BETA] = turn * w, turn * (f[stride + i] + w * x_mean)
-            f[event + TURN] = turn
+            put(n, own + i, t)
+            put(n, units + t, i)
+            put(n, places + t, place)
+            put(n, order + t, t)
+            put(n, dead + t, np.int64(n_on == 0))
+            put(f, event + ALPHA, turn * w)
+            put(f, event + BETA, turn * (get(f, stride + i) + w * x_mean))
+            put(f, event + TURN, turn)
             event += each
             t += 1
     n[at[COUNT]] = t
@@ -74,66 +82,81 @@ def first_lines(x: Array, x_mean: float, k: int, f: Array, n: Places, at: Places
 
 @inner
 def advance(
-    f: Array, bits: Bits, at: Places, on: int, alpha: float, beta: float, row: int, low: float, high: float, out: int
-) -> tuple[int, float]:
-    """Add alpha and beta times a row to the lines, and write which are on at u = low, and at u = high.
+    f: Array, bits: Bits, at: Places, now: int, after: int, on: int, alpha: float, beta: float, row: int, low: float,
+    high: float, out: int,
+) -> tuple[int, float]:  # fmt: skip
+    """Add alpha and beta times a row to the lines, and write which are on afterwards, up to u = high.
 
-    Before it, write to bits[on:] which are on now. Return whether the three differ, and the sum of the row times that
-    at `out`, over units that are on.
+    bits[now:] says which are on before; it is copied to bits[on:]. bits[after:] gets which are on at u = high, and the
+    words of NOW which switch before u = low, and from there on. Return whether any does, and the sum of the row times
+    that at `out`, over units that are on before.
     """
-    strips, now, a, b = at[STRIDE] // LANES, at[NOW], at[A], at[B]
+    strips, word, a, b = at[STRIDE] // LANES, words_of(at), at[A], at[B]
     differ, total = 0, zero_tile(ONE)
-    for strip in range(strips):
-        column = strip * LANES
-        is_on, change = get(bits, now + strip), read_tile(ONE, f, row + column)
-        put(bits, on + strip, is_on)
-        total = add_product(total, keep(change, is_on), read_tile(ONE, f, out + column))
-        slopes = add_scaled(read_tile(ONE, f, a + column), alpha, change)
-        values = add_scaled(read_tile(ONE, f, b + column), beta, change)
-        write_tile(f, a + column, slopes)
-        write_tile(f, b + column, values)
-        begins, ends = active(slopes, low, values), active(slopes, high, values)
-        put(bits, now + strips + strip, begins)
-        put(bits, now + 2 * strips + strip, ends)
-        differ |= (begins ^ is_on) | (ends ^ begins)
+    for first in range(0, strips, WORD):
+        switch_first, switch_then = 0, 0
+        for strip in range(first, min(first + WORD, strips)):
+            column = strip * LANES
+            is_on, change = get(bits, now + strip), read_tile(ONE, f, row + column)
+            put(bits, on + strip, is_on)
+            total = add_product(total, keep(change, is_on), read_tile(ONE, f, out + column))
+            slopes = add_scaled(read_tile(ONE, f, a + column), alpha, change)
+            values = add_scaled(read_tile(ONE, f, b + column), beta, change)
+            write_tile(f, a + column, slopes)
+            write_tile(f, b + column, values)
+            begins, ends = active(slopes, low, values), active(slopes, high, values)
+            put(bits, after + strip, ends)
+            switch_first = mark(switch_first, strip, is_on, begins)
+            switch_then = mark(switch_then, strip, begins, ends)
+        put_word(bits, word, switch_first)
+        put_word(bits, word + WORD, switch_then)
+        differ |= switch_first | switch_then
+        word += 2 * WORD
     return differ, add_up(total)
 
 
 @inner
+def words_of(at: Places) -> int:
+    """Return where the words of NOW are."""
+    return int(at[NOW] + 2 * WORD * ((at[STRIDE] // LANES + WORD - 1) // WORD))
+
+
+@inner
 def find(
-    u: Array, guide: Guide, guided: bool, lowest: float, per_x: float, begin: int, end: int, f: Array, n: Places,
-    bits: Bits, at: Places,
+    u: Array, guide: Guide, guided: bool, lowest: float, per_x: float, begin: int, f: Array, n: Places, bits: Bits,
+    at: Places,
 ) -> int:  # fmt: skip
-    """List the units that switch where the lines change, at `begin`, then those up to `end`, by place; return how many.
+    """List the units that switch where the lines change, at `begin`, or after it, by place; return how many.
 
     What is not `guided` searches kinks from where it is.
     """
-    strips, now, a, b = at[STRIDE] // LANES, at[NOW], at[A], at[B]
-    units, places = at[FOUND], at[FOUND] + 2 * at[H]
-    count, n_low, place = 0, 0, begin
-    for strip in range(2 * strips):  # bits are those now, at the first sample, and at the last
-        if strip == strips:
-            n_low = count
-        first = strip * LANES if strip < strips else (strip - strips) * LANES
-        left = np.int64(bits[now + strip] ^ bits[now + strips + strip])
-        while left:
-            unit = first + first_lane(left)
-            left &= left - 1
-            i = count
-            if strip >= strips:
-                slope, value = f[a + unit], f[b + unit]
-                if guided:
-                    place = guess(guide, lowest, per_x, slope, value)  # the line is 0 between `begin` and `end` only
-                near, left_of = place - LANES // 2, 0
-                if 0 <= near <= u.size - LANES:  # LANES samples at once, without a branch, mostly are enough
-                    is_left = positive(u, near, slope, value)
-                    left_of = count_lanes(is_left if slope < 0.0 else ALL - is_left)
-                place = near + left_of if 0 < left_of < LANES else locate(u, slope, value, place)
-                while i > n_low and n[places + i - 1] > place:
-                    n[units + i], n[places + i] = n[units + i - 1], n[places + i - 1]
+    a, b, units, places = at[A], at[B], at[FOUND], at[FOUND] + 2 * at[H]
+    count, near, first, word = 0, begin, 0, words_of(at)
+    while first < at[H]:
+        for half in range(2):
+            left = get_word(bits, word)
+            word += WORD
+            while left:
+                unit, place, i = first + first_lane(left), begin, count
+                left &= left - 1
+                if half:
+                    slope, value = get(f, a + unit), get(f, b + unit)
+                    if guided:
+                        near = guess(guide, lowest, per_x, slope, value)  # the line is 0 from there on only
+                    place, left_of = near - LANES // 2, 0
+                    if 0 <= place <= u.size - LANES:  # LANES samples at once, without a branch, mostly are enough
+                        is_left = positive(u, place, slope, value)
+                        left_of = count_lanes(is_left if slope < 0.0 else ALL - is_left)
+                    place = place + left_of if 0 < left_of < LANES else locate(u, slope, value, near)
+                    near = place
+                while i > 0 and get(n, places + i - 1) > place:
+                    put(n, units + i, get(n, units + i - 1))
+                    put(n, places + i, get(n, places + i - 1))
                     i -= 1
-            n[units + i], n[places + i] = unit, place
-            count += 1
+                put(n, units + i, unit)
+                put(n, places + i, place)
+                count += 1
+        first += WORD * LANES
     return count
 
 
@@ -162,49 +185,55 @@ def walk(
         copy_row(f, q + stride, biases, stride)
     copy_row(f, at[A], q, stride)
     copy_row(f, at[B], q + stride, stride)
-    n_on = 0
+    h, a, b, found, now = at[H], at[A], at[B], at[FOUND], at[NOW]
+    after, n_on = (now + words_of(at)) // 2, 0
     for strip in range(strips):
         column = strip * LANES
         is_on = active(read_tile(ONE, f, q + column), u[0], read_tile(ONE, f, q + stride + column))
-        put(bits, at[NOW] + strip, is_on)
+        put(bits, now + strip, is_on)
         n_on += count_lanes(is_on)
     s, begin, end, differ = 0, 0, 0, 0
     while True:
-        # From `begin` up to `end`, the next event, lines do not change; n[NOW:] says what was on before.
+        # From `begin` up to `end`, the next event, lines do not change; bits[now:] says what was on before.
+        if begin < end:
+            now, after = after, now
         if differ and begin < end:
-            if new + 2 * at[H] > most:
+            if new + 2 * h > most:
                 return False
-            count = find(u, guide, guided, lowest, per_x, begin, end, f, n, bits, at)
-            for i in range(at[FOUND], at[FOUND] + count):
-                unit, event = n[i], events + new * each
-                strip, bit = at[NOW] + unit // LANES, 1 << (unit % LANES)
-                turn = -1.0 if bits[strip] & bit else 1.0
+            count = find(u, guide, guided, lowest, per_x, begin, f, n, bits, at)
+            for i in range(found, found + count):
+                unit, place, event = get(n, i), get(n, i + 2 * h), events + new * each
+                slope, value = get(f, a + unit), get(f, b + unit)
+                turn = 1.0 if slope * get(u, place) + value > 0.0 else -1.0
                 n_on += int(turn)
-                bits[strip] ^= bit
-                n[places + new], n[units + new] = n[i + 2 * at[H]], unit
-                n[slot], n[slot + apart] = new, n_on == 0
-                f[event + ALPHA], f[event + BETA] = turn * f[at[A] + unit], turn * f[at[B] + unit]
-                f[event + TURN], f[event + SHARE] = turn, f[out + unit]
+                put(n, places + new, place)
+                put(n, units + new, unit)
+                put(n, slot, new)
+                put(n, slot + apart, np.int64(n_on == 0))
+                put(f, event + ALPHA, turn * slope)
+                put(f, event + BETA, turn * value)
+                put(f, event + TURN, turn)
+                put(f, event + SHARE, get(f, out + unit))
                 new += 1
                 slot += 1
         if s == came:
             n[at[COUNT] + layer] = new
             return True
-        t = n[came_order + s]
+        t = get(n, came_order + s)
         s += 1
-        begin, end = end, u.size if s == came else n[places + n[came_order + s]]
-        event, row = events + t * each, q + t * stride if t < old else weights + n[units + t] * stride
-        alpha, beta = f[event + ALPHA], f[event + BETA]
+        begin, end = end, u.size if s == came else get(n, places + get(n, came_order + s))
+        event, row = events + t * each, q + t * stride if t < old else weights + get(n, units + t) * stride
+        alpha, beta = get(f, event + ALPHA), get(f, event + BETA)
         if t < 2:  # the first line, with which the walk began
             alpha = beta = 0.0
-        elif n[came_order + apart + s - 1]:
+        elif get(n, came_order + apart + s - 1):
             alpha = beta = 0.0
-            clear(f, at[A], stride)
-            copy_row(f, at[B], biases, stride)
-        differ, f[event + SHARE] = advance(
-            f, bits, at, on + t * strips, alpha, beta, row, u[begin], u[end - 1], out
-        )  # fmt: skip
-        n[slot], n[slot + apart] = t, n_on == 0
+            clear(f, a, stride)
+            copy_row(f, b, biases, stride)
+        differ, total = advance(f, bits, at, now, after, on + t * strips, alpha, beta, row, u[begin], u[end - 1], out)
+        put(f, event + SHARE, total)
+        put(n, slot, t)
+        put(n, slot + apart, np.int64(n_on == 0))
         slot += 1
 
 

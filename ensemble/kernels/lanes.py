@@ -11,15 +11,16 @@ import numpy as np
 from numba import types
 from numba.core.cgutils import get_or_insert_function, ir
 
-from ensemble.kernels.tiles import BITS, LANES, VECTOR, Tile, address, broadcast, or_plain
+from ensemble.kernels.tiles import BITS, LANES, VECTOR, Masks, Tile, address, broadcast, or_plain
 from ensemble.kernels.updates import EPSILON, WEIGHT_LIMIT, Array
 
 __all__ = [
-    "ALL", "active", "adam_direction", "add_up", "count_lanes", "first_lane", "get", "keep", "positive", "put",
-    "within", "write_sums",
+    "ALL", "WORD", "active", "adam_direction", "add_up", "count_lanes", "first_lane", "get", "get_word", "keep", "mark",
+    "positive", "put", "put_word", "within", "write_sums",
 ]  # fmt: skip
 
 ALL = 2**LANES - 1
+WORD = 4  # masks side by side in one number
 
 
 def _active_plain(a: Tile, u: float, b: Tile) -> int:
@@ -155,19 +156,66 @@ def write_sums(typing: Any, a: Any, at: Any, tile: Any) -> Any:
     return types.none(a, types.intp, tile), generate
 
 
-def _first_lane_plain(bits: int) -> int:
-    return (int(bits) & -int(bits)).bit_length() - 1
+def _get_word_plain(masks: Masks, at: int) -> int:
+    return sum(int(masks[at + i]) << LANES * i for i in range(WORD))
+
+
+@or_plain(_get_word_plain)
+def get_word(typing: Any, masks: Any, at: Any) -> Any:
+    """Return masks[at : at + WORD] as one number, the first of them lowest."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(address(context, builder, masks, arguments[0], arguments[1], ir.IntType(64)), align=2)
+
+    return types.intp(masks, types.intp), generate
+
+
+def _put_word_plain(masks: Masks, at: int, word: int) -> None:
+    masks[at : at + WORD] = [(word >> LANES * i) & ALL for i in range(WORD)]
+
+
+@or_plain(_put_word_plain)
+def put_word(typing: Any, masks: Any, at: Any, word: Any) -> Any:
+    """Write one number to masks[at : at + WORD], likewise."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = address(context, builder, masks, arguments[0], arguments[1], ir.IntType(64))
+        builder.store(arguments[2], place, align=2)
+        return context.get_dummy_value()
+
+    return types.none(masks, types.intp, types.intp), generate
+
+
+def _mark_plain(word: int, strip: int, before: int, after: int) -> int:
+    return word | (int(before) ^ int(after)) << LANES * (strip % WORD)
+
+
+@or_plain(_mark_plain)
+def mark(typing: Any, word: Any, strip: Any, before: Any, after: Any) -> Any:
+    """Return a word in which the lanes of a strip are set where two masks differ; `strip` counts from any word on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = builder.zext(builder.xor(arguments[2], arguments[3]), ir.IntType(64))
+        shift = builder.mul(
+            builder.and_(arguments[1], ir.Constant(ir.IntType(64), WORD - 1)), ir.Constant(ir.IntType(64), LANES)
+        )
+        return builder.or_(arguments[0], builder.shl(wide, shift))
+
+    return types.intp(types.intp, types.intp, types.uint16, types.uint16), generate
+
+
+def _first_lane_plain(word: int) -> int:
+    return (word & -word).bit_length() - 1
 
 
 @or_plain(_first_lane_plain)
-def first_lane(typing: Any, bits: Any) -> Any:
-    """Return the first lane whose bit is set."""
+def first_lane(typing: Any, word: Any) -> Any:
+    """Return the first lane whose bit is set in a word."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        wide = builder.zext(builder.trunc(arguments[0], BITS), ir.IntType(64))
-        return builder.cttz(wide, ir.Constant(ir.IntType(1), 0))
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
 
-    return types.intp(bits), generate
+    return types.intp(types.intp), generate
 
 
 def _count_lanes_plain(bits: int) -> int:

@@ -6,20 +6,20 @@ Backward steps on the way: a layer's parameters are updated as soon as their gra
 from __future__ import annotations
 
 from ensemble.kernels.back import outputs_back, shares, walk_back
-from ensemble.kernels.descent import descend
+from ensemble.kernels.descent import descend, factors, move
 from ensemble.kernels.events import first_lines, leave, walk
 from ensemble.kernels.jit import inner
 from ensemble.kernels.kinks import Guide
-from ensemble.kernels.lanes import add_up
+from ensemble.kernels.lanes import ALL, add_up, get, put
 from ensemble.kernels.products import product, transpose
 from ensemble.kernels.rows import add_row
 from ensemble.kernels.tiles import LANES, add_product, add_scaled, read_tile, write_tile, zero_tile
-from ensemble.kernels.updates import Array
+from ensemble.kernels.updates import GD, Array
 
 # isort: off
 from ensemble.kernels.workspace import (
     COUNT, D_ALPHA, D_BETA, D_BIASES, DKEPT, DQ, EACH, EVENTS, FLIPPED, GRADIENT, KEPT, LAYERS, MATRIX, MOST, ONE,
-    OUT_BIASES, OUTPUTS, OWN, SCRATCH, STRIDE, TURN, UNIT, ZEROS, Bits, H, Places, Q, Several,
+    OPTIMIZER, OUT_BIASES, OUTPUTS, OUTSIDE, OWN, SCRATCH, STRIDE, TURN, UNIT, ZEROS, Bits, H, Places, Q, Several,
 )  # fmt: skip
 # isort: on
 
@@ -88,13 +88,16 @@ def first_back(x0: float, x_mean: float, f: Array, n: Places, at: Places) -> Non
     """Take a step with what is left of the first hidden matrix, and write the gradient of what is before it."""
     h, stride, dq = at[H], at[STRIDE], at[DQ]
     weights, gradient = 2 * stride, at[GRADIENT]
+    shrink, step = factors(f, at, 1)
+    inside, plain = ALL, at[OPTIMIZER] == GD and step != 0.0  # as in `walk_back`
     for i in range(h):
-        t, w, b = n[at[OWN] + i], f[i], f[stride + i]
+        t, w, b = get(n, at[OWN] + i), get(f, i), get(f, stride + i)
         row, own = weights + i * stride, at[ZEROS]
         d_w, d_b = 0.0, 0.0
         if t > 0:
             event, own = at[EVENTS] + t * at[EACH], dq + t * stride
-            d_w, d_b = f[event + TURN] * f[event + D_ALPHA], f[event + TURN] * f[event + D_BETA]
+            d_w = get(f, event + TURN) * get(f, event + D_ALPHA)
+            d_b = get(f, event + TURN) * get(f, event + D_BETA)
         is_on = w * x0 + b > 0.0
         if is_on:
             height = b + w * x_mean
@@ -103,13 +106,19 @@ def first_back(x0: float, x_mean: float, f: Array, n: Places, at: Places) -> Non
                 change = read_tile(ONE, f, row + column)
                 slopes, values = read_tile(ONE, f, dq + column), read_tile(ONE, f, dq + stride + column)
                 total = add_scaled(add_scaled(read_tile(ONE, f, own + column), w, slopes), height, values)
-                write_tile(f, at[SCRATCH] + column, total)
                 along_w, along_b = add_product(along_w, change, slopes), add_product(along_b, change, values)
+                if plain:
+                    inside &= move(f, row + column, change, shrink, step, total)
+                else:
+                    write_tile(f, at[SCRATCH] + column, total)
             own = at[SCRATCH]
             d_w += add_up(along_w)
             d_b += add_up(along_b)
-        if is_on or t == 0:  # else the step is taken
+        if (is_on and not plain) or (not is_on and t == 0):  # else the step is taken
             descend(f, at, row, stride, own, 1)
-        f[gradient + i], f[gradient + stride + i] = d_w + x_mean * d_b, d_b
+        put(f, gradient + i, d_w + x_mean * d_b)
+        put(f, gradient + stride + i, d_b)
     for column in range(h, stride):
         f[gradient + column] = f[gradient + stride + column] = 0.0
+    if inside != ALL:
+        at[OUTSIDE] = 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.kernels.lanes import WORD
 from ensemble.kernels.products import ROWS
 from ensemble.kernels.samples import room
 from ensemble.kernels.tiles import LANES
@@ -53,7 +54,8 @@ OWN = 30  # (H,) the event of each unit of the first layer, 0 where it has none
 KEYS, K = 31, 32  # (H,) its units by where they switch, as `kinks` has them, and the places; (2, H): K of another part
 # In bits:
 ON = 33  # (L - 1, T, strips) which units are on
-NOW = 34  # (3, strips) those before a stretch of samples, at its first, and at its last
+NOW = 34  # (2, S') those before a stretch of samples, and at its last, S' the strips rounded up to WORD; then two words
+# for each WORD strips: which switch where the stretch begins, and which in it
 SCRATCH = 37  # (S,)
 NAMES = 38
 
@@ -99,6 +101,6 @@ def workspace(
         at[name], end = end, end + length
     n = np.zeros(end, np.int64)
     at[NOW] = (layers - 1) * most * strips
-    bits = np.zeros(at[NOW] + 3 * strips, np.uint16)
+    bits = np.zeros(at[NOW] + 4 * (strips + WORD), np.uint16)
     at[OUTPUTS], at[EACH], at[MOST] = outputs, SHARE + 3 * outputs, most
     return f, n, bits, at
