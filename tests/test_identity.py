@@ -22,6 +22,7 @@ from ensemble.training.request import make_settings
 EPOCHS = 12
 ENGINES = [("spline", 1), ("pieces", 1), ("dense", 1), ("numpy", 1), ("dense", 3), ("numpy", 3)]
 every_engine = pytest.mark.parametrize(("engine", "d"), ENGINES)
+every_engine_and_mixed_depths = pytest.mark.parametrize(("engine", "d"), [*ENGINES, ("numpy", 2)])
 
 # Interpreted kernels warn where compiled ones just go on to infinity.
 overflow_allowed = pytest.mark.filterwarnings(
@@ -74,22 +75,24 @@ def of_mixed_depths():
     return ensemble.Specs(**specs.columns() | {"hidden_layers": 1 + np.arange(len(specs)) % 3})
 
 
-def specs_of(engine):
-    """What an engine is given: of mixed depths where it trains more than one hidden layer, in batches where it can."""
-    specs = of_mixed_depths() if engine in ("pieces", "dense") else mixed_specs()
+def specs_of(engine, d=1):
+    """What an engine is given: of mixed depths where it trains more than one hidden layer, in batches where it can.
+
+    The readable engine has both: with two inputs they are of mixed depths.
+    """
+    specs = of_mixed_depths() if engine in ("pieces", "dense") or d == 2 else mixed_specs()
     return ensemble.Specs(**specs.columns() | {"batch_size": 0}) if engine == "pieces" else specs
 
 
 _alone = {}
 
 
-def alone(engine, d, specs=None):
-    """What each of the models, those of `mixed_specs`, says when it is trained by itself on one thread."""
-    specs = specs_of(engine) if specs is None else specs
-    key = (engine, d, specs.digest)
-    if key not in _alone:
-        _alone[key] = [bits(train(specs[[i]], engine, d, threads=1), 0) for i in range(len(specs))]
-    return _alone[key]
+def alone(engine, d):
+    """What each of the models of `specs_of` says when it is trained by itself on one thread."""
+    if (engine, d) not in _alone:
+        specs = specs_of(engine, d)
+        _alone[engine, d] = [bits(train(specs[[i]], engine, d, threads=1), 0) for i in range(len(specs))]
+    return _alone[engine, d]
 
 
 # ---- one list of ways to run, over one list of engines and data ----
@@ -358,12 +361,14 @@ def gone_on_in_processes(task):
     return with_the_others(task, kept)
 
 
-WAYS = [
+IN_COMPANY = [
     all_in_one_batch, permuted, reversed_and_each_twice, each_first_in_the_middle_or_last, as_a_bare_chunk,
+    pytest.param(in_chunks(1, 1, CHUNKS_PER_RUN=1), id="in one chunk"),
+]  # fmt: skip
+WAYS = [
     in_a_pool_of_threads, in_two_python_threads_at_once, kept_and_loaded, kept_and_asked_for_again,
     one_by_one_into_one_folder, in_shards_that_are_merged,
     *(pytest.param(on_threads(n), id=f"on {n} threads") for n in (1, 2, 4)),
-    pytest.param(in_chunks(1, 1, CHUNKS_PER_RUN=1), id="in one chunk"),
     pytest.param(in_chunks(2, 5, CHUNKS_PER_RUN=3), id="in a few chunks"),
     pytest.param(in_chunks(15, 15, CHUNK_SECONDS=1e-9), id="in a chunk for each model"),
     pytest.param(in_chunks(15, 15, CHUNK_BYTES=1), id="in a chunk for each model for want of memory"),
@@ -429,21 +434,39 @@ def pools(tmp_path_factory):
         end()
 
 
-def check(way, engine, d, tmp_path, monkeypatch, pools=None, specs=None):
-    specs = specs_of(engine) if specs is None else specs
-    found = way(Task(engine, d, tmp_path, monkeypatch, pools, specs))
-    assert (found if isinstance(found, list) else all_bits(found)) == alone(engine, d, specs)
+def check(way, engine, d, tmp_path, monkeypatch, pools=None):
+    found = way(Task(engine, d, tmp_path, monkeypatch, pools, specs_of(engine, d)))
+    assert (found if isinstance(found, list) else all_bits(found)) == alone(engine, d)
 
 
-@every_engine
-@pytest.mark.parametrize("way", WAYS)
-def test_however_it_ran_the_same_bits(way, engine, d, tmp_path, monkeypatch):
+def some_of_all_pairs(ways, engines, count):
+    """Pair every way with every engine, and mark all but `count` engines of each way as slow.
+
+    The engines that stay move on from way to way, so that variants of one way, which are neighbours, have different
+    ones, and every engine has its share.
+    """
+    pairs = []
+    for i, way in enumerate(ways):
+        function, name, marks = (
+            (way.values[0], way.id, way.marks) if hasattr(way, "values") else (way, way.__name__, ())
+        )
+        for j, (engine, d) in enumerate(engines):
+            slow = (j - i * count) % len(engines) >= count
+            name_of_pair = f"{name}-{engine}-{d}"
+            pairs.append(pytest.param(function, engine, d, id=name_of_pair, marks=[*marks, *[pytest.mark.slow] * slow]))
+    return pytest.mark.parametrize(("way", "engine", "d"), pairs)
+
+
+@every_engine_and_mixed_depths
+@pytest.mark.parametrize("way", IN_COMPANY)
+def test_in_whatever_company_the_same_bits(way, engine, d, tmp_path, monkeypatch):
     check(way, engine, d, tmp_path, monkeypatch)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_at_mixed_depths_however_it_ran_the_same_bits(way, tmp_path, monkeypatch):
-    check(way, "numpy", 2, tmp_path, monkeypatch, specs=of_mixed_depths())
+@pytest.mark.jit_heavy
+@some_of_all_pairs(WAYS, [*ENGINES, ("numpy", 2)], 2)
+def test_however_it_ran_the_same_bits(way, engine, d, tmp_path, monkeypatch):
+    check(way, engine, d, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(("engine", "d"), [one for one in ENGINES if one[0] != "numpy"])
@@ -453,8 +476,7 @@ def test_however_it_was_cut_into_kernel_calls_the_same_bits(way, engine, d, tmp_
 
 
 @pytest.mark.jit_heavy
-@pytest.mark.parametrize(("engine", "d"), [("spline", 1), ("pieces", 1), ("dense", 3), ("numpy", 1)])
-@pytest.mark.parametrize("way", PROCESSES)
+@some_of_all_pairs(PROCESSES, [("spline", 1), ("pieces", 1), ("dense", 3), ("numpy", 1)], 2)
 def test_in_whatever_processes_it_ran_the_same_bits(way, engine, d, tmp_path, monkeypatch, pools):
     check(way, engine, d, tmp_path, monkeypatch, pools)
 

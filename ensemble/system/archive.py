@@ -14,6 +14,7 @@ import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -254,13 +255,8 @@ def _kind_of(name: str, kinds: Kinds) -> tuple[str, int]:
 
 def _parse(content: bytes, name: str, kind: str, dimensions: int) -> NDArray[Any]:
     """Return the array in a `.npy` member, its header checked against the bytes that follow it."""
-    member = io.BytesIO(content)
-    if np.lib.format.read_magic(member) != (1, 0):
-        raise DamagedFileError(f"array {name!r} has an unknown header")
-    header = content[10 : 10 + int.from_bytes(content[8:10], "little")]
-    if b"\\" in header or b"L" in header:  # no header of ours has one, and Python and NumPy would warn of them
-        raise DamagedFileError(f"array {name!r} has an unknown header")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(member, max_header_size=_LONGEST_HEADER)
+    end = 10 + int.from_bytes(content[8:10], "little")
+    shape, fortran, dtype = _header(content[:end], name)
     if fortran or not all(type(size) is int and size >= 0 for size in shape):
         raise DamagedFileError(f"array {name!r} has shape {shape!r}, or another order than C")
     if dtype.kind not in kind or dimensions not in (-1, len(shape)):
@@ -268,6 +264,17 @@ def _parse(content: bytes, name: str, kind: str, dimensions: int) -> NDArray[Any
     count = 1
     for size in shape:
         count *= size
-    if count * dtype.itemsize != len(content) - member.tell() or (count and not dtype.itemsize):
+    if count * dtype.itemsize != len(content) - end or (count and not dtype.itemsize):
         raise DamagedFileError(f"array {name!r} of shape {shape} does not fill its {len(content):,} bytes")
-    return np.frombuffer(content, dtype, count, member.tell()).reshape(shape)
+    return np.frombuffer(content, dtype, count, end).reshape(shape)
+
+
+@lru_cache(maxsize=1024)
+def _header(start: bytes, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return the shape, order and type that a header names: kept, as NumPy parses it as Python and few differ."""
+    member = io.BytesIO(start)
+    if np.lib.format.read_magic(member) != (1, 0):
+        raise DamagedFileError(f"array {name!r} has an unknown header")
+    if b"\\" in start[10:] or b"L" in start[10:]:  # no header of ours has one, and Python and NumPy would warn of them
+        raise DamagedFileError(f"array {name!r} has an unknown header")
+    return np.lib.format.read_array_header_1_0(member, max_header_size=_LONGEST_HEADER)
