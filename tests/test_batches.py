@@ -109,11 +109,11 @@ def test_training_is_the_plain_reimplementation(d, hidden_layers):
     specs = some_specs(hidden_layers=hidden_layers)
     start = ensemble.initialize(specs, d)
     for engine in ("numpy", "auto"):
-        result = ensemble.train(specs, ensemble.Dataset(x, y), epochs=15, engine=engine, progress=False)
+        result = ensemble.train(specs, ensemble.Dataset(x, y), epochs=8, engine=engine, progress=False)
         assert (result.status == "ok").all()
         for i in range(len(specs)):
             found = naive.parameters(result.networks[i])
-            expected = naive.train(x, y, naive.parameters(start[i]), 15, specs[i]._asdict())
+            expected = naive.train(x, y, naive.parameters(start[i]), 8, specs[i]._asdict())
             for one, right in zip(found, expected, strict=True):
                 np.testing.assert_allclose(one, right, rtol=1e-8, atol=1e-10)
 
@@ -139,7 +139,7 @@ def test_the_factor_of_both_layers_is_that_of_the_rate(d, engine):
     for optimizer in ("gd", "momentum", "adam"):
         whole = ensemble.grid(lr=0.02, optimizer=optimizer, **axes)
         shared = ensemble.grid(lr=0.04, optimizer=optimizer, hidden_lr_factor=0.5, output_lr_factor=0.5, **axes)
-        one, other = (ensemble.train(specs, make_data(d), epochs=20, engine=engine) for specs in (whole, shared))
+        one, other = (ensemble.train(specs, make_data(d), epochs=6, engine=engine) for specs in (whole, shared))
         np.testing.assert_allclose(one.train_loss, other.train_loss, rtol=1e-9)
 
 
@@ -172,7 +172,7 @@ def test_a_frozen_layer_stays_as_it_was_to_the_bit(engine, d, hidden_layers):
         init="fan_in", output_bias=True, hidden_lr_factor=[1.0, 0.0], output_lr_factor=[1.0, 0.0], batch_size=[0, 5],
     )  # fmt: skip
     start = ensemble.initialize(specs, d)
-    end = ensemble.train(specs, make_data(d), epochs=10, engine=engine).networks
+    end = ensemble.train(specs, make_data(d), epochs=4, engine=engine).networks
     for i in range(len(specs)):
         before, after = naive.parameters(start[i]), naive.parameters(end[i])
         is_hidden = [True] * (len(before) - 2) + [False] * 2
@@ -258,13 +258,13 @@ def test_batches_replayed_in_pytorch_are_the_same_training():
         hidden_lr_factor=0.5, output_lr_factor=2.0,
     )  # fmt: skip
     module = ensemble.initialize(specs, 2)[0].to_torch()
-    result = ensemble.train(specs, data, epochs=20)
+    result = ensemble.train(specs, data, epochs=8)
     layers = [layer for layer in module if hasattr(layer, "weight")]
     optimizer = torch.optim.Adam(
         [{"params": layers[0].parameters(), "lr": 0.005}, {"params": layers[1].parameters(), "lr": 0.02}]
     )
     x, y = torch.from_numpy(data.x_train.copy()), torch.from_numpy(data.y_train.copy())
-    for epoch in range(20):
+    for epoch in range(8):
         for batch in ensemble.batches(4, data.n_train, 5, epoch):
             optimizer.zero_grad()
             torch.mean((module(x[batch])[:, 0] - y[batch]) ** 2).backward()

@@ -68,7 +68,7 @@ def test_packing_is_undone_and_leaves_the_padding_zero(d):
     np.testing.assert_array_equal(back, flat)
 
 
-@pytest.mark.parametrize("d", [2, 3, 8, 33])
+@pytest.mark.parametrize("d", [2, *(pytest.param(d, marks=pytest.mark.jit_heavy) for d in (3, 8, 33))])
 def test_bits_are_the_same_alone_and_in_a_batch(d):
     rng = np.random.default_rng(d)
     x = rng.normal(size=(23, d))
@@ -84,7 +84,7 @@ def test_bits_are_the_same_alone_and_in_a_batch(d):
             np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("d", [2, 5, 12])
+@pytest.mark.parametrize("d", [5, *(pytest.param(d, marks=pytest.mark.jit_heavy) for d in (2, 12))])
 def test_every_optimizer_and_bias_setting_is_the_readable_engine(d):
     rng = np.random.default_rng(d)
     x = rng.normal(size=(30, d))

@@ -32,6 +32,7 @@ slow = pytest.mark.slow
 KILL_CHUNKS = 16
 KILL_EPOCHS = 5000
 HALF = 0  # epochs that are trained before, in the same folder, where going on is killed
+PAUSE = 0.02  # seconds before each chunk, so that it takes longer than its writing, as in runs worth keeping
 
 
 def kill_specs():
@@ -47,7 +48,7 @@ def kill_train(folder=None, log=None):
             handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             written(handle, b"." * len(specs))
             os.close(handle)
-        time.sleep(0.02)  # a chunk takes longer than its writing, as in runs worth keeping
+        time.sleep(PAUSE)
         return run_chunk(specs, *rest)
 
     training.run_chunk, planning.CHUNKS_PER_RUN, planning.LEAST_CHUNK_SECONDS = logged, KILL_CHUNKS, 0.0
@@ -118,6 +119,8 @@ def die_at_instants(base, kills, seed):
 
 def die_at_points(base, step, seed):
     """Kill a run before, in the middle of and after its n-th write, fsync or rename; print what was found."""
+    global KILL_EPOCHS, PAUSE
+    KILL_EPOCHS, PAUSE = 500, 0.0  # the steps are counted, so that a run may be as short as it gets
     base, draw = Path(base), random.Random(seed)
     straight = content(kill_train())
     _, expected, models = finish(base / "whole", base / "whole.log")
@@ -188,7 +191,7 @@ def test_killed_at_every_step_of_writing(step, tmp_path):
 
 @pytest.mark.parametrize("step", [31, pytest.param(3, marks=slow)])
 def test_killed_at_every_step_of_going_on(step, tmp_path):
-    found = campaign(f"HALF = 2000; test_faults.die_at_points({str(tmp_path)!r}, {step}, seed=3)")
+    found = campaign(f"HALF = 200; test_faults.die_at_points({str(tmp_path)!r}, {step}, seed=3)")
     assert found["kills"] * step > 2 * 2 * 4 * KILL_CHUNKS
     assert found["differences"] == 0
     assert found["compute"] <= 1.5
@@ -244,7 +247,7 @@ class Disk:
         return call
 
 
-@pytest.mark.parametrize("step", [9, pytest.param(1, marks=slow)])
+@pytest.mark.parametrize("step", [13, pytest.param(1, marks=slow)])
 @pytest.mark.parametrize("stays", [False, True])
 def test_a_disk_that_fails_at_every_step(step, stays, tmp_path, monkeypatch):
     specs, data = ensemble.grid(width=[4, 6], seed=range(8)), make_data()
@@ -289,7 +292,7 @@ def test_a_state_that_cannot_be_saved(tmp_path, monkeypatch):
     monkeypatch.setattr("ensemble.engines.compiled.CALL_SECONDS", 0.0)
     specs = ensemble.grid(width=5, optimizer="adam", lr=0.02)
     expected = content(train(specs))
-    for n in range(10, 26):
+    for n in range(10, 26):  # all of a state's steps, twice and more
         with monkeypatch.context() as patch:
             Disk(patch, n)
             with pytest.raises(OSError, match="cannot be written") as caught:
@@ -302,7 +305,7 @@ def test_a_state_that_cannot_be_saved(tmp_path, monkeypatch):
 # ---- R6: a bad neighbour ----
 
 
-@pytest.mark.parametrize("n", [60, pytest.param(1000, marks=slow)])
+@pytest.mark.parametrize("n", [20, pytest.param(1000, marks=slow)])
 @pytest.mark.parametrize(("engine", "d"), [("spline", 1), ("dense", 2), ("numpy", 2)])
 def test_one_wild_model_among_many(n, engine, d, tmp_path):
     draw = np.random.default_rng(n)

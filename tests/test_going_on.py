@@ -16,11 +16,12 @@ from ensemble.system import archive
 from ensemble.training import planning, running
 
 ENGINES = [("spline", 1), ("pieces", 1), ("dense", 1), ("numpy", 1), ("dense", 3), ("numpy", 3)]
+pytestmark = pytest.mark.jit_heavy  # kernels that begin at a later epoch run in their own tests, too
 every_engine = pytest.mark.parametrize(("engine", "d"), ENGINES)
 
 
 def specs_of(optimizers=("gd", "momentum", "adam"), **axes):
-    return ensemble.grid(width=[7, 3], optimizer=list(optimizers), lr=0.02, seed=[0, 1], **axes)
+    return ensemble.grid(**{"width": [7, 3], "optimizer": list(optimizers), "lr": 0.02, "seed": [0, 1]} | axes)
 
 
 def train(specs, epochs, d=1, **options):
@@ -55,16 +56,17 @@ def models_from(begun):
 @every_engine
 @pytest.mark.parametrize("layers", [1, [2, 1, 3]])
 def test_history_state_and_networks_are_those_of_one_run(engine, d, layers):
-    specs, given = specs_of(hidden_layers=layers, hidden_bias=[True, False]), {"engine": engine, "keep_state": True}
+    specs = specs_of(hidden_layers=layers, hidden_bias=[True, False], seed=0)
+    given = {"engine": engine, "keep_state": True}
     if layers != 1 and REGISTRY[engine].most_hidden_layers == 1:
         pytest.skip("the engine trains one hidden layer")
-    one = train(specs, 60, d, record=range(61), snapshots=[4, 20, 33, 60], **given)
-    half = train(specs, 20, d, record=[3, 9], snapshots=[4], **given)
-    whole = train(specs, 60, d, record=[9, 33, 50], snapshots=[20, 33, 60], initial=half, **given)
-    assert whole.epochs.tolist() == [0, 3, 9, 20, 33, 50, 60]  # what the first has recorded is kept
+    one = train(specs, 18, d, record=range(19), snapshots=[2, 6, 10, 18], **given)
+    half = train(specs, 6, d, record=[1, 3], snapshots=[2], **given)
+    whole = train(specs, 18, d, record=[3, 10, 15], snapshots=[6, 10, 18], initial=half, **given)
+    assert whole.epochs.tolist() == [0, 1, 3, 6, 10, 15, 18]  # what the first has recorded is kept
     for part, values in whole.losses.items():
         np.testing.assert_array_equal(values, one.losses[part][:, whole.epochs])
-    assert sorted(whole.snapshots) == [4, 20, 33, 60]
+    assert sorted(whole.snapshots) == [2, 6, 10, 18]
     for epoch, networks in whole.snapshots.items():
         np.testing.assert_array_equal(networks.parameters, one.snapshots[epoch].parameters)
     np.testing.assert_array_equal(whole.networks.parameters, one.networks.parameters)
@@ -502,7 +504,6 @@ def test_a_stop_before_the_first_chunk_and_one_after_the_last(tmp_path):
     assert len(train(specs[:1], 9, stop=late, on_chunk=lambda index, rows: late.set())) == 1
 
 
-@pytest.mark.jit_heavy
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_another_thread_stops_a_run_soon(elsewhere, many_chunks, tmp_path):
     """Within half a second; how long it took is only printed, as the machine may be busy."""
@@ -515,7 +516,7 @@ def test_another_thread_stops_a_run_soon(elsewhere, many_chunks, tmp_path):
         stop.set()
 
     with ProcessPoolExecutor(1) as pool:  # what that has begun cannot be told to end, but the caller need not wait
-        timer = threading.Timer(0.5, end)
+        timer = threading.Timer(0.3, end)
         timer.start()
         with pytest.raises(ensemble.StoppedError) as caught:
             ensemble.train(specs, make_data(), **options, **({"executor": pool} if elsewhere else {}))

@@ -457,6 +457,7 @@ def some_of_all_pairs(ways, engines, count):
     return pytest.mark.parametrize(("way", "engine", "d"), pairs)
 
 
+@pytest.mark.jit_heavy
 @every_engine_and_mixed_depths
 @pytest.mark.parametrize("way", IN_COMPANY)
 def test_in_whatever_company_the_same_bits(way, engine, d, tmp_path, monkeypatch):
@@ -469,6 +470,7 @@ def test_however_it_ran_the_same_bits(way, engine, d, tmp_path, monkeypatch):
     check(way, engine, d, tmp_path, monkeypatch)
 
 
+@pytest.mark.jit_heavy
 @pytest.mark.parametrize(("engine", "d"), [one for one in ENGINES if one[0] != "numpy"])
 @pytest.mark.parametrize("way", CALLS)
 def test_however_it_was_cut_into_kernel_calls_the_same_bits(way, engine, d, tmp_path, monkeypatch):
@@ -481,6 +483,7 @@ def test_in_whatever_processes_it_ran_the_same_bits(way, engine, d, tmp_path, mo
     check(way, engine, d, tmp_path, monkeypatch, pools)
 
 
+@pytest.mark.jit_heavy
 def test_no_two_models_of_the_list_say_the_same():
     """So that a mix-up would show."""
     assert len({tuple(one) for one in alone("spline", 1)}) == len(mixed_specs())
@@ -494,6 +497,7 @@ def ends(found, specs):
     return [one[: 4 + 2 * (layers + 1)] for one, layers in zip(found, specs.hidden_layers, strict=True)]
 
 
+@pytest.mark.jit_heavy
 @every_engine
 @pytest.mark.parametrize("snapshots", [None, [0, 1, 5, EPOCHS - 1, EPOCHS]])
 def test_snapshots_do_not_change_the_outcome(snapshots, engine, d):
@@ -503,6 +507,7 @@ def test_snapshots_do_not_change_the_outcome(snapshots, engine, d):
         assert [a.tobytes() for a in naive.parameters(last)] == [a.tobytes() for a in naive.parameters(network)]
 
 
+@pytest.mark.jit_heavy
 @every_engine
 def test_what_is_recorded_does_not_change_the_outcome(engine, d):
     full = train(specs_of(engine), engine, d, record=range(EPOCHS + 1))
@@ -514,6 +519,7 @@ def test_what_is_recorded_does_not_change_the_outcome(engine, d):
         assert one[3:] == other[3:] == expected[3:]
 
 
+@pytest.mark.jit_heavy
 @every_engine
 def test_test_and_validation_data_do_not_change_the_weights(engine, d):
     data = make_data(d)
@@ -544,6 +550,7 @@ def test_spans_cover_every_model_and_epoch_once_and_in_order(epochs, snapshots, 
 # ---- models that diverge ----
 
 
+@pytest.mark.jit_heavy
 @overflow_allowed
 @every_engine
 def test_one_diverging_model_touches_no_other(engine, d):
@@ -602,6 +609,7 @@ def test_weights_that_are_not_finite_or_near_it(engine, d, weight, epoch):
     assert [bits(result, 0), bits(result, 2)] == all_bits(others)
 
 
+@pytest.mark.jit_heavy
 @overflow_allowed
 @every_engine
 def test_a_diverged_model_stays_so_through_later_calls(engine, d, monkeypatch):

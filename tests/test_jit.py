@@ -118,8 +118,8 @@ def test_an_edited_helper_in_another_file_is_noticed(package, again):
     assert (package / "caller.py").stat().st_mtime_ns == times.st_mtime_ns
 
 
-def test_bounds_checks_have_compiled_kernels_of_their_own(package):
-    assert run_alone(package)[1] == 0
+def test_bounds_checks_have_compiled_kernels_of_their_own(package, again):
+    assert again()[1] == 0
     assert run_alone(package, NUMBA_BOUNDSCHECK="1")[1] == 0
 
 
@@ -209,10 +209,10 @@ for shape in sys.argv[1:]:
     ("shapes", "most"),
     [
         (("1x1x1",), (10,)),
-        (("2x1x1", "9x1x1"), (24, 25)),
-        (("1x2x1",), (15,)),
-        (("1x1x2",), (28,)),
-        (("2x2x1",), (26,)),
+        pytest.param(("2x1x1", "9x1x1"), (24, 25), marks=pytest.mark.slow),
+        pytest.param(("1x2x1",), (15,), marks=pytest.mark.slow),
+        pytest.param(("1x1x2",), (28,), marks=pytest.mark.slow),
+        pytest.param(("2x2x1",), (26,), marks=pytest.mark.slow),
     ],
 )
 def test_an_engine_compiles_few_functions_and_each_once_and_says_so_once(shapes, most, tmp_path):

@@ -8,7 +8,7 @@ from ensemble.kernels import updates
 from ensemble.rules import optimizers
 from ensemble.specs import CHOICES
 
-EPOCHS = 200
+EPOCHS = 60
 
 
 def assert_close(ours, theirs, tolerance):

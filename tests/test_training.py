@@ -112,15 +112,15 @@ def test_snapshots_are_training_to_that_epoch(engine, d):
 @every_engine
 def test_going_on_from_given_networks(engine, d):
     specs, data = ensemble.grid(width=[5, 2], seed=[0, 1], lr=0.02, output_bias=True), make_data(d)
-    whole = ensemble.train(specs, data, epochs=200, engine=engine)
-    half = ensemble.train(specs, data, epochs=100, engine=engine)
+    whole = ensemble.train(specs, data, epochs=40, engine=engine)
+    half = ensemble.train(specs, data, epochs=20, engine=engine)
     before = [a.tobytes() for n in half.networks for a in naive.four(n)]
-    rest = ensemble.train(specs, data, epochs=100, engine=engine, initial=half.networks)
+    rest = ensemble.train(specs, data, epochs=20, engine=engine, initial=half.networks)
     assert_same_networks(rest.networks, whole.networks)
     np.testing.assert_array_equal(rest.train_loss[:, -1], whole.train_loss[:, -1])
     assert [a.tobytes() for n in half.networks for a in naive.four(n)] == before  # what was given stays as it was
     order = [2, 0, 3]
-    some = ensemble.train(specs[order], data, epochs=100, engine=engine, initial=half.networks[order])
+    some = ensemble.train(specs[order], data, epochs=20, engine=engine, initial=half.networks[order])
     assert_same_networks(some.networks, whole.networks[order])
 
 
@@ -595,7 +595,9 @@ def test_extreme_widths(engine, width):
 # ---- running ----
 
 
-@pytest.mark.parametrize("engine", ["spline", "dense", "numpy"])
+@pytest.mark.parametrize(
+    "engine", [*(pytest.param(e, marks=pytest.mark.jit_heavy) for e in ("spline", "dense")), "numpy"]
+)
 def test_training_from_two_threads_at_once(engine):
     expected = [ensemble.train(some_specs(), make_data(seed=i), epochs=30, engine=engine) for i in range(2)]
     with ThreadPoolExecutor(2) as pool:
@@ -657,7 +659,7 @@ def test_ctrl_c_ends_training(engine, epochs, seeds):
     ) as process:
         try:
             assert process.stdout.readline() == "started\n", process.stderr.read()
-            time.sleep(0.7)
+            time.sleep(0.3)
             assert process.poll() is None
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=60)  # the run itself takes hours
