@@ -609,19 +609,19 @@ def test_weights_that_are_not_finite_or_near_it(engine, d, weight, epoch):
     assert [bits(result, 0), bits(result, 2)] == all_bits(others)
 
 
-@pytest.mark.jit_heavy
 @overflow_allowed
 @every_engine
 def test_a_diverged_model_stays_so_through_later_calls(engine, d, monkeypatch):
-    specs = specs_of(engine)[:4] + ensemble.grid(width=3, lr=1e10) + specs_of(engine)[4:]
+    tame = specs_of(engine)[:: 5 if JIT_DISABLED else 1]
+    wild = ensemble.grid(width=3, lr=1e10, batch_size=[0, 5 if engine != "pieces" else 0])
+    specs = tame[:2] + wild + tame[2:]
     whole = ensemble.train(specs, make_data(d), epochs=EPOCHS, engine=engine)
     monkeypatch.setattr(compiled, "CALL_SECONDS", 0.0)
     cut = ensemble.train(specs, make_data(d), epochs=EPOCHS, engine=engine, snapshots=[1, 8])
-    assert cut.status[4] == "diverged"
+    assert cut.status.tolist() == ["ok"] * 2 + ["diverged"] * 2 + ["ok"] * (len(tame) - 2)
     assert ends(all_bits(cut), cut.specs) == ends(all_bits(whole), whole.specs)
-    np.testing.assert_array_equal(
-        cut.snapshots[8][4].weights[0], cut.networks[4].weights[0]
-    )  # as it was when it was stopped
+    for wild in (2, 3):  # as it was when it was stopped
+        np.testing.assert_array_equal(cut.snapshots[8][wild].weights[0], cut.networks[wild].weights[0])
 
 
 @overflow_allowed
