@@ -20,12 +20,12 @@ from ensemble.limits.floors import best_pieces, problem_of
 
 
 def line_cost(x, y):
-    """Residual sum of squares of the best line."""
+    """Residual sum of squares of the best line, of each output its own."""
     if len(x) == 0:
         return 0.0
     basis = np.stack([np.ones_like(x), x - x.mean()], axis=1)
     r = y - basis @ np.linalg.lstsq(basis, y, rcond=None)[0]
-    return float(r @ r)
+    return float((r * r).sum())
 
 
 def brute_floor(x, y, width):
@@ -38,7 +38,7 @@ def brute_floor(x, y, width):
         for cuts in combinations(places, n_cuts):
             ends = [0, *cuts, len(x)]
             best = min(best, sum(line_cost(x[a:b], y[a:b]) for a, b in pairwise(ends)))
-    return best / len(x)
+    return best / y.size
 
 
 def mse(network, x, y):
@@ -104,12 +104,13 @@ def test_noise_floor_is_the_variance_of_the_noise():
 # --- width floor -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_width_floor_is_the_best_of_all_partitions(seed):
+@pytest.mark.parametrize("outputs", [(), (1,), (3,)])
+@pytest.mark.parametrize("seed", range(6))
+def test_width_floor_is_the_best_of_all_partitions(seed, outputs):
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 10))
     x = rng.normal(size=n) if seed % 2 else rng.integers(0, 5, n).astype(float)  # even seeds: duplicates
-    y = rng.normal(size=n)
+    y = rng.normal(size=(n, *outputs)) * 10.0 ** -np.arange(np.prod(outputs, dtype=int))
     widths = [5, 1, 2, 9, 3]
     expected = [brute_floor(x, y, width) for width in widths]
     assert_allclose(limits.width_floor(x, y, widths), expected, rtol=1e-11, atol=1e-27)
@@ -239,6 +240,34 @@ def test_no_bias_floor_where_columns_are_missing():
 @pytest.mark.jit_heavy
 def test_no_bias_floor_of_the_original_data(original):
     assert limits.no_bias_floor(*original) == pytest.approx(0.389, rel=0.01)
+
+
+# --- several outputs -------------------------------------------------------------------------------------------------
+
+
+def test_no_network_of_several_outputs_is_below_its_floors():
+    data = ensemble.sample("reciprocal_sine", n=40, seed=3)
+    x = data.x_train[:, 0]
+    y = np.stack([data.y_train, np.cos(2 * x), np.abs(x)], axis=1)
+    specs = ensemble.grid(width=[1, 3], seed=range(2), lr=0.1, init="he", hidden_bias=[True, False])
+    result = ensemble.train(specs, ensemble.Dataset(x, y), epochs=200, engine="numpy")
+    assert (limits.width_floor(x, y, specs.width) <= result.train_loss[:, -1]).all()
+    floor, least = limits.no_bias_floor(x, y), result.train_loss[~specs.hidden_bias, -1].min()
+    assert floor <= least <= floor * (1 + 1e-6)  # and approached
+    alone = [limits.no_bias_floor(x, output) for output in y.T]
+    assert_allclose(floor, np.mean(alone), rtol=1e-12)
+    network = result.networks[int(result.train_loss[:, -1].argmin())]
+    width = network.weights[0].shape[1]
+    assert limits.width_floor(x, network.predict(x), [width])[0] <= 1e-24  # its own outputs
+
+
+def test_outputs_share_their_kinks():
+    x = np.linspace(-1, 1, 33)
+    one, other = np.abs(x), np.abs(x - 0.5)
+    assert limits.width_floor(x, one, [1])[0] == limits.width_floor(x, other, [1])[0] == 0
+    assert limits.width_floor(x, np.stack([one, one], axis=1), [1])[0] == 0
+    both = limits.width_floor(x, np.stack([one, other], axis=1), [1, 2])
+    assert both[0] > 1e-3 and both[1] == 0
 
 
 # --- constructive bound ----------------------------------------------------------------------------------------------
@@ -478,6 +507,7 @@ def test_very_few_points_and_duplicates(quick, n, output_bias):
         ([1.0, np.nan], [1.0, 2.0], r"x\[1\] is nan: finite numbers are needed"),
         ([1.0, 2.0], [np.inf, 2.0], r"y\[0\] is inf: finite numbers are needed"),
         ([1.0, 2.0], [1.0], "x has 2 samples, but y has 1: one y per x is needed"),
+        ([1.0, 2.0], [[1.0, 2.0], [3.0, np.nan]], "y has 2 columns: these limits hold for one output|y.1, 1. is nan"),
         (["a"], [1.0], "x has dtype <U1: real numbers are needed"),
         ([1j], [1.0], "x has dtype complex128: real numbers are needed"),
     ],

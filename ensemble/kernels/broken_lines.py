@@ -20,7 +20,7 @@ class Points(NamedTuple):
     """G distinct x in ascending order, with what was measured there."""
 
     x: Array  # (G,)
-    y: Array  # (G,) mean of the samples at x
+    y: Array  # (G,) mean of the samples at x; (O, G) for separate lines
     weight: Array  # (G,) their number
 
 
@@ -28,25 +28,27 @@ class Points(NamedTuple):
 def line_costs(points: Points, end: int, out: Array) -> None:
     """Write to out[i] the residual sum of squares of the best line through points i <= g <= end, for all i.
 
-    Points are added one by one to the left. A point that the line so far misses by e adds
-    e^2 / (1 / w + 1 / W + (x - mean)^2 / Sxx), its squared recursive residual (Brown, Durbin, Evans 1975): no
-    difference of large sums is taken, so nothing cancels.
+    With several outputs it is the sum over them, each with a line of its own. Points are added one by one to the left.
+    A point that the line so far misses by e adds e^2 / (1 / w + 1 / W + (x - mean)^2 / Sxx), its squared recursive
+    residual (Brown, Durbin, Evans 1975): no difference of large sums is taken, so nothing cancels.
     """
-    total, mean_x, mean_y, sxx, sxy, cost = points.weight[end], points.x[end], points.y[end], 0.0, 0.0, 0.0
-    out[end] = 0.0
-    for i in range(end - 1, -1, -1):
-        w = points.weight[i]
-        dx, dy = points.x[i] - mean_x, points.y[i] - mean_y
-        if sxx > 0.0:  # else this is the second point: a line goes through both
-            miss = dy - sxy / sxx * dx
-            cost += miss * miss / (1.0 / w + 1.0 / total + dx * dx / sxx)
-        out[i] = cost
-        share = w / (total + w)
-        sxx += dx * dx * total * share
-        sxy += dx * dy * total * share
-        mean_x += dx * share
-        mean_y += dy * share
-        total += w
+    for i in range(end + 1):
+        out[i] = 0.0
+    for o in range(len(points.y)):
+        total, mean_x, mean_y, sxx, sxy, cost = points.weight[end], points.x[end], points.y[o, end], 0.0, 0.0, 0.0
+        for i in range(end - 1, -1, -1):
+            w = points.weight[i]
+            dx, dy = points.x[i] - mean_x, points.y[o, i] - mean_y
+            if sxx > 0.0:  # else this is the second point: a line goes through both
+                miss = dy - sxy / sxx * dx
+                cost += miss * miss / (1.0 / w + 1.0 / total + dx * dx / sxx)
+            out[i] += cost
+            share = w / (total + w)
+            sxx += dx * dx * total * share
+            sxy += dx * dy * total * share
+            mean_x += dx * share
+            mean_y += dy * share
+            total += w
 
 
 @jit

@@ -30,11 +30,11 @@ class Problem(NamedTuple):
     """The data in the units of the search: distinct x within [-1, 1], y of size 1."""
 
     points: Points
-    n: int  # N, samples before those of one x were joined
+    n: int  # N O, numbers in y before those of one x were joined
     within: float  # sum of squares of y around its mean at each x, which no function of x can pass
     x_mid: float
     x_unit: float
-    y_mid: float  # 0 if the line y = 0 has to stay where it is
+    y_mid: float  # 0 if the line y = 0 has to stay where it is; (O,) with several outputs
     y_unit: float
 
 
@@ -71,17 +71,20 @@ def noise_floor(data: Dataset) -> float | None:
 def width_floor(x: ArrayLike, y: ArrayLike, widths: ArrayLike, hidden_layers: int = 1) -> Array:
     """Return a lower bound on the training MSE of every network of each width, with whatever biases.
 
+    It bounds the squared loss alone, and says nothing of the cross-entropy of labels.
+
     A network of H units has at most H kinks, so on x in ascending order it is at most H + 1 lines. A further hidden
     layer cuts each line at most H times more, so with L of them it is at most (H + 1)^L lines. The bound is the best
     fit of so many lines that need not meet, found exactly by dynamic programming (Bellman and Roth 1969, "Curve
-    fitting by segmented straight lines"); samples of one x stay in one piece. All widths come from one run of
-    O(G^2 K) steps at most and O(G K) memory, with G distinct x and K pieces.
+    fitting by segmented straight lines"); samples of one x stay in one piece. All outputs bend at the same kinks, so
+    that with several of them a piece has a line for each, whose sums of squares are added. All widths come from one run
+    of O(G^2 (K + O)) steps at most and O(G K) memory, with G distinct x and K pieces.
 
     Parameters
     ----------
     x : array_like, shape (N,) or (N, 1)
         Inputs, in any order and units.
-    y : array_like, shape (N,) or (N, 1)
+    y : array_like, shape (N,) or (N, O)
         Outputs.
     widths : array_like of int, shape (W,)
         Numbers of hidden units of each hidden layer, each 1 or more, in any order.
@@ -97,10 +100,10 @@ def width_floor(x: ArrayLike, y: ArrayLike, widths: ArrayLike, hidden_layers: in
     Raises
     ------
     ValueError
-        x or y is empty, not finite, not real, of a wrong shape, or of different lengths; x or y has more than
-        one column; a width or `hidden_layers` is no whole number of 1 or more.
+        x or y is empty, not finite, not real, of a wrong shape, or of different lengths; x has more than one
+        column; a width or `hidden_layers` is no whole number of 1 or more.
     """
-    inputs, outputs = checked(x, y)
+    inputs, outputs = checked(x, y, several=True)
     layers = whole(hidden_layers, "hidden_layers", 1)
     # More lines than samples are of no use; as floats, whose powers end in infinity and not in a negative number.
     with np.errstate(over="ignore"):
@@ -115,14 +118,14 @@ def no_bias_floor(x: ArrayLike, y: ArrayLike, output_bias: bool = False) -> floa
     """Return a lower bound on the training MSE of every network without hidden bias, whatever its width.
 
     All its kinks sit at x = 0, so it is a relu(x) + c relu(-x), plus d with an output bias: least squares gives the
-    least MSE exactly, and two units reach it.
+    least MSE exactly, for each output by itself, and two units reach it. It bounds the squared loss alone.
 
     Parameters
     ----------
     x : array_like, shape (N,) or (N, 1)
         Inputs, in the units that the network sees: 0 is where its kinks are. For standardized data, pass
         `data.scale.inputs(x)` and `data.scale.outputs(y)`.
-    y : array_like, shape (N,) or (N, 1)
+    y : array_like, shape (N,) or (N, O)
         Outputs.
     output_bias : bool
         Whether the network has an output bias.
@@ -137,14 +140,14 @@ def no_bias_floor(x: ArrayLike, y: ArrayLike, output_bias: bool = False) -> floa
     ValueError
         As `width_floor`, and if `output_bias` is no bool.
     """
-    inputs, outputs = checked(x, y)
+    inputs, outputs = checked(x, y, several=True)
     flag(output_bias, "output_bias")
     y_unit = _size(outputs)
     scaled_x, scaled_y = inputs / _size(inputs), outputs / y_unit
     columns = [np.maximum(scaled_x, 0.0), np.maximum(-scaled_x, 0.0)]
     if output_bias:
         columns.append(np.ones_like(scaled_x))
-        scaled_y = scaled_y - scaled_y.mean()
+        scaled_y = scaled_y - scaled_y.mean(axis=0)
     basis = np.stack([column for column in columns if column.any()] or columns[:1], axis=1)
     basis = basis / np.maximum(np.sqrt((basis * basis).sum(axis=0)), np.finfo(np.float64).tiny)
     r = scaled_y - basis @ np.linalg.lstsq(basis, scaled_y, rcond=None)[0]
@@ -158,7 +161,8 @@ def best_pieces(problem: Problem, most: int) -> Pieces:
     g = len(problem.points.x)
     k = min(most, (g + 1) // 2)  # so many pass through every point
     pieces = Pieces(np.empty((k, g + 1)), np.empty((k, g + 1), dtype=np.int32))
-    broken_lines.best_pieces(problem.points, pieces.best, pieces.cut, np.empty(g))
+    points = problem.points._replace(y=np.atleast_2d(problem.points.y))
+    broken_lines.best_pieces(points, pieces.best, pieces.cut, np.empty(g))
     return pieces
 
 
@@ -178,17 +182,16 @@ def problem_of(x: Array, y: Array, centred: bool) -> Problem:
     """Return the data in the units of the search."""
     from ensemble.kernels.broken_lines import Points
 
-    n = len(x)
     x_mid = 0.5 * x.min() + 0.5 * x.max()
-    y_mid = float(y.mean()) if centred else 0.0
-    x_unit, y_unit = _size(x - x_mid), _size(y - y_mid)
+    y_mid = y.mean(axis=0) if centred else 0.0
+    x_unit, y_unit = _size(x - x_mid), _size(y - y_mid)  # one unit for all outputs: their squares are added
     distinct, group, counts = np.unique(x, return_inverse=True, return_counts=True)
-    scaled = (y - y_mid) / y_unit
+    scaled = np.atleast_2d(((y - y_mid) / y_unit).T)
     weight = counts.astype(np.float64)
-    mean = np.bincount(group, scaled) / weight
-    r = scaled - mean[group]
-    at = (distinct - x_mid) / x_unit
-    return Problem(Points(at, mean, weight), n, float((r * r).sum()), float(x_mid), x_unit, y_mid, y_unit)
+    mean = np.array([np.bincount(group, output) for output in scaled]) / weight
+    r = scaled - mean[:, group]
+    points = Points((distinct - x_mid) / x_unit, mean[0] if y.ndim == 1 else mean, weight)
+    return Problem(points, y.size, float((r * r).sum()), float(x_mid), x_unit, y_mid, y_unit)
 
 
 def _size(values: Array) -> float:
@@ -196,26 +199,30 @@ def _size(values: Array) -> float:
     return float(np.abs(values).max()) or 1.0
 
 
-def checked(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
-    """Return x and y as (N,) float64, or raise a ValueError that names what is wrong."""
+def checked(x: ArrayLike, y: ArrayLike, *, several: bool = False) -> tuple[Array, Array]:
+    """Return x and y as (N,) float64, or raise a ValueError that names what is wrong.
+
+    y is (N, O) of several outputs, where they are allowed.
+    """
     arrays = []
     for name, values in (("x", x), ("y", y)):
         array = np.asarray(values)
         if array.dtype.kind not in "biuf":
             raise ValueError(f"{name} has dtype {array.dtype}: real numbers are needed")
         if array.ndim == 2:
-            if array.shape[1] != 1:
+            if array.shape[1] == 1:
+                array = array[:, 0]
+            elif name == "x" or not several:
                 one = "input" if name == "x" else "output"
                 raise ValueError(
                     f"{name} has {array.shape[1]} columns: these limits hold for one {one}, (N,) or (N, 1)"
                 )
-            array = array[:, 0]
-        if array.ndim != 1 or len(array) == 0:
+        if array.ndim not in ((1,) if name == "x" or not several else (1, 2)) or array.size == 0:
             raise ValueError(f"{name} has shape {array.shape}: at least one sample, (N,), is needed")
         array = array.astype(np.float64)
         if not np.isfinite(array).all():
-            bad = int(np.flatnonzero(~np.isfinite(array))[0])
-            raise ValueError(f"{name}[{bad}] is {array[bad]}: finite numbers are needed")
+            bad = ", ".join(map(str, np.argwhere(~np.isfinite(array))[0].tolist()))
+            raise ValueError(f"{name}[{bad}] is {array[~np.isfinite(array)][0]}: finite numbers are needed")
         arrays.append(array)
     if len(arrays[0]) != len(arrays[1]):
         raise ValueError(f"x has {len(arrays[0])} samples, but y has {len(arrays[1])}: one y per x is needed")
