@@ -11,7 +11,7 @@ from ensemble import cli
 from ensemble.data import sample_teacher
 from ensemble.networks import initialize
 from ensemble.statistics import peak_width
-from ensemble.studies import double_descent
+from ensemble.studies import double_descent, files
 from ensemble.studies.descent.arms import DECAY, EARLY, END, Task
 from ensemble.studies.descent.study import answer_of
 
@@ -253,13 +253,25 @@ def test_the_command_trains_once_and_adds_what_is_new(tmp_path, capsys, undrawn)
     assert (found["models"], found["trained"]) == (24, 8)
 
 
+@pytest.mark.jit_heavy
+def test_shards_of_both_losses_become_one(tmp_path, capsys, undrawn):
+    out = str(tmp_path)
+    given = ["--draws", "2", "--seeds", "1", "--epochs", "5", "--weight-decays", "0.5", "--widths", "2", "--out", out]
+    assert [cli.main("double_descent", [*given, "--shard", f"{k}/2"]) for k in (1, 2)] == [0, 0]
+    assert cli.module(["merge", f"{out}/run-1-of-2", f"{out}/run-2-of-2", "--into", f"{out}/run"]) == 0
+    assert cli.main("double_descent", given) == 0
+    assert "8 models loaded" in capsys.readouterr().out
+    whole = double_descent(widths=[2], draws=2, seeds=1, epochs=5, weight_decays=[0.5]).run(progress=False)
+    assert (tmp_path / "models.csv").read_text() == files.csv_text(whole.model_rows())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--lrs", "0.1", "0.2"], "--lrs is [0.1, 0.2]; double_descent takes one"),
         (["--target", "chirp"], "--target or --data does not go with double_descent"),
         (["--draws", "1"], "draws must be"),
-        (["--shard", "1/2"], "--shard does not go with double_descent"),
+        (["--shard", "1/12", "--draws", "2", "--widths", "1", "--seeds", "1"], "no model of the classification"),
         (["--weight-decays", "x"], "argument --weight-decays: invalid float value: 'x'"),
     ],
 )

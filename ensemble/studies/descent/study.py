@@ -118,13 +118,13 @@ def double_descent(
 class DescentSetup(Setup["DescentStudy"]):
     """A double-descent study before training: one pass for each loss, and one `Result` of all."""
 
-    stored = False  # as to shards: a merged folder has the models of one pass
-
     def _passes(self) -> list[tuple[NDArray[np.int64], dict[str, Any]]]:
         """Return the rows of the specs that each pass trains, with the arguments of `train` for them."""
         passes = []
         for task, loss in TASKS.items():
             rows = _rows_of(self.specs, task)
+            if not len(rows):
+                raise ValueError(f"there is no model of the {task} among {len(self.specs)}; take fewer shards")
             own = {name: data for name, data in self.datasets.items() if name.startswith(f"{task}-")}
             given = {"specs": self.specs[rows], "data": own, "loss": loss}
             passes.append((rows, given | self._how))
