@@ -271,7 +271,10 @@ def test_shards_of_both_losses_become_one(tmp_path, capsys, undrawn):
         (["--lrs", "0.1", "0.2"], "--lrs is [0.1, 0.2]; double_descent takes one"),
         (["--target", "chirp"], "--target or --data does not go with double_descent"),
         (["--draws", "1"], "draws must be"),
-        (["--shard", "1/12", "--draws", "2", "--widths", "1", "--seeds", "1"], "no model of the classification"),
+        (
+            ["--shard", "1/12", "--draws", "2", "--widths", "1", "--seeds", "1", "--quiet"],
+            "no model of the classification",
+        ),
         (["--weight-decays", "x"], "argument --weight-decays: invalid float value: 'x'"),
     ],
 )
