@@ -14,6 +14,7 @@ from pathlib import Path
 SCRIPTS = Path(__file__).parent
 ROOMS = ["analysis", "data", "distributed", "limits", "networks", "plots", "rules", "sklearn", "specs", "statistics"]
 ROOMS += ["store", "studies", "training"]
+QUIET = "[data-mime-type='application/vnd.jupyter.stderr'] { display: none; }"  # bars of training
 INDEX = """<!doctype html><html lang="en"><meta charset="utf-8"><title>relu-ensemble</title>
 <meta name="viewport" content="width=device-width">
 <style>body{font:18px/1.5 system-ui;max-width:40em;margin:3em auto;padding:0 1em}</style>
@@ -48,6 +49,8 @@ def main() -> int:
         command = ["-m", "jupyter", "nbconvert", "--execute", "--to", "html", "--log-level", "ERROR"]
         command += ["--TagRemovePreprocessor.remove_cell_tags=remove-cell", "--output-dir", str(out.resolve())]
         subprocess.run([sys.executable, *command, str(notebook)], check=True)
+    guide = out / "guide.html"
+    guide.write_text(guide.read_text().replace("</head>", f"<style>{QUIET}</style></head>", 1))
     (out / "index.html").write_text(INDEX)
     print(f"{out / 'index.html'}")
     return 0

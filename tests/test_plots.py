@@ -217,6 +217,10 @@ def test_a_failed_fit_is_left_out_of_the_axes():
     assert display.ax_.get_xlabel() == "year"
 
 
+def test_a_figure_shows_itself_in_a_notebook(width):
+    assert width_display(width).plot().figure_._repr_png_().startswith(b"\x89PNG")
+
+
 def test_learning_curves_show_every_recorded_epoch(width):
     curve = width.curves()[0]
     display = LearningCurveDisplay(width.learning_curves(curve)).plot()

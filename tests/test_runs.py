@@ -5,11 +5,13 @@ import json
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 
 import pytest
 from stored import chunk_files, make_data, make_specs, train
 
 from ensemble import cli, store
+from ensemble.cli.runs import _row
 from ensemble.studies import STUDIES
 
 SPECS = make_specs()  # 24
@@ -71,6 +73,12 @@ def test_a_damaged_table_is_a_line(tmp_path, capsys):
     (tmp_path / "run" / "manifest.json").write_text("{")
     status, said, _ = runs(capsys, tmp_path)
     assert status == 0 and "damaged" in said.splitlines()[1] and "manifest.json" in said.splitlines()[2]
+
+
+def test_many_data_are_counted(tmp_path):
+    train(SPECS[:2], store=tmp_path / "run")
+    kept = replace(*store.listed(tmp_path), data=tuple("abcdef"))
+    assert _row(kept, "")["data"] == "a, b, c, d, and 2 more"
 
 
 def test_where_there_is_none_it_says_so(tmp_path, capsys):

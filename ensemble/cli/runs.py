@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ensemble.system import archive, memory
 __all__ = ["say"]
 
 _MOST_BYTES = 2**24  # of a study.json
+MOST_NAMES = 4  # of data in a line
 _LEFT = ("folder", "study", "data", "loss", "complete", "changed")  # columns of words
 
 
@@ -52,9 +54,15 @@ def _row(kept: Kept, study: str) -> dict[str, str]:
     state = "damaged" if kept.problem else "yes" if kept.complete else f"no, {kept.done:,} done"
     return {
         "folder": str(kept.folder), "study": study or "-", "models": f"{kept.models:,}", "epochs": f"{kept.epochs:,}",
-        "loss": kept.loss or "-", "data": ", ".join(kept.data) or "-", "complete": state, "kept": f"{kept.kept:,}",
+        "loss": kept.loss or "-", "data": _some(kept.data) or "-", "complete": state, "kept": f"{kept.kept:,}",
         "size": memory.in_words(kept.bytes), "changed": f"{kept.changed.astimezone():%Y-%m-%d %H:%M}",
     }  # fmt: skip
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = f", and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def _table(rows: list[dict[str, str]]) -> str:

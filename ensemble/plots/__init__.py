@@ -6,12 +6,11 @@ Above `analysis`, whose data they draw, and below the studies, of which they kno
 changes matplotlib's settings.
 """
 
-from matplotlib.figure import Figure
-
 from ensemble.plots.coordinates import CoordinateCheckDisplay
 from ensemble.plots.curves import LearningCurveDisplay, WidthCurveDisplay
 from ensemble.plots.differences import PairedDifferenceDisplay
 from ensemble.plots.drawing import Drawing
+from ensemble.plots.figure import Figure
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.functions import fit, learning_curves, learning_rate_map, width_curves
 from ensemble.plots.limits import LimitDisplay

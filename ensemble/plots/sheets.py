@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ensemble.data import Dataset
+from ensemble.plots.figure import Figure
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.style import STYLE, title_of
 

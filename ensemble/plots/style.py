@@ -17,7 +17,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import (
     FixedLocator,
@@ -31,6 +30,7 @@ from numpy.typing import NDArray
 
 from ensemble.analysis import Curve
 from ensemble.data import Dataset
+from ensemble.plots.figure import Figure
 from ensemble.statistics import Errorbar, few_note, quartiles
 
 # Okabe and Ito's colours, told apart with any colour vision; black and yellow are left out (text; too pale for lines).
@@ -84,7 +84,7 @@ def width_looks(count: int) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def drawing(ax: Axes | None) -> Iterator[tuple[Axes, Figure]]:
+def drawing(ax: Axes | None) -> Iterator[tuple[Axes, matplotlib.figure.Figure]]:
     """Yield `ax`, or the axes of a new figure, with its figure; what is drawn meanwhile has the style of all plots."""
     with matplotlib.rc_context(STYLE):
         if ax is None:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
+from ensemble.plots.figure import Figure
 from ensemble.plots.sheets import sheet
 from ensemble.plots.style import COLOURS, MARKERS, NOTE_COLOUR, beside, log_axis
 from ensemble.studies.claims.claim import HOLDS

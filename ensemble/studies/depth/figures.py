@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from ensemble.analysis import PieceFilm, multiply_adds, percent
 from ensemble.plots import style
 from ensemble.plots.curves import WidthCurveDisplay
 from ensemble.plots.differences import PairedDifferenceDisplay
+from ensemble.plots.figure import Figure
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.pieces import PieceCountDisplay, PieceFilmDisplay
 from ensemble.plots.sheets import constants, head_legend, panel, sheet

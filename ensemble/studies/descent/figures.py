@@ -7,13 +7,13 @@ from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
 from ensemble.plots import style
+from ensemble.plots.figure import Figure
 from ensemble.plots.sheets import Panel, sheet
 from ensemble.statistics import few_note
 from ensemble.studies.descent.arms import DECAY, EARLY, END, MEASURES, Arm, Task

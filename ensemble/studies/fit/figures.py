@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 
 from ensemble.plots.curves import LearningCurveDisplay
+from ensemble.plots.figure import Figure
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.sheets import Panel, sheet
 from ensemble.plots.style import about, look, title_of

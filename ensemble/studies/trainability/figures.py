@@ -14,12 +14,12 @@ import matplotlib
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from ensemble.plots import style
+from ensemble.plots.figure import Figure
 from ensemble.plots.sheets import sheet
 from ensemble.plots.style import STYLE
 from ensemble.statistics import BoxDimension
@@ -208,7 +208,12 @@ def _legend(found: Map, left: Axes, right: Axes) -> None:
         shares = np.linspace(0, 1, 5)
         ends = ["\nfast", "", "", "", "\nslow"][:: 1 if ax is left else -1]
         found_at = np.quantile(values, shares if ax is left else 1 - shares)
-        ax.set_xticks(shares, [f"{value:.2g}{word}" for value, word in zip(found_at, ends, strict=True)])
+        texts = next(
+            texts
+            for digits in range(2, 8)
+            if len(set(texts := [f"{value:.{digits}g}" for value in found_at])) == len(set(found_at)) or digits == 7
+        )
+        ax.set_xticks(shares, [f"{text}{word}" for text, word in zip(texts, ends, strict=True)])
         ax.tick_params(length=2, labelsize=7.5)
         ax.set_title(words, fontsize=8.5, pad=4)
 

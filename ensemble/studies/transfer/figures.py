@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ensemble.analysis import PARAMETRIZATIONS, QUANTITIES, Curve, ridge_movement, variance_of
 from ensemble.plots.coordinates import CoordinateCheckDisplay, slope_text
+from ensemble.plots.figure import Figure
 from ensemble.plots.rates import LearningRateMapDisplay
 from ensemble.plots.sheets import Panel, constants, sheet
 from ensemble.plots.style import title_of

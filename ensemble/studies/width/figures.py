@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ensemble.analysis import Curve, Film, interval_of, percent, variance_of
 from ensemble.plots.curves import LearningCurveDisplay, WidthCurveDisplay
+from ensemble.plots.figure import Figure
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.limits import LimitDisplay
 from ensemble.plots.rates import LearningRateMapDisplay
