@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ensemble.kernels.cells import MANY, evaluate, total
+from ensemble.kernels.cells import MANY, evaluate, find_near, total
 from ensemble.kernels.jit import jit
 from ensemble.kernels.kinks import UNIT_BITS, UNIT_MASK, Places, guess, is_left, locate, sort_keys
 from ensemble.kernels.samples import OutputSamples, Samples, prepare, prepare_outputs, rooms
@@ -160,7 +160,10 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
             if column_now >= 0 and (epoch < span.last_epoch or epoch == column.size - 1):
                 for i in range(3):
                     if parts[i].x.size and (i == 0 or history.train[m, column_now] < np.inf):
-                        error = evaluate(parts[i], i == 0, k, x_mean, y_mean, h, theta, jumps)
+                        if i > 0:
+                            find_near(parts[i], k, w, b, moved, g[:h], g[h : 2 * h], g[2 * h : 3 * h])
+                        rows, at_mean = k if i == 0 else moved, theta[3 * h] - y_mean
+                        error = evaluate(parts[i], rows, w, b, v, at_mean, x_mean, jumps, g[:h], g[h : 2 * h])
                         # A NaN becomes +inf: a diverged error is infinitely bad, not unknown.
                         errors[i][m, column_now] = error if error <= np.inf else np.inf
                 if not history.train[m, column_now] < np.inf:

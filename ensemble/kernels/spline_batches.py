@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ensemble.kernels.batches import Batch, Words, order_of
-from ensemble.kernels.cells import evaluate, outputs_of, sums_from
+from ensemble.kernels.cells import evaluate, find_near, outputs_of, sums_from
 from ensemble.kernels.jit import jit
 from ensemble.kernels.kinks import Places, find
 from ensemble.kernels.samples import Samples, both_ways, rooms
@@ -27,6 +27,7 @@ class Work(NamedTuple):
 
     rows: Places  # (H,) row from which on a unit is on, as in kinks.find, and
     probe: Array  # (H,)
+    spots: Places  # (H,) as in cells.find_near
     slope: Array  # (H,) what a unit adds to A, and
     intercept: Array  # (H,) to B
     unit_r: Array  # (H,) sum of r over the samples on which a unit is on, and
@@ -53,7 +54,7 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
     some = slice(span.first_model, span.last_model)
     n, sizes = samples.train.x.size, rules.batch_size[some]
     h, largest = int(models.width[some].max()), int(sizes.max())
-    (rows,) = np.empty((1, h), np.int64)
+    rows, spots = np.empty((2, h), np.int64)
     probe, slope, intercept, unit_r, unit_rx = rooms(5, h)
     g, scale, decays = rooms(3, 3 * h + 1)
     (scratch,) = rooms(1, max(part.x.size for part in samples[:3]) + 1, 2)
@@ -64,8 +65,8 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
     words, batch, order = np.zeros(n // 2 + 4, np.uint64), np.zeros(n, np.uint32), np.zeros(n, np.uint32)
     ends = np.zeros(-(-n // int(sizes[sizes > 0].min())), np.uint32)
     work = Work(
-        rows, probe, slope, intercept, unit_r, unit_rx, g, scale, decays, scratch, all_x, x, lines, sum_r, sum_rx,
-        words, batch, ends, order, t, r,
+        rows, probe, spots, slope, intercept, unit_r, unit_rx, g, scale, decays, scratch, all_x, x, lines, sum_r,
+        sum_rx, words, batch, ends, order, t, r,
     )  # fmt: skip
     train_models(samples, models, rules, history, span, work)
 
@@ -75,8 +76,8 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
     """Train those models that have batches through some epochs, in place: one function, as in `spline`."""
     x_mean, y_mean, given = samples.x_mean, samples.y_mean, samples.given
     _, _, all_t, _ = samples.train
-    rows, probe, slope, intercept, unit_r, unit_rx, g, scale, decays = work[:9]
-    scratch, all_x, x, lines, sum_r, sum_rx, words, batch, all_ends, order, t, r = work[9:]
+    rows, probe, spots, slope, intercept, unit_r, unit_rx, g, scale, decays = work[:10]
+    scratch, all_x, x, lines, sum_r, sum_rx, words, batch, all_ends, order, t, r = work[10:]
     column, parts = history.column, (samples.train, samples.test, samples.val)
     errors = (history.train, history.test, history.val)
     n, epochs = all_t.size, history.column.size - 1
@@ -112,7 +113,10 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
                             rows[j] = 2 * n + 1 - rows[j]
                     for i in range(3):
                         if parts[i].x.size and (i == 0 or history.train[m, column_now] < np.inf):
-                            error = evaluate(parts[i], i == 0, rows, x_mean, y_mean, h, theta, scratch)
+                            if i > 0:
+                                find_near(parts[i], rows, w, b, spots, probe, slope, intercept)
+                            places, at_mean = rows if i == 0 else spots, theta[3 * h] - y_mean
+                            error = evaluate(parts[i], places, w, b, v, at_mean, x_mean, scratch, slope, intercept)
                             errors[i][m, column_now] = error if error <= np.inf else np.inf
                     if not history.train[m, column_now] < np.inf:
                         history.diverged_at[m] = epoch
