@@ -69,9 +69,9 @@ def find_near(
     for j in range(w.size):  # a loop of its own: the other one is done four units at once
         k = np.int64(place[np.uint64(k_train[j])])
         rows[j] = k
-        near[j] = x[np.uint64(min(k, last))]
-        next_one[j] = x[np.uint64(min(k + 1, last))]
-        third[j] = x[np.uint64(min(k + 2, last))]
+        near[j] = x[np.uint64(k if k < last else last)]
+        next_one[j] = x[np.uint64(k + 1 if k + 1 < last else last)]
+        third[j] = x[np.uint64(k + 2 if k + 2 < last else last)]
     further = 0
     for j in range(w.size):
         k, wj, bj = rows[j], w[j], b[j]
