@@ -115,28 +115,33 @@ def step(
         for i in range(theta.size):
             factor = scale[i] if optimizer != ADAM else 1.0
             g[i] = factor * g[i] if scale[i] != 0.0 else 0.0
-    if optimizer == MOMENTUM:
-        for i in range(theta.size):
-            first[i] = momentum * first[i] + g[i]
-            g[i] = first[i]
-    elif optimizer == ADAM:
+    outside = 0
+    if optimizer == ADAM:  # in one loop: the rest is done while it waits for divisions and square roots
         powers[0] *= momentum
         powers[1] *= beta2
         scale1, scale2 = 1.0 / (1.0 - powers[0]), 1.0 / (1.0 - powers[1])
         for i in range(theta.size):
             first[i] = momentum * first[i] + (1.0 - momentum) * g[i]
             second[i] = beta2 * second[i] + (1.0 - beta2) * g[i] * g[i]
-            g[i] = (first[i] * scale1) / (math.sqrt(second[i] * scale2) + EPSILON)
+            direction = (first[i] * scale1) / (math.sqrt(second[i] * scale2) + EPSILON)
+            if scaled:
+                direction = direction * scale[i] + decays[i] * theta[i]
+            else:
+                direction += decay * theta[i]
+            new = theta[i] - rate * direction
+            theta[i] = new
+            outside += not (abs(new) <= WEIGHT_LIMIT)  # a NaN compares false
+    else:
+        if optimizer == MOMENTUM:
+            for i in range(theta.size):
+                first[i] = momentum * first[i] + g[i]
+                g[i] = first[i]
         if scaled:
             for i in range(theta.size):
-                g[i] *= scale[i]
-    outside = 0
-    if scaled:
+                g[i] += decays[i] * theta[i]
+            decay = 0.0
         for i in range(theta.size):
-            g[i] += decays[i] * theta[i]
-        decay = 0.0
-    for i in range(theta.size):
-        new = theta[i] - rate * (g[i] + decay * theta[i])
-        theta[i] = new
-        outside += not (abs(new) <= WEIGHT_LIMIT)  # a NaN compares false
+            new = theta[i] - rate * (g[i] + decay * theta[i])
+            theta[i] = new
+            outside += not (abs(new) <= WEIGHT_LIMIT)
     return outside == 0
