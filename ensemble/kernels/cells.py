@@ -13,7 +13,7 @@ from ensemble.kernels.kinks import Places, is_left, locate
 from ensemble.kernels.samples import Part
 from ensemble.kernels.updates import Array
 
-__all__ = ["MANY", "evaluate", "find_near", "outputs_of", "sums_from", "total"]
+__all__ = ["MANY", "evaluate", "find_near", "outputs_of", "sums_from", "totals"]
 
 MANY = 2**16  # samples in memory beyond the cache
 
@@ -86,17 +86,24 @@ def find_near(
 
 
 @inner
-def total(terms: Array, h: int) -> float:
-    """Return the sum of h terms, in four parts: one would wait for each addition in turn."""
+def totals(first: Array, second: Array, h: int) -> tuple[float, float]:
+    """Return the sums of h terms each, in four parts: one would wait for each addition in turn."""
     a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    p, q, r, s = 0.0, 0.0, 0.0, 0.0
     for j in range(0, h - 3, 4):
-        a += terms[j]
-        b += terms[j + 1]
-        c += terms[j + 2]
-        d += terms[j + 3]
+        at = np.uint64(j)
+        a += first[at]
+        b += first[at + np.uint64(1)]
+        c += first[at + np.uint64(2)]
+        d += first[at + np.uint64(3)]
+        p += second[at]
+        q += second[at + np.uint64(1)]
+        r += second[at + np.uint64(2)]
+        s += second[at + np.uint64(3)]
     for j in range(h - h % 4, h):
-        a += terms[j]
-    return (a + b) + (c + d)
+        a += first[j]
+        p += second[j]
+    return (a + b) + (c + d), (p + q) + (r + s)
 
 
 @inner

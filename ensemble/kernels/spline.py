@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ensemble.kernels.cells import MANY, evaluate, find_near, total
+from ensemble.kernels.cells import MANY, evaluate, find_near, totals
 from ensemble.kernels.jit import jit
 from ensemble.kernels.kinks import UNIT_BITS, UNIT_MASK, Places, guess, is_left, locate, sort_keys
 from ensemble.kernels.samples import OutputSamples, Samples, prepare, prepare_outputs, rooms
@@ -172,13 +172,14 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
             if epoch == span.last_epoch:
                 break
 
-            slope_now, value_now = total(before_r, h), total(before_ru, h) + (theta[3 * h] - y_mean)
+            slope_now, value_now = totals(before_r, before_ru, h)
+            value_now += theta[3 * h] - y_mean
             sum_r, sum_ru = 0.0, 0.0
             kinks = h
             if not hidden_bias:  # all at 0: as if there were two units, one falling and one rising
                 kinks = 2
                 slope[h], intercept[h] = -slope_now, theta[3 * h] - y_mean - value_now
-                slope[h + 1] = total(slope, h) + slope_now
+                slope[h + 1] = totals(slope, slope, h)[0] + slope_now
                 intercept[h + 1] = slope[h + 1] * x_mean
                 keys[0], keys[1] = (negative << UNIT_BITS) | h, (not_positive << UNIT_BITS) | (h + 1)
             if segments or not hidden_bias:
