@@ -31,7 +31,8 @@ def move(f: Array, place: int, theta: Tile, shrink: float, step: float, directio
     """Write a row of parameters after a step; return which are within `WEIGHT_LIMIT`."""
     theta = add_scaled(add_scaled(theta, shrink, theta), step, direction)
     write_tile(f, place, theta)
-    return int(within(theta))
+    inside: int = within(theta)
+    return inside
 
 
 @inner

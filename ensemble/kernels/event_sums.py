@@ -50,7 +50,7 @@ def residual_sums(table: Array, f: Array, n: Places, at: Places) -> None:
     """
     outputs, each, events = at[OUTPUTS], at[EACH], at[EVENTS]
     places = at[PLACE]
-    last, samples = at[LAYERS] - 1, table.shape[0] - 1
+    last, samples = at[LAYERS] - 1, len(table) - 1
     order, leave = at[ORDER] + last * at[MOST], n[at[COUNT] + last]
     for o in range(outputs):
         event, t_column, done = events + 3 * o, 2 + 2 * o, 0

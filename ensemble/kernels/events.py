@@ -6,6 +6,8 @@ its numbers in a `workspace`. `back` walks back.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ensemble.kernels.jit import inner
@@ -20,7 +22,7 @@ from ensemble.kernels.lanes import (
 )  # fmt: skip
 from ensemble.kernels.workspace import (
     ALPHA, BETA, COUNT, DEAD, EACH, EVENTS, FOUND, KEYS, MATRIX, MOST, NOW, ON, ONE, ORDER, OWN, PLACE, SHARE,
-    STRIDE, TURN, UNIT, A, B, Bits, H, Places, Q,
+    STRIDE, TURN, UNIT, WORDS, A, B, Bits, H, Places, Q,
 )  # fmt: skip
 # isort: on
 
@@ -66,7 +68,7 @@ def first_lines(x: Array, x_mean: float, k: int, f: Array, n: Places, at: Places
         if 0 < place < x.size:
             w = get(f, i)
             turn = -1.0 if w < 0.0 else 1.0
-            n_on += int(turn)
+            n_on += 1 if turn > 0.0 else -1
             put(n, own + i, t)
             put(n, units + t, i)
             put(n, places + t, place)
@@ -88,14 +90,14 @@ def advance(
     """Add alpha and beta times a row to the lines, and write which are on afterwards, up to u = high.
 
     bits[now:] says which are on before; it is copied to bits[on:]. bits[after:] gets which are on at u = high, and the
-    words of NOW which switch before u = low, and from there on. Return whether any does, and the sum of the row times
+    words which switch before u = low, and from there on. Return whether any does, and the sum of the row times
     that at `out`, over units that are on before.
     """
-    strips, word, a, b = at[STRIDE] // LANES, words_of(at), at[A], at[B]
+    strips, word, a, b = at[STRIDE] // LANES, at[WORDS], at[A], at[B]
     differ, total = 0, zero_tile(ONE)
     for first in range(0, strips, WORD):
         switch_first, switch_then = 0, 0
-        for strip in range(first, min(first + WORD, strips)):
+        for strip in range(first, first + WORD if first + WORD < strips else strips):
             column = strip * LANES
             is_on, change = get(bits, now + strip), read_tile(ONE, f, row + column)
             put(bits, on + strip, is_on)
@@ -116,12 +118,6 @@ def advance(
 
 
 @inner
-def words_of(at: Places) -> int:
-    """Return where the words of NOW are."""
-    return int(at[NOW] + 2 * WORD * ((at[STRIDE] // LANES + WORD - 1) // WORD))
-
-
-@inner
 def find(
     u: Array, guide: Guide, guided: bool, lowest: float, per_x: float, begin: int, f: Array, n: Places, bits: Bits,
     at: Places,
@@ -131,7 +127,8 @@ def find(
     What is not `guided` searches kinks from where it is.
     """
     a, b, units, places = at[A], at[B], at[FOUND], at[FOUND] + 2 * at[H]
-    count, near, first, word = 0, begin, 0, words_of(at)
+    near: Any = begin
+    count, first, word = 0, 0, at[WORDS]
     while first < at[H]:
         for half in range(2):
             left = get_word(bits, word)
@@ -186,7 +183,7 @@ def walk(
     copy_row(f, at[A], q, stride)
     copy_row(f, at[B], q + stride, stride)
     h, a, b, found, now = at[H], at[A], at[B], at[FOUND], at[NOW]
-    after, n_on = (now + words_of(at)) // 2, 0
+    after, n_on = (now + at[WORDS]) // 2, 0
     for strip in range(strips):
         column = strip * LANES
         is_on = active(read_tile(ONE, f, q + column), u[0], read_tile(ONE, f, q + stride + column))
@@ -205,7 +202,7 @@ def walk(
                 unit, place, event = get(n, i), get(n, i + 2 * h), events + new * each
                 slope, value = get(f, a + unit), get(f, b + unit)
                 turn = 1.0 if slope * get(u, place) + value > 0.0 else -1.0
-                n_on += int(turn)
+                n_on += 1 if turn > 0.0 else -1
                 put(n, places + new, place)
                 put(n, units + new, unit)
                 put(n, slot, new)

@@ -41,6 +41,7 @@ from ensemble.kernels.event_labels import entropy
 from ensemble.kernels.event_sums import residual_sums, squared_error
 from ensemble.kernels.jit import inner, jit
 from ensemble.kernels.kinks import Guide, guess, locate, sort_keys
+from ensemble.kernels.lanes import WORD
 from ensemble.kernels.passes import backward, forward
 from ensemble.kernels.products import ROWS
 from ensemble.kernels.rows import clear
@@ -50,8 +51,8 @@ from ensemble.kernels.updates import ADAM, CROSS_ENTROPY, Array, History, Models
 
 # isort: off
 from ensemble.kernels.workspace import (
-    BETA2, D_BIASES, FLIPPED, KEYS, LAYERS, MATRIX, MOMENTUM_, OPTIMIZER, OUT_BIASES, OUTPUTS, OUTSIDE, RATE, RULE,
-    SCALE1, SCALE2, SIZE, STRIDE, Bits, H, K, Places, Several, workspace,
+    BETA2, D_BIASES, FLIPPED, KEYS, LAYERS, MATRIX, MOMENTUM_, NOW, OPTIMIZER, OUT_BIASES, OUTPUTS, OUTSIDE, RATE, RULE,
+    SCALE1, SCALE2, SIZE, STRIDE, WORDS, Bits, H, K, Places, Several, workspace,
 )  # fmt: skip
 # isort: on
 
@@ -177,6 +178,7 @@ def train_models(
         stride = (h + LANES - 1) // LANES * LANES
         at[H], at[LAYERS], at[STRIDE], at[OPTIMIZER] = h, layers, stride, optimizer
         at[MATRIX] = (h + ROWS - 1) // ROWS * ROWS * stride
+        at[WORDS] = at[NOW] + 2 * WORD * ((stride // LANES + WORD - 1) // WORD)
         at[OUT_BIASES] = (2 + outputs) * stride + (layers - 1) * (at[MATRIX] + stride)
         at[SIZE] = at[OUT_BIASES] + (outputs + LANES - 1) // LANES * LANES
         clear(f, 0, 3 * at[SIZE])
@@ -201,7 +203,7 @@ def train_models(
                 for i in range(h):
                     near = n[at[K] + i]
                     if p < 2:
-                        near = np.int64(places[p * table.shape[0] + near])
+                        near = np.int64(places[p * len(table) + near])
                     n[k + i] = locate(x_part, f[i], f[stride + i], near)
                 sort_keys(h, n[k : k + h], n[keys : keys + h], gap)
                 gap = 1

@@ -37,5 +37,5 @@ def transpose(a: Array, a_at: int, rows: int, columns: int, stride: int, c: Arra
     """Write the transpose of A (rows, columns), from a[a_at] on, to c[c_at:]; both have rows `stride` apart."""
     for first in range(0, rows, 8):  # a line of the cache at a time
         for j in range(columns):
-            for i in range(first, min(first + 8, rows)):
+            for i in range(first, first + 8 if first + 8 < rows else rows):
                 c[c_at + j * stride + i] = a[a_at + i * stride + j]

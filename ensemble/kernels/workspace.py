@@ -54,10 +54,10 @@ OWN = 30  # (H,) the event of each unit of the first layer, 0 where it has none
 KEYS, K = 31, 32  # (H,) its units by where they switch, as `kinks` has them, and the places; (2, H): K of another part
 # In bits:
 ON = 33  # (L - 1, T, strips) which units are on
-NOW = 34  # (2, S') those before a stretch of samples, and at its last, S' the strips rounded up to WORD; then two words
-# for each WORD strips: which switch where the stretch begins, and which in it
-SCRATCH = 37  # (S,)
-NAMES = 38
+NOW = 34  # (2, S') those before a stretch of samples, and at its last; S' is strips rounded up to WORD
+WORDS = 38  # (S' / WORD, 2) words: which switch where the stretch begins, and which in it
+SCRATCH = 37  # (S,) in f
+NAMES = 39
 
 # Of each event, in f:
 ALPHA, BETA = 0, 1
