@@ -116,32 +116,33 @@ def step(
             factor = scale[i] if optimizer != ADAM else 1.0
             g[i] = factor * g[i] if scale[i] != 0.0 else 0.0
     outside = 0
-    if optimizer == ADAM:  # in one loop: the rest is done while it waits for divisions and square roots
+    if optimizer == ADAM:
         powers[0] *= momentum
         powers[1] *= beta2
         scale1, scale2 = 1.0 / (1.0 - powers[0]), 1.0 / (1.0 - powers[1])
+        if not scaled:  # in one loop: the update is done while it waits for divisions and square roots
+            for i in range(theta.size):
+                first[i] = momentum * first[i] + (1.0 - momentum) * g[i]
+                second[i] = beta2 * second[i] + (1.0 - beta2) * g[i] * g[i]
+                direction = (first[i] * scale1) / (math.sqrt(second[i] * scale2) + EPSILON)
+                new = theta[i] - rate * (direction + decay * theta[i])
+                theta[i] = new
+                outside += not (abs(new) <= WEIGHT_LIMIT)  # a NaN compares false
+            return outside == 0
         for i in range(theta.size):
             first[i] = momentum * first[i] + (1.0 - momentum) * g[i]
             second[i] = beta2 * second[i] + (1.0 - beta2) * g[i] * g[i]
-            direction = (first[i] * scale1) / (math.sqrt(second[i] * scale2) + EPSILON)
-            if scaled:
-                direction = direction * scale[i] + decays[i] * theta[i]
-            else:
-                direction += decay * theta[i]
-            new = theta[i] - rate * direction
-            theta[i] = new
-            outside += not (abs(new) <= WEIGHT_LIMIT)  # a NaN compares false
-    else:
-        if optimizer == MOMENTUM:
-            for i in range(theta.size):
-                first[i] = momentum * first[i] + g[i]
-                g[i] = first[i]
-        if scaled:
-            for i in range(theta.size):
-                g[i] += decays[i] * theta[i]
-            decay = 0.0
+            g[i] = (first[i] * scale1) / (math.sqrt(second[i] * scale2) + EPSILON) * scale[i]
+    elif optimizer == MOMENTUM:
         for i in range(theta.size):
-            new = theta[i] - rate * (g[i] + decay * theta[i])
-            theta[i] = new
-            outside += not (abs(new) <= WEIGHT_LIMIT)
+            first[i] = momentum * first[i] + g[i]
+            g[i] = first[i]
+    if scaled:
+        for i in range(theta.size):
+            g[i] += decays[i] * theta[i]
+        decay = 0.0
+    for i in range(theta.size):
+        new = theta[i] - rate * (g[i] + decay * theta[i])
+        theta[i] = new
+        outside += not (abs(new) <= WEIGHT_LIMIT)
     return outside == 0
