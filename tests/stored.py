@@ -20,9 +20,13 @@ EPOCHS = 12
 
 
 def make_data(d=1, standardize=False, seed=0):
-    """Return a dataset of 23, 7 and 5 samples of noise."""
+    """Return a dataset of 23, 7 and 5 samples of noise; with d "labels" or "outputs" one input and three of them."""
+    kind, d = (d, 1) if isinstance(d, str) else ("", d)
     rng = np.random.default_rng([seed, d])
     parts = [a for n in (23, 7, 5) for a in (rng.uniform(-3, 3, size=(n, d)), rng.normal(size=n))]
+    if kind:
+        make = {"labels": lambda y: np.arange(len(y)) % 3, "outputs": lambda y: np.stack([y, y**2, -y], axis=1)}[kind]
+        parts[1::2] = map(make, parts[1::2])
     return ensemble.Dataset(*parts, standardize=standardize)
 
 
@@ -40,6 +44,7 @@ def train(specs, data=None, **options):
 def content(result):
     """Return all that a result says, by name, as digests of its bytes."""
     arrays = {"epochs": result.epochs, "diverged_at": result.diverged_at, **result.losses}
+    arrays |= {f"{part} accuracy": values for part, values in result.accuracies.items()}
     stacks = {f"snapshot {epoch}": kept for epoch, kept in result.snapshots.items()}
     if result.stack is not None:
         stacks["networks"] = result.stack
@@ -50,10 +55,13 @@ def content(result):
 
 
 def bits(rows, i):
-    """Return all that a result, or a chunk's rows, say of model i as bytes: errors, end, network, snapshots."""
+    """Return all that a result, or a chunk's rows, say of model i as bytes: errors, end, networks, accuracies."""
     stacks = [rows.networks, *(rows.snapshots[epoch] for epoch in sorted(rows.snapshots))]
     arrays = [rows.losses[part][i] for part in sorted(rows.losses)] + [rows.diverged_at[i]]
-    return [a.tobytes() for a in (*arrays, *(a for stack in stacks for a in (*stack[i].weights, *stack[i].biases)))]
+    parameters = [a for stack in stacks for a in (*stack[i].weights, *stack[i].biases)]
+    return [
+        a.tobytes() for a in (*arrays, *parameters, *(rows.accuracies[part][i] for part in sorted(rows.accuracies)))
+    ]
 
 
 def chunk_files(folder):

@@ -30,14 +30,15 @@ slow = pytest.mark.slow
 # ---- R1: SIGKILL ----
 
 KILL_CHUNKS = 16
-KILL_EPOCHS = 5000
+KILL_EPOCHS = 1500
 HALF = 0  # epochs that are trained before, in the same folder, where going on is killed
+LABELS = False  # whether what is killed learns labels
 PAUSE = 0.02  # seconds before each chunk, so that it takes longer than its writing, as in runs worth keeping
 
 
 def kill_specs():
-    """Return 32 models."""
-    return ensemble.grid(width=[6, 8], optimizer=["gd", "adam"], lr=[0.01, 0.02], seed=range(4))
+    """Return 32 models, half of them in batches."""
+    return ensemble.grid(width=[6, 8], optimizer=["gd", "adam"], lr=[0.01, 0.02], seed=range(2), batch_size=[0, 9])
 
 
 def kill_train(folder=None, log=None):
@@ -53,9 +54,10 @@ def kill_train(folder=None, log=None):
 
     training.run_chunk, planning.CHUNKS_PER_RUN, planning.LEAST_CHUNK_SECONDS = logged, KILL_CHUNKS, 0.0
     options = {"snapshots": [50], "store": folder, "threads": 2, "keep_state": bool(HALF)}
+    options |= {"data": make_data("labels"), "loss": "cross_entropy"} if LABELS else {"data": make_data()}
     if HALF and folder is not None:
-        train(kill_specs(), make_data(), epochs=HALF, **options)
-    return train(kill_specs(), make_data(), epochs=KILL_EPOCHS, **options)
+        train(kill_specs(), epochs=HALF, **options)
+    return train(kill_specs(), epochs=KILL_EPOCHS, **options)
 
 
 written = os.write  # not the one that kills
@@ -191,7 +193,9 @@ def test_killed_at_every_step_of_writing(step, tmp_path):
 
 @pytest.mark.parametrize("step", [31, pytest.param(3, marks=slow)])
 def test_killed_at_every_step_of_going_on(step, tmp_path):
-    found = campaign(f"HALF = 200; test_faults.die_at_points({str(tmp_path)!r}, {step}, seed=3)")
+    found = campaign(
+        f"HALF, test_faults.LABELS = 200, True; test_faults.die_at_points({str(tmp_path)!r}, {step}, seed=3)"
+    )
     assert found["kills"] * step > 2 * 2 * 4 * KILL_CHUNKS
     assert found["differences"] == 0
     assert found["compute"] <= 1.5

@@ -22,7 +22,8 @@ from ensemble.training.request import make_settings
 EPOCHS = 12
 ENGINES = [("spline", 1), ("pieces", 1), ("dense", 1), ("numpy", 1), ("dense", 3), ("numpy", 3)]
 every_engine = pytest.mark.parametrize(("engine", "d"), ENGINES)
-every_engine_and_mixed_depths = pytest.mark.parametrize(("engine", "d"), [*ENGINES, ("numpy", 2)])
+BESIDE = [("numpy", 2), ("spline", "labels"), ("dense", "outputs")]  # mixed depths, three classes, three outputs
+all_of_them = pytest.mark.parametrize(("engine", "d"), [*ENGINES, *BESIDE])
 
 # Interpreted kernels warn where compiled ones just go on to infinity.
 overflow_allowed = pytest.mark.filterwarnings(
@@ -62,7 +63,11 @@ def mixed_specs():
 def train(specs, engine, d, **options):
     """Train for `EPOCHS` epochs with a snapshot on the data of `d` inputs, but for what `options` say."""
     given = {"epochs": EPOCHS, "engine": engine, "snapshots": [5], "data": make_data(d), "progress": False} | options
-    return ensemble.train(specs, given.pop("data"), **given)
+    return ensemble.train(specs, given.pop("data"), loss=loss_of(d), **given)
+
+
+def loss_of(d):
+    return "cross_entropy" if d == "labels" else "mse"
 
 
 def all_bits(result):
@@ -157,7 +162,7 @@ def in_chunks(fewest, most, **constants):
     def run(task):
         for name, value in constants.items():
             task.patch.setattr(running if name == "WINDOW" else planning, name, value)
-        planned = ensemble.plan(task.specs, make_data(task.d), epochs=EPOCHS, engine=task.engine)
+        planned = ensemble.plan(task.specs, make_data(task.d), epochs=EPOCHS, engine=task.engine, loss=loss_of(task.d))
         assert fewest <= len(planned.chunks) <= most
         return task.train()
 
@@ -180,7 +185,9 @@ def in_calls_of(epochs_of_a_model):
 
 def as_a_bare_chunk(task):
     """`train` hands over chunks sorted by width, but whoever calls `run_chunk` need not."""
-    rows = run_chunk(task.specs, make_data(task.d), task.engine, make_settings(EPOCHS, None, [5], True))
+    rows = run_chunk(
+        task.specs, make_data(task.d), task.engine, make_settings(EPOCHS, None, [5], True, loss=loss_of(task.d))
+    )
     return [bits(rows, i) for i in range(len(task.specs))]
 
 
@@ -458,14 +465,14 @@ def some_of_all_pairs(ways, engines, count):
 
 
 @pytest.mark.jit_heavy
-@every_engine_and_mixed_depths
+@all_of_them
 @pytest.mark.parametrize("way", IN_COMPANY)
 def test_in_whatever_company_the_same_bits(way, engine, d, tmp_path, monkeypatch):
     check(way, engine, d, tmp_path, monkeypatch)
 
 
 @pytest.mark.jit_heavy
-@some_of_all_pairs(WAYS, [*ENGINES, ("numpy", 2)], 2)
+@some_of_all_pairs(WAYS, [*ENGINES, *BESIDE], 2)
 def test_however_it_ran_the_same_bits(way, engine, d, tmp_path, monkeypatch):
     check(way, engine, d, tmp_path, monkeypatch)
 
@@ -478,7 +485,9 @@ def test_however_it_was_cut_into_kernel_calls_the_same_bits(way, engine, d, tmp_
 
 
 @pytest.mark.jit_heavy
-@some_of_all_pairs(PROCESSES, [("spline", 1), ("pieces", 1), ("dense", 3), ("numpy", 1)], 2)
+@some_of_all_pairs(
+    PROCESSES, [("spline", 1), ("dense", "outputs"), ("dense", 3), ("pieces", 1), ("spline", "labels"), ("numpy", 1)], 2
+)
 def test_in_whatever_processes_it_ran_the_same_bits(way, engine, d, tmp_path, monkeypatch, pools):
     check(way, engine, d, tmp_path, monkeypatch, pools)
 
