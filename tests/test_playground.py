@@ -193,6 +193,9 @@ def small():
 
 def test_a_window_shows_what_is_computed_and_loads_nothing_from_elsewhere(page, served, small):
     picture = small
+    page.browser.get_log("browser")  # what other windows have said
+    page.open(page.js("return location.href"))
+    page.shows(width=4)
     np.testing.assert_allclose(page.column("tested", "test"), np.median(picture.curve.errors, axis=1), rtol=1e-6)
     np.testing.assert_allclose(page.column("band", "middle"), picture.view.predictions[-1, picture.typical], rtol=1e-5)
     np.testing.assert_allclose(page.column("floor", "floor"), picture.floor[picture.floor > 0], rtol=1e-12)

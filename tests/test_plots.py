@@ -1,3 +1,4 @@
+import pickle
 import subprocess
 import sys
 
@@ -303,6 +304,12 @@ def test_the_fits_by_epoch_have_the_mse_in_each_title(fit, figures):
     assert titles == [*expected, f"epoch 60: test MSE {fit.mse(model, 60, 'test'):.3g}"]
     x_test = fit.datasets["reciprocal_sine"].x_test[:, 0]
     np.testing.assert_array_equal(drawn.axes[-1].collections[0].get_offsets()[:, 0], x_test)
+
+
+def test_every_figure_can_be_sent_to_a_helper(figures):
+    for drawn in figures.values():
+        for figure in drawn.values():
+            assert len(pickle.loads(pickle.dumps(figure)).axes) == len(figure.axes)
 
 
 def test_no_panel_of_any_figure_is_empty_or_unlabelled(figures):

@@ -51,7 +51,7 @@ def left_by(name, stdout, plot, folder):
 
 
 def test_the_width_study_runs_from_any_folder_and_saving_twice_gives_the_same_bytes(saved, tmp_path):
-    """Another process, which draws in helpers, writes the bytes that this one wrote."""
+    """Another process writes the bytes that this one wrote."""
     settings = {"target": "data", "widths": "widths", "seeds": "seeds", "lrs": "lrs", "epochs": "epochs"}
     arguments = [word for name, key in settings.items() for word in (f"--{name}", *np.atleast_1d(SMALL[key]))]
     done = script("width_study", *arguments, "--format", "png,svg", folder=tmp_path)
@@ -157,12 +157,12 @@ def test_batches_are_said_and_are_other_models_in_the_same_folder(tmp_path, caps
     assert "batch_size must be a whole number, 0 or more, not -1" in capsys.readouterr().err
 
 
-def test_bad_input_ends_a_script_in_one_line(tmp_path):
-    done = script("width_study", "--target", "sine", folder=tmp_path)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("width_study: error: unknown target 'sine'")
+def test_bad_input_ends_a_script_in_one_line(in_process, tmp_path):
+    status, stdout, stderr = in_process("width_study", "--target", "sine", folder=tmp_path)
+    assert status == 2
+    assert stdout == ""
+    assert stderr.count("\n") == 1
+    assert stderr.startswith("width_study: error: unknown target 'sine'")
     assert not (tmp_path / "results").exists()
 
 
@@ -245,7 +245,7 @@ def test_an_interrupt_while_training_is_status_130(tmp_path, monkeypatch, capsys
     assert capsys.readouterr().err.startswith("width_study: interrupted while training; finished models are kept")
 
 
-def test_an_interrupt_while_writing_is_status_130(tmp_path, monkeypatch, capsys):
+def test_an_interrupt_while_writing_is_status_130(tmp_path, monkeypatch, capsys, undrawn):
     def interrupt(*_):
         raise KeyboardInterrupt
 
@@ -447,8 +447,8 @@ def test_fresh_trains_its_own_models_again_and_more_or_fewer_seeds_are_taken_fro
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_keep_what_is_finished_and_say_in_one_line_how_to_go_on(tmp_path, number, status):
     command = [
-        sys.executable, str(ROOT / "scripts" / "width_study.py"), "--target", "quadratic", "--widths", "1", "128",
-        "--seeds", "400", "--epochs", "2000", "--optimizers", "gd", "--lrs", "0.1",
+        sys.executable, str(ROOT / "scripts" / "width_study.py"), "--target", "quadratic", "--widths", "64", "128",
+        "--seeds", "200", "--epochs", "2000", "--optimizers", "gd",
     ]  # fmt: skip
     out = tmp_path / "results" / "width_study"
     going = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
