@@ -1,6 +1,8 @@
 """Losses, labels and several outputs: the rules, and what comes back from training through every door."""
 
+import dataclasses
 import math
+import pickle
 
 import naive
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from stored import content
 
 import ensemble
+from ensemble.data import n_classes
 from ensemble.networks import NetworkStack
 from ensemble.rules import layers, losses
 
@@ -248,6 +251,13 @@ def test_datasets_with_different_numbers_of_classes_are_trained_apart():
     specs = ensemble.grid(width=2, data=["a", "b"])
     with pytest.raises(ValueError, match="different numbers of outputs"):
         ensemble.train(specs, {"a": points(3), "b": points(4)}, epochs=1, loss="cross_entropy")
+
+
+def test_classes_are_counted_once(monkeypatch):
+    data = points(3)
+    assert (n_classes(data), n_classes(dataclasses.replace(data, y_train=np.arange(30) % 4))) == (3, 4)
+    monkeypatch.setattr(np, "unique", None)
+    assert (n_classes(data), n_classes(pickle.loads(pickle.dumps(data)))) == (3, 3)
 
 
 def test_networks_of_other_outputs_are_no_start():

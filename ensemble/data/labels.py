@@ -15,12 +15,22 @@ __all__ = ["n_classes"]
 def n_classes(data: Dataset) -> int:
     """Return the number of classes K of a dataset whose y are labels: the largest of its training part plus one.
 
+    It is counted once, and kept with the dataset as its digest is: every chunk of models asks for it.
+
     Raises
     ------
     ValueError
         y has several columns, or is no whole number from 0 somewhere; a class is missing in the training part, or there
         is only one; or another part has a label that the training part lacks.
     """
+    kept = vars(data)
+    if "_n_classes" not in kept:
+        kept["_n_classes"] = _counted(data)
+    classes: int = kept["_n_classes"]
+    return classes
+
+
+def _counted(data: Dataset) -> int:
     where = f"the dataset {data.name!r} has no labels 0, 1, ... to classify:"
     if data.n_outputs > 1:
         raise ValueError(f"{where} y_train has shape {data.y_train.shape}, one column is needed (of one-hot rows, "
