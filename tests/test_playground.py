@@ -1,6 +1,7 @@
 """The playground in a browser: draw, slide, play, share, two windows, malformed input, and the end of the server."""
 
 import asyncio
+import logging
 import re
 import signal
 import socket
@@ -23,7 +24,7 @@ pytest.importorskip("bokeh", reason="the extra 'play' is not installed")
 
 from ensemble.play import offline
 from ensemble.play.picture import compute
-from ensemble.play.server import LOOPBACK, make_server, warm_up
+from ensemble.play.server import LOOPBACK, _worth_a_word, make_server, warm_up
 from ensemble.play.settings import CHOSEN, Settings, from_query, to_query
 
 pytestmark = pytest.mark.jit_heavy
@@ -431,6 +432,15 @@ def test_a_saved_page_asks_for_nothing(tmp_path):
     text = offline.page(expected(SMALL))
     assert "median test MSE" in text and "ensemble.grid(width=4" in text
     assert not re.search(r"<(script|link|img)[^>]+(src|href)\s*=\s*[\"']?(https?:)?//", text)
+
+
+def test_a_window_that_closes_while_it_opens_is_not_worth_a_word():
+    def record(kind, text):
+        return logging.LogRecord("tornado.application", logging.ERROR, "", 0, text, (), (kind, kind(), None))
+
+    assert not _worth_a_word(record(AssertionError, "Uncaught exception GET /ws?width=4"))
+    assert _worth_a_word(record(AssertionError, "Exception in callback"))
+    assert _worth_a_word(record(ValueError, "Uncaught exception GET /ws?width=4"))
 
 
 def test_the_server_listens_on_this_machine_alone(served):

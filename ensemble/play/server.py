@@ -79,6 +79,7 @@ def make_server(host: str, port: int, warm: threading.Event) -> Any:
     from ensemble.play.windows import Windows
 
     logging.getLogger("bokeh").setLevel(logging.ERROR)  # a window that is closed is no warning
+    logging.getLogger("tornado.application").addFilter(_worth_a_word)
     settings.resources = "server"  # whatever the environment says: offline
 
     last = None
@@ -96,6 +97,11 @@ def make_server(host: str, port: int, warm: threading.Event) -> Any:
         server.start()
         return server
     raise OSError(f"cannot listen on {host}, ports {port} to {port + PORTS - 1}: {last}")
+
+
+def _worth_a_word(record: logging.LogRecord) -> bool:
+    """Return whether an error of the server is one: Bokeh asserts a session in windows that close while they open."""
+    return not (record.exc_info and record.exc_info[0] is AssertionError and "GET /ws" in record.getMessage())
 
 
 def _origins(host: str, port: int) -> list[str]:
