@@ -7,10 +7,12 @@ dataset and optimizer. The learning rate is chosen on validation data, the error
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from itertools import product
 from operator import add
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,9 +41,9 @@ from ensemble.analysis import (
 from ensemble.specs import grid
 from ensemble.statistics import few_note, quartiles
 from ensemble.studies.inputs import Data, as_datasets, noise_of, rates_of, seeds_of, values_of
-from ensemble.studies.study import Rows, Setup, Study
+from ensemble.studies.study import MANY, Rows, Setup, Study
 
-__all__ = ["LRS", "OPTIMIZERS", "TARGETS", "WIDTHS", "WidthStudy", "width_study"]
+__all__ = ["LRS", "OPTIMIZERS", "TARGETS", "WIDTHS", "WidthSetup", "WidthStudy", "width_study"]
 
 TARGETS = ("reciprocal_sine", "quadratic", "half_sine", "chirp")
 WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 640, 1024)  # powers of two, and the original's 640
@@ -68,7 +70,7 @@ def width_study(
     epochs: int = 500,
     noise: float = 0.01,
     batch_size: int = 0,
-) -> Setup[WidthStudy]:
+) -> WidthSetup:
     """Return the width study before training: every combination of width, seed, learning rate and optimizer.
 
     Parameters
@@ -103,12 +105,45 @@ def width_study(
     columns = {"width": settings["widths"], "hidden_layers": settings["hidden_layers"], "seed": settings["seeds"]}
     columns["batch_size"] = batch_size
     parts = [grid(data=list(datasets), optimizer=name, lr=rates[name], **columns) for name in names]
-    return Setup(WidthStudy, reduce(add, parts), datasets, epochs, settings, notes)
+    return WidthSetup(WidthStudy, reduce(add, parts), datasets, epochs, settings, notes)
+
+
+@dataclass(frozen=True)
+class WidthSetup(Setup["WidthStudy"]):
+    """The width study before training; training it also finds out what is possible on the data."""
+
+    def run(
+        self, *, threads: int | None = None, progress: bool | None = None, store: str | Path | None = None,
+        executor: Executor | None = None,
+    ) -> WidthStudy:  # fmt: skip
+        """Do as `Setup.run`; in a large study that is stored a thread finds out meanwhile what is possible.
+
+        It takes two seconds for four datasets, which else only one core would work at the end.
+        """
+        large = store is not None and len(self.datasets) * len(self.settings["optimizers"]) >= MANY
+        beside = ThreadPoolExecutor(1, "bounds")
+        found = {name: beside.submit(possible_on, self, name, Path(store)) for name in self.datasets if large and store}
+        try:
+            study = super().run(threads=threads, progress=progress, store=store, executor=executor)
+        except BaseException:
+            beside.shutdown(wait=False, cancel_futures=True)
+            raise
+        beside.shutdown(wait=False, cancel_futures=not study.trained)
+        return replace(study, beside=found if study.trained else {})
+
+
+def possible_on(setup: Setup[WidthStudy], name: str, folder: Path | None) -> Bounds | None:
+    """Return what is possible on a dataset of a study, for the deepest networks; None where it is not known."""
+    depths = setup.settings["hidden_layers"]
+    built = None if 1 in depths else ()
+    return bounds_of(name, setup.datasets[name], setup.specs.width, built, folder, max(depths))
 
 
 @dataclass(frozen=True)
 class WidthStudy(Study):
     """A trained width study: one curve of test error against width per dataset, optimizer and depth."""
+
+    beside: Mapping[str, Future[Bounds | None]] = field(default_factory=dict)  # by dataset, found while models trained
 
     name = "width_study"
     question = "How wide must a ReLU network be?"
@@ -206,12 +241,10 @@ class WidthStudy(Study):
 
     @cached_property
     def bounds(self) -> dict[str, Bounds | None]:
-        """What is possible on each dataset, for the deepest networks; None where it is not known."""
-        depths = self.settings["hidden_layers"]
-        built = None if 1 in depths else ()
+        """What is possible on each dataset; None where it is not known."""
         return {
-            name: bounds_of(name, data, self.specs.width, built, self.folder, max(depths))
-            for name, data in self.datasets.items()
+            name: self.beside[name].result() if name in self.beside else possible_on(self.setup, name, self.folder)
+            for name in self.datasets
         }
 
     @property
