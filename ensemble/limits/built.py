@@ -21,6 +21,7 @@ __all__ = ["constructive_bound", "constructive_bounds"]
 _EFFORT = 100_000_000  # of a search for one width, in samples x kinks^2 per evaluation: 0.02 to 0.1 s
 _SIDES = 512  # combinations of sides that are ranked: all of them up to 9 units
 _POLISHED = 32  # of them, the best, are fitted
+_ONE_THREAD = 250_000  # multiplications of a matrix product: OpenBLAS divides it among threads from 2^18 on
 _RIDGE = 1e-14  # relative: keeps kinks that coincide from dividing by zero
 _DAMPING = 1e-3  # at first, of a step's own scale
 _REACH = 50.0  # how far a kink may go, in half ranges of x: from there a unit is a line, and nearly a constant
@@ -140,12 +141,11 @@ class _Fit:
         n = len(norms)
         basis = units / norms[:, None]
         moves = np.where(basis[:h] > 0.0, self.root, 0.0)
-        # einsum, as the threads of a BLAS cost more than they save on matrices of this size: up to ten times
-        inner = np.einsum("ig,jg->ij", basis, np.concatenate([basis, self.target[None, :], moves]))
+        inner = _product(basis, np.concatenate([basis, self.target[None, :], moves]).T)
         normal = inner[:, :n]
         normal.flat[:: n + 1] += _RIDGE
         solved = np.linalg.solve(normal, inner[:, n:])
-        fitted = np.einsum("ij,ig->jg", solved, basis)
+        fitted = _product(solved.T, basis)
         missing = np.einsum("ig,g->i", basis, self.target - fitted[0])  # what rounding and the ridge left
         c = solved[:, 0] + np.linalg.solve(normal, missing)
         self.c = c / norms
@@ -162,7 +162,7 @@ class _Fit:
         cost, damping, growth = float(r @ r), _DAMPING, 2.0
         scale = np.zeros(len(moved))
         for _ in range(evaluations - 1):
-            normal, gradient = np.einsum("ig,jg->ij", jacobian, jacobian), np.einsum("ig,g->i", jacobian, r)
+            normal, gradient = _product(jacobian, jacobian.T), np.einsum("ig,g->i", jacobian, r)
             scale = np.maximum(scale, normal.diagonal())
             damped = scale + scale.max() * _RIDGE + 1e-300  # a dead unit's kink moves nothing
             step = np.linalg.solve(normal + damping * np.diag(damped), -gradient)
@@ -260,7 +260,7 @@ def _ranked_sides(problem: Problem, free: _Units, output_bias: bool, rng: np.ran
     root = np.sqrt(problem.points.weight)
     rows = root * np.concatenate([units, moves, np.ones((1, len(root)))])
     rows /= _norms(rows)[:, None]
-    gram = np.einsum("ig,jg->ij", rows, rows)
+    gram = _product(rows, rows.T)
     gram += np.diag(np.repeat([1e-9, 1e-3, 1e-9], [2 * h, 2 * h, 1]))  # no far moves
     target = np.einsum("ig,g->i", rows, root * problem.points.y)
     unit = np.where(right, 0, h) + np.arange(h)
@@ -274,6 +274,16 @@ def _units(problem: Problem, sign: Array, kinks: Array, output_bias: bool) -> Ar
     """Return what each unit puts out at each point, (H, G), and a row of ones if there is an output bias."""
     units = np.maximum(sign[:, None] * (problem.points.x - kinks[:, None]), 0.0)
     return np.concatenate([units, np.ones((1, units.shape[1]))]) if output_bias else units
+
+
+def _product(left: Array, right: Array) -> Array:
+    """Return left @ right, in parts so small that OpenBLAS keeps to one thread.
+
+    Several threads cost more than they save on matrices of this size, up to ten times; einsum takes four times as long.
+    """
+    rows = max(1, _ONE_THREAD // right.size)
+    parts = [left[start : start + rows] @ right for start in range(0, len(left), rows)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _norms(rows: Array) -> Array:
