@@ -179,6 +179,19 @@ def test_fits_csv_is_what_the_networks_predict(width, saved):
         np.testing.assert_array_equal(width.result.networks[model].predict(x), prediction)
 
 
+def test_what_is_possible_is_found_while_models_train(monkeypatch, tmp_path):
+    monkeypatch.setattr("ensemble.studies.width.study.MANY", 1)
+    setup = width_study("quadratic", widths=[1, 2], seeds=2, lrs=[0.1], epochs=2)
+    first, again = setup.run(store=tmp_path), setup.run(store=tmp_path)
+    assert list(first.beside) == ["quadratic"] and not again.beside
+    alone = setup.run()
+    assert not alone.beside
+    for study in (first, again):
+        found, expected = study.bounds["quadratic"], alone.bounds["quadratic"]
+        np.testing.assert_array_equal(found.floor, expected.floor)
+        np.testing.assert_array_equal(found.built, expected.built)
+
+
 def test_points_csv_is_the_data(width, saved):
     rows = [row for row in rows_of(saved[0] / "points.csv") if row["part"] == "train"]
     data = width.datasets["reciprocal_sine"]

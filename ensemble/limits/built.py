@@ -144,7 +144,7 @@ class _Fit:
         inner = _product(basis, np.concatenate([basis, self.target[None, :], moves]).T)
         normal = inner[:, :n]
         normal.flat[:: n + 1] += _RIDGE
-        solved = np.linalg.solve(normal, inner[:, n:])
+        solved: Array = np.linalg.solve(normal, inner[:, n:])
         fitted = _product(solved.T, basis)
         missing = np.einsum("ig,g->i", basis, self.target - fitted[0])  # what rounding and the ridge left
         c = solved[:, 0] + np.linalg.solve(normal, missing)
@@ -282,7 +282,7 @@ def _product(left: Array, right: Array) -> Array:
     Several threads cost more than they save on matrices of this size, up to ten times; einsum takes four times as long.
     """
     rows = max(1, _ONE_THREAD // right.size)
-    parts = [left[start : start + rows] @ right for start in range(0, len(left), rows)]
+    parts: list[Array] = [left[start : start + rows] @ right for start in range(0, len(left), rows)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
