@@ -21,6 +21,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in a script's b
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 planning.LEAST_CHUNK_SECONDS = 0.0  # the runs of tests are short, and yet cut into chunks
+planning.CHUNKS_PER_RUN = 8  # a few are enough: each is a file with two fsyncs
 save.HELPERS = 0  # other tests keep the other cores busy: starting helpers would take longer than they save
 
 os.fsync = os.fstat  # no test stops the machine; what a process of its own writes is synced

@@ -29,6 +29,7 @@ def trained(specs, folder, **options):
 @pytest.mark.parametrize("least_seconds", [0.0, 1.0])  # chunks of a model each, and one chunk of all
 def test_only_the_models_that_the_call_would_take_are_forgotten(least_seconds, tmp_path, monkeypatch):
     monkeypatch.setattr(planning, "LEAST_CHUNK_SECONDS", least_seconds)
+    monkeypatch.setattr(planning, "CHUNKS_PER_RUN", 24)
     before = train(SPECS, DATA, store=tmp_path)
     assert len(chunk_files(tmp_path)) == (1 if least_seconds else 24)
     forget(SOME, tmp_path)
