@@ -144,7 +144,7 @@ class _Fit:
         inner = _product(basis, np.concatenate([basis, self.target[None, :], moves]).T)
         normal = inner[:, :n]
         normal.flat[:: n + 1] += _RIDGE
-        solved: Array = np.linalg.solve(normal, inner[:, n:])
+        solved = np.asarray(np.linalg.solve(normal, inner[:, n:]), np.float64)
         fitted = _product(solved.T, basis)
         missing = np.einsum("ig,g->i", basis, self.target - fitted[0])  # what rounding and the ridge left
         c = solved[:, 0] + np.linalg.solve(normal, missing)
