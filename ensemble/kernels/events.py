@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.kernels.jit import inner
-from ensemble.kernels.kinks import UNIT_MASK, Guide, guess, locate
+from ensemble.kernels.kinks import UNIT_MASK, Guide, bucket_of, guess, locate
 from ensemble.kernels.rows import clear, copy_row
 from ensemble.kernels.tiles import LANES, add_product, add_scaled, read_tile, write_tile, zero_tile
 from ensemble.kernels.updates import Array
@@ -127,6 +127,7 @@ def find(
     What is not `guided` searches kinks from where it is.
     """
     a, b, units, places = at[A], at[B], at[FOUND], at[FOUND] + 2 * at[H]
+    fine = u.size <= LANES // 8 * guide.size  # where it is in a bucket then makes no difference below
     near: Any = begin
     count, first, word = 0, 0, at[WORDS]
     while first < at[H]:
@@ -138,8 +139,10 @@ def find(
                 left &= left - 1
                 if half:
                     slope, value = get(f, a + unit), get(f, b + unit)
-                    if guided:
-                        near = guess(guide, lowest, per_x, slope, value)  # the line is 0 from there on only
+                    if guided and fine:  # the line is 0 from there on only
+                        near = np.int64(guide[np.int64(bucket_of(guide, lowest, per_x, slope, value))])
+                    elif guided:
+                        near = guess(guide, lowest, per_x, slope, value)
                     place, left_of = near - LANES // 2, 0
                     if 0 <= place <= u.size - LANES:  # LANES samples at once, without a branch, mostly are enough
                         is_left = positive(u, place, slope, value)

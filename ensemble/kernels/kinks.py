@@ -31,17 +31,24 @@ def is_left(x: float, w: float, b: float) -> bool:
 
 
 @inner
+def bucket_of(guide: Guide, lowest: float, per_x: float, w: float, b: float) -> float:
+    """Return in which bucket of the guide the kink is, and how far in it, from 0 up to the number of buckets."""
+    buckets = float(guide.size - 1)
+    place = (-b / w - lowest) * per_x
+    if not place > 0.0:  # left of all samples, or all x equal, or no kink
+        place = 0.0
+    return place if place < buckets else buckets
+
+
+@inner
 def guess(guide: Guide, lowest: float, per_x: float, w: float, b: float) -> np.int64:
     """Return about where the kink is, from the guide: exact but for rounding when x is equally spaced.
 
     An int64, as numba compiles a function for each type that `int` is called with.
     """
-    buckets = guide.size - 1
-    place = (-b / w - lowest) * per_x
-    if not place > 0.0:  # left of all samples, or all x equal, or no kink
-        place = 0.0
-    bucket = np.int64(place) if place < buckets else buckets - 1
-    share = place - bucket if place < buckets else 1.0
+    place = bucket_of(guide, lowest, per_x, w, b)
+    bucket = np.int64(place) if place < guide.size - 1 else guide.size - 2
+    share = place - bucket
     return np.int64(guide[bucket] + share * (guide[bucket + 1] - guide[bucket]))
 
 
