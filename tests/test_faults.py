@@ -191,7 +191,7 @@ def test_killed_at_every_step_of_writing(step, tmp_path):
 # ---- R20: the same while a run folder is gone on with ----
 
 
-@pytest.mark.parametrize("step", [31, pytest.param(3, marks=slow)])
+@pytest.mark.parametrize("step", [41, pytest.param(3, marks=slow)])
 def test_killed_at_every_step_of_going_on(step, tmp_path):
     found = campaign(
         f"HALF, test_faults.LABELS = 200, True; test_faults.die_at_points({str(tmp_path)!r}, {step}, seed=3)"
