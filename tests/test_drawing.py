@@ -1,5 +1,6 @@
 """Figures drawn by helper processes: the same bytes, errors with a file name, and no helper that outlives its work."""
 
+import gc
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 from ensemble import plots
 from ensemble.plots import drawing
 from ensemble.studies import save
+from ensemble.system.garbage import uncollected
 
 pytestmark = pytest.mark.jit_heavy  # nothing here calls a kernel
 FORMATS = ("png", "svg", "pdf")
@@ -113,3 +115,16 @@ def test_files_with_helpers_are_the_bytes_of_those_without(monkeypatch):
                                     ("png",), "abc", many=True)  # fmt: skip
     assert made[1] == made[2]
     assert list(made[1]) == [*(f"figure{place}.png" for place in range(4)), "table.csv", "t.txt"]
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_garbage_is_searched_for_again_after_drawing_as_before(was_on):
+    before = gc.isenabled()
+    try:
+        (gc.enable if was_on else gc.disable)()
+        with pytest.raises(ZeroDivisionError), uncollected():
+            assert not gc.isenabled()
+            1 / 0  # noqa: B018
+        assert gc.isenabled() == was_on
+    finally:
+        (gc.enable if before else gc.disable)()

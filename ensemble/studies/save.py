@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ensemble.studies import files, page
+from ensemble.system.garbage import uncollected
 from ensemble.training.request import n_threads
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def contents(
     from ensemble import plots
 
     helpers = min(n_threads(None) - 1, HELPERS) if many else 0
-    with plots.Drawing(figures, formats, configuration, helpers) as drawing:
+    with uncollected(), plots.Drawing(figures, formats, configuration, helpers) as drawing:
         written = {f"{name}.csv": files.csv_text(rows) for name, rows in tables().items() if rows} | dict(texts())
         drawn = sorted(drawing.finish().items(), key=lambda item: not item[0].startswith("summary"))
         if page.FILE in written:
