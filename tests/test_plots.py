@@ -21,7 +21,7 @@ from ensemble.plots import (
     WidthCurveDisplay,
 )
 from ensemble.plots.sheets import wrapped
-from ensemble.plots.style import width_looks
+from ensemble.plots.style import name_of, title_of, width_looks
 from ensemble.statistics import error_band
 from ensemble.studies import width_study
 from ensemble.studies.bias.figures import arms_display
@@ -218,6 +218,13 @@ def test_a_failed_fit_is_left_out_of_the_axes():
     assert display.ax_.get_xlabel() == "year"
 
 
+def test_dollars_in_own_names_are_no_formulas():
+    data = Dataset(np.arange(4.0), np.arange(4.0), x_names=[r"a $\foo{$"], y_name="b $^$", name="$_$")
+    assert title_of("$_$", data) == name_of("$_$").replace(" ", "_") == r"\$_\$"
+    assert wrapped(r"in \$\foo{\$", 9, 0.1) == r"in \$\foo{\$"
+    FitDisplay.over([], data).plot().figure_.draw_without_rendering()  # raises where a formula cannot be read
+
+
 def test_a_figure_shows_itself_in_a_notebook(width):
     assert width_display(width).plot().figure_._repr_png_().startswith(b"\x89PNG")
 
@@ -298,7 +305,7 @@ def test_the_fits_by_epoch_have_the_mse_in_each_title(fit, figures):
     expected = [f"epoch {e}: training MSE {fit.mse(model, e, 'train'):.3g}" for e in (0, 50, 60)]
     for e, of_all in zip((0, 50, 60), lines, strict=False):
         errors = fit.result.train_loss[:, fit.result.epochs.tolist().index(e)]
-        assert of_all[1].startswith(f"all seeds: {np.median(errors):.2g}")
+        assert of_all[1].startswith(f"median {np.median(errors):.2g}")
     (others,) = [found for found in drawn.axes[0].collections if isinstance(found, LineCollection)]
     assert len(others.get_segments()) == 4
     assert titles == [*expected, f"epoch 60: test MSE {fit.mse(model, 60, 'test'):.3g}"]

@@ -115,6 +115,8 @@ _PAGE = """
   h1 { font-size: 12px; font-weight: 600; letter-spacing: .06em; text-transform: uppercase; color: TEST;
        margin: 0 0 2px; }
   footer { grid-column: 1 / -1; font-size: 12.5px; color: #5b626d; min-height: 18px; padding-top: 2px; }
+  @media (max-width: 1330px) { main { grid-template-columns: {{ narrow }}; } header { flex-wrap: wrap; }
+                               main > section:last-of-type { grid-column: -2 / -1; } }
   .lost { position: fixed; inset: 0 0 auto 0; background: INK; color: white; padding: 10px 16px; font-size: 14px;
           z-index: 99; }
   .lost[hidden] { display: none; }

@@ -40,6 +40,6 @@ def page(picture: Picture) -> str:
         INLINE,
         "relu-ensemble playground",
         template=Template(PAGE),
-        template_variables={"columns": "auto 1fr"},
+        template_variables={"columns": "auto 1fr", "narrow": "1fr"},
     )
     return text

@@ -263,7 +263,7 @@ class Session:
         document = self.document
         document.title = "relu-ensemble playground"
         document.template = Template(PAGE)
-        document.template_variables.update(controls=True, columns="300px auto 1fr")
+        document.template_variables.update(controls=True, columns="300px auto 1fr", narrow="300px 1fr")
         document.config.notify_connection_status = False
         document.js_on_event("connection_lost", lost)
         document.js_on_event("client_reconnected", found)

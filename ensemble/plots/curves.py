@@ -78,7 +78,7 @@ class WidthCurveDisplay:
         with style.drawing(ax) as (self.ax_, self.figure_):
             style.across_axis(self.ax_, self.curves)
             style.log_axis(self.ax_)
-            self.ax_.set_ylabel(f"test MSE ({self.y_name}²)")
+            self.ax_.set_ylabel(f"test MSE ({style.plain(self.y_name)}²)")
             self.lines_: list[Line2D] = []
             self.bands_: list[PolyCollection] = []
             self.seeds_: list[PathCollection] = []
@@ -217,7 +217,7 @@ class LearningCurveDisplay:
                 style.draw_floor(self.ax_, self.noise_variance, lowest)
             style.tidy_log_axis(self.ax_)
             style.epoch_axis(self.ax_, max(int(curve.epochs[-1]) for curve in self.curves))
-            self.ax_.set_ylabel(f"{self.part} MSE ({self.y_name}²)")
+            self.ax_.set_ylabel(f"{self.part} MSE ({style.plain(self.y_name)}²)")
             spread = "spread (interquartile range)" if self.curves[0].n_seeds > 1 else ""
             style.draw_legend(self.ax_, self.curves[0].n_seeds, spread)
         return self

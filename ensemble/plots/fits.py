@@ -83,8 +83,8 @@ class FitDisplay:
                 }
                 own = {"zorder": 2.5} | dict(looks[len(self.lines_)] if looks else look)
                 self.lines_ += self.ax_.plot(fit.x, shown, label=fit.label, **own)
-            self.ax_.set_xlabel(self.x_name)
-            self.ax_.set_ylabel(self.y_name)
+            self.ax_.set_xlabel(style.plain(self.x_name))
+            self.ax_.set_ylabel(style.plain(self.y_name))
             if legend:
                 style.beside(self.ax_)
         return self

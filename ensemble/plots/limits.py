@@ -58,7 +58,7 @@ class LimitDisplay:
         with style.drawing(ax) as (self.ax_, self.figure_):
             style.log_width_axis(self.ax_, self.bounds.width)
             style.log_axis(self.ax_)
-            self.ax_.set_ylabel(f"training MSE ({self.y_name}²)")
+            self.ax_.set_ylabel(f"training MSE ({style.plain(self.y_name)}²)")
             band = ""
             ceiling = style.ceiling_of(*(curve.of("train_loss") for curve in self.curves), exact=self.exact)
             self.lines_: list[Line2D] = []

@@ -98,7 +98,7 @@ class LearningRateMapDisplay:
         extend = "max" if self.limits is not None and errors.max() > self.limits[1] else "neither"
         bar = figure.colorbar(self.mesh_, ax=axes, pad=0.02, extend=extend, format=style.LogLabels())
         bar.minorformatter = style.LogLabels()
-        measure = "validation MSE / variance" if self.unit else f"validation MSE ({self.y_name}²)"
+        measure = "validation MSE / variance" if self.unit else f"validation MSE ({style.plain(self.y_name)}²)"
         bar.set_label(f"{measure},\nmedian of {n_seeds} seeds")
         bar.outline.set_visible(False)
         return bar

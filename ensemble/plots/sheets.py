@@ -80,7 +80,7 @@ def sheet(
 
 def wrapped(text: str, inches: float, letter: float) -> str:
     """Return text in lines of at most so many inches, at so many inches a letter; formulas are kept whole."""
-    formulas = re.findall(r"\$[^$]*\$", text)
+    formulas = re.findall(r"(?<!\\)\$[^$]*\$", text)
     for formula in formulas:  # as long as what is drawn, and without a space
         text = text.replace(formula, "\0" * len(re.sub(r"\\[a-zA-Z]+|[\\${}^_ ]", "", formula)), 1)
     lines = [part for line in text.split("\n") for part in textwrap.wrap(line, max(12, int(inches / letter))) or [""]]

@@ -104,15 +104,20 @@ def exact_error(dataset: Dataset) -> float:
     return float(EXACT * np.abs(dataset.y_train).max()) ** 2
 
 
+def plain(name: str) -> str:
+    """Return the name of a file or a column such that matplotlib takes no part of it for a formula."""
+    return name.replace("$", r"\$")
+
+
 def name_of(data: str) -> str:
     """Return a dataset's name as words, for the titles of small panels."""
-    return data.replace("_", " ")
+    return plain(data.replace("_", " "))
 
 
 def title_of(name: str, dataset: Dataset) -> str:
     """Return the formula of a dataset's target, or the dataset's name."""
     target = dataset.target
-    return name if target is None or target.formula == target.name else target.formula
+    return plain(name) if target is None or target.formula == target.name else target.formula
 
 
 def log_width_axis(ax: Axes, widths: NDArray[np.int64]) -> None:

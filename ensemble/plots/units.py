@@ -119,5 +119,5 @@ class KinkFilmDisplay:
             self.ax_.set_ylim(low - 0.15 * span, high + 0.15 * span)
             for edge in (low, high):
                 self.ax_.axhline(edge, color="0.4", linewidth=0.8, linestyle=":")
-            self.ax_.set_ylabel(f"kink ({self.x_name})")
+            self.ax_.set_ylabel(f"kink ({style.plain(self.x_name)})")
         return self

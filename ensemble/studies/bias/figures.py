@@ -15,7 +15,7 @@ from ensemble.plots.figure import Figure
 from ensemble.plots.fits import FitDisplay
 from ensemble.plots.limits import LimitDisplay
 from ensemble.plots.sheets import TITLE, constants, head_legend, panel, sheet, wrapped
-from ensemble.plots.style import STYLE, about, legend_title, look, name_of, title_of
+from ensemble.plots.style import STYLE, about, legend_title, look, name_of, plain, title_of
 from ensemble.studies.bias.study import ARMS, MISSING_BIAS, BiasStudy
 from ensemble.studies.save import by_part
 
@@ -146,7 +146,7 @@ def _fit_table(study: BiasStudy, names: Sequence[str], optimizer: str, answer: s
                 looks = [{"color": look(place, curve.label)[0]}]
                 FitDisplay.over(study.fits(curve), dataset).plot(ax, looks=looks, legend=False)
                 ax.set_title(f"{curve.label}\nmedian test MSE {curve.quartiles[1, -1]:.2g}")
-                ax.set_ylabel("" if place else f"{name_of(name)}\n{dataset.y_name}")
+                ax.set_ylabel("" if place else f"{name_of(name)}\n{plain(dataset.y_name)}")
         words = f"{answer}\n(fits over the training data, {optimizer}, seed with median error)"
         figure.suptitle(wrapped(words, figure.get_figwidth() - 0.3, TITLE), fontsize=11, fontweight="bold")
     return figure

@@ -249,7 +249,7 @@ def _initial(study: DepthStudy) -> Figure:
             style.log_axis(ax)
             style.tidy_log_axis(ax)
             _depth_axis(ax, depths)
-            ax.set_ylabel(f"test MSE ({study.datasets[data].y_name}²)")
+            ax.set_ylabel(f"test MSE ({style.plain(study.datasets[data].y_name)}²)")
             costs = np.median(found.errors[data, optimizer, "normal"][-1]) / np.median(
                 found.errors[data, optimizer, study.settings["init"]][-1]
             )

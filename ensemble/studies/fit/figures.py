@@ -52,13 +52,13 @@ def _on(study: FitStudy, data: str) -> Iterator[tuple[str, Figure]]:
                 ax.set_ylim(limits)
             of_all = study.spread(data, fit.epoch, part)
             shown = f"epoch {fit.epoch}: {words} MSE {study.mse(fit.model, fit.epoch, part):.3g}"
-            ax.set_title(shown + (f"\nall seeds: {of_all}" if n_seeds > 1 else ""))
+            ax.set_title(shown + (f"\nmedian {of_all}" if n_seeds > 1 else ""))
 
         return draw
 
     if fits:
         panels = [panel(place, "train", "training") for place in range(len(fits))] + [panel(-1, "test", "test")]
         lines = f"line: seed {seed}, the median of {n_seeds} in the end; thin: the others; last panel: test data"
-        note = f"\n({lines}; all seeds: median, lowest to highest)" if n_seeds > 1 else ""
+        note = f"\n({lines})" if n_seeds > 1 else ""
         yield "fits", sheet(panels, title + note, columns=3, panel_size=(3.0, 2.5), share=True)
     yield "learning_curves", sheet([learning], title, legend_at=0)

@@ -314,7 +314,7 @@ class WidthStudy(Study):
                 lines.append("  * the first or last of the learning rates: a better one may lie beyond")
             for curve in curves:
                 fit = curve.scaling
-                if np.isfinite(fit.slope):
+                if np.isfinite(fit.slope) and not self.constant(data):
                     low, high = fit.slope_interval
                     caution = f" (caution: {'; '.join(fit.warnings)})" if fit.warnings else ""
                     lines.append(f"  {curve.label}: MSE ~ width^{fit.slope:.2f} [{low:.2f}, {high:.2f}]{caution}")
