@@ -61,10 +61,10 @@ def test_packing_is_undone_and_leaves_the_padding_zero(d):
     h = LANES + 5
     flat = np.arange(1.0, (d + 2) * h + 2)
     packed = np.zeros(2 * (d + d % 2 + 2) * LANES + 1)
-    door(dense.pack)(flat, d, h, packed)
+    door(dense.move)(flat, packed, d, h, True)
     assert np.count_nonzero(packed) == len(flat)
     back = np.empty_like(flat)
-    door(dense.unpack)(packed, d, h, back)
+    door(dense.move)(back, packed, d, h, False)
     np.testing.assert_array_equal(back, flat)
 
 

@@ -12,7 +12,8 @@ from test_layers import two_layers
 
 import ensemble
 from ensemble.engines.settings import kernel_rules
-from ensemble.kernels import dense, kinks, samples, spline, updates
+from ensemble.kernels import dense, kinks, samples, search, spline, updates
+from ensemble.kernels.tiles import LANES
 
 # ---- the one place that knows the kernels' arguments ----
 
@@ -80,7 +81,7 @@ def door(function):
 
 
 locate, SORT_KEYS = door(kinks.locate), door(kinks.sort_keys)
-FIND = door(kinks.find)
+FIND = door(search.find)
 
 
 KERNELS = [("cells", 1), ("segments", 1), ("dense", 1), ("dense", 2), ("dense", 5)]
@@ -245,13 +246,14 @@ def test_locate_is_brute_force_from_any_start(x, w, b):
 
 @settings(max_examples=100 if JIT_DISABLED else 200)
 @given(
-    x=st.lists(NUMBERS, min_size=1, max_size=12), units=st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=5)
+    x=st.lists(NUMBERS, min_size=1, max_size=40), units=st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=5)
 )
 def test_rows_found_by_halving_are_brute_force(x, units):
-    x, (w, b) = np.sort(np.array(x)), np.array(units).T.copy()
-    n, rows = len(x), np.zeros(len(w), np.int64)
+    x, w, b = np.sort(np.array(x)), np.zeros(LANES), np.zeros(LANES)
+    w[: len(units)], b[: len(units)] = np.array(units).T
+    n, rows = len(x), np.zeros(LANES, np.int64)
     with np.errstate(all="ignore"):
-        FIND(samples.both_ways(x), n, w, b, rows, np.zeros(len(w)))
+        FIND(np.append(x, np.nan), n, w, b, rows, np.zeros(LANES), np.zeros(search.PIVOTS))
         off = (~(w * x[:, None] + b > 0)).sum(axis=0)
     assert rows.tolist() == np.where(w < 0, n + 1 + off, off).tolist()
 

@@ -14,6 +14,7 @@ from numba.core.cgutils import ir
 from numpy.typing import NDArray
 
 from ensemble.kernels.jit import inlined, inner
+from ensemble.kernels.lanes import put
 from ensemble.kernels.tiles import or_plain
 from ensemble.kernels.updates import Array
 
@@ -125,10 +126,13 @@ def order_of(
     key, other = words[0], words[1]
     for at in range(0, n // 2, 4):
         words[at], words[at + 1], words[at + 2], words[at + 3] = philox(np.uint64(at // 4 + 1), key, other)
+    first_place = 0
     for b in range(ends.size):
-        ends[b] = b * size
-        for i in range(b * size, min(b * size + size, n)):
-            batch[i] = b
+        put(ends, b, np.uint32(first_place))
+        last = min(first_place + size, n)
+        for i in range(first_place, last):
+            put(batch, i, np.uint32(b))
+        first_place = last
     i = n - 1
     for at in range((n - 1) // 2):  # two places from each word
         first, word = draw(words[at], i + 1)
@@ -139,10 +143,14 @@ def order_of(
     if i == 1:
         first, word = draw(words[n // 2 - 1], 2)
         batch[1], batch[first] = batch[first], batch[1]
+    for sample in range(n):  # a loop of its own: what it writes to is known early, so that it waits for no sum
+        drawn = given[sample]
+        b = batch[drawn]
+        end = ends[b]
+        batch[drawn] = end
+        ends[b] = end + np.uint32(1)
     for sample in range(n):
-        b = batch[given[sample]]
-        order[ends[b]] = sample
-        ends[b] += 1
+        order[batch[given[sample]]] = sample
 
 
 class Room(NamedTuple):

@@ -11,10 +11,13 @@ import numpy as np
 from ensemble.kernels.jit import inner
 from ensemble.kernels.kinks import Places, is_left, locate
 from ensemble.kernels.samples import Part
+from ensemble.kernels.search import add_pairs
+from ensemble.kernels.tiles import LANES, add_product, read_tile, zero_tile
 from ensemble.kernels.updates import Array
 
-__all__ = ["MANY", "evaluate", "find_near", "outputs_of", "sums_from", "totals"]
+__all__ = ["MANY", "evaluate", "factors", "find_near", "move", "outputs_of", "sums_from", "totals"]
 
+ONE = (0,)
 MANY = 2**16  # samples in memory beyond the cache
 
 
@@ -108,17 +111,19 @@ def totals(first: Array, second: Array, h: int) -> tuple[float, float]:
 
 @inner
 def outputs_of(
-    x: Array, size: int, rows: Places, slope: Array, intercept: Array, height: float, h: int, lines: Array, p: Array
+    x: Array, size: int, rows: Places, w: Array, b: Array, v: Array, height: float, lines: Array, p: Array
 ) -> None:
     """Write one output p (S,) for S samples: on each, the sum of the lines of the units that are on, and `height`.
 
-    x and `rows` are as in kinks.find. Rising units are added up in ascending, falling ones in descending order,
-    so that nothing is taken off again. `lines` (2 S + 2, 2) is a working array, zero before and after.
+    x and `rows` are as in search.find, w, b and v of units in rows of LANES. Rising units are added up in ascending,
+    falling ones in descending order, so that nothing is taken off again. `lines` (2 S + 2, 2) is a working array, zero
+    before and after.
     """
-    for j in range(h):
-        row = np.uint64(rows[j])  # pairs are read, then written: the compiler moves them as one
-        a, b = lines[row, 0] + slope[j], lines[row, 1] + intercept[j]
-        lines[row, 0], lines[row, 1] = a, b
+    zero = zero_tile(ONE)
+    for j in range(0, w.size, LANES):
+        weight = read_tile(ONE, v, j)
+        slope = add_product(zero, weight, read_tile(ONE, w, j))
+        add_pairs(lines, rows, j, slope, add_product(zero, weight, read_tile(ONE, b, j)))
     rising_a, rising_b, falling_a, falling_b = 0.0, height, 0.0, 0.0
     for s in range(size):
         falling = size + 1 + s
@@ -136,9 +141,9 @@ def outputs_of(
 
 
 @inner
-def sums_from(x: Array, size: int, r: Array, sum_r: Array, sum_rx: Array) -> None:
-    """Write for each row of kinks.find, (2 S + 2,), the sums of r (S,) and r x where a unit is on from there on."""
-    sum_r[size], sum_rx[size], sum_r[2 * size + 1], sum_rx[2 * size + 1] = 0.0, 0.0, 0.0, 0.0
+def sums_from(x: Array, size: int, r: Array, sums: Array) -> None:
+    """Write for each row of search.find the sums of r (S,) and r x where a unit is on from there on, (2 S + 2, 2)."""
+    sums[size, 0], sums[size, 1], sums[2 * size + 1, 0], sums[2 * size + 1, 1] = 0.0, 0.0, 0.0, 0.0
     rising_r, rising_rx, falling_r, falling_rx = 0.0, 0.0, 0.0, 0.0
     for s in range(size):
         last, falling = size - 1 - s, 2 * size - s
@@ -146,5 +151,32 @@ def sums_from(x: Array, size: int, r: Array, sum_r: Array, sum_rx: Array) -> Non
         rising_rx += r[last] * x[last]
         falling_r += r[s]
         falling_rx += r[s] * x[s]
-        sum_r[last], sum_rx[last] = rising_r, rising_rx
-        sum_r[falling], sum_rx[falling] = falling_r, falling_rx
+        sums[last, 0], sums[last, 1] = rising_r, rising_rx
+        sums[falling, 0], sums[falling, 1] = falling_r, falling_rx
+
+
+@inner
+def move(flat: Array, rows: Array, h: int, outputs: int, inward: bool) -> None:
+    """Copy one model's parameters into rows of LANES units, with a row for the weights of each output, or back."""
+    width = (h + LANES - 1) // LANES * LANES
+    for row in range(3 + outputs):  # w, b, the weights of each output, and all outputs' biases
+        at, count, step = row * h, h, 1
+        if row >= 2:
+            at, step = 2 * h + row - 2, outputs
+        if row == 2 + outputs:
+            at, count, step = row * h, outputs, 1
+        for j in range(count):
+            if inward:
+                rows[row * width + j] = flat[at + j * step]
+            else:
+                flat[at + j * step] = rows[row * width + j]
+        for j in range(count, width if inward and row < 2 + outputs else 0):
+            rows[row * width + j] = 0.0
+
+
+@inner
+def factors(rates: Array, decay: Array, h: int, outputs: int, scale: Array, decays: Array) -> None:
+    """Write for each parameter of one model the factor of its learning rate, and its weight decay."""
+    for i in range((2 + outputs) * h + outputs):
+        kind = 0 if i < 2 * h else 3 if i < (2 + outputs) * h else 4
+        scale[i], decays[i] = rates[kind], decay[kind]

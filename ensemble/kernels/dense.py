@@ -27,13 +27,14 @@ order of its sums are not ours to fix.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from ensemble.kernels import deep
-from ensemble.kernels.batches import Room, padded, room_of, take
-from ensemble.kernels.jit import allocating, inner
+from ensemble.kernels.batches import Room, room_of, take
+from ensemble.kernels.groups import GROUP, Samples, prepare
+from ensemble.kernels.jit import inner, jit
+from ensemble.kernels.lanes import ALL, within, write_sums
+from ensemble.kernels.samples import room as room_for
 from ensemble.kernels.tiles import (
     LANES,
     Count,
@@ -41,21 +42,21 @@ from ensemble.kernels.tiles import (
     add_active,
     add_inputs,
     add_product,
+    add_scaled,
     dot_active,
     read_tile,
     write_tile,
+    zero_tile,
 )
-from ensemble.kernels.updates import MSE, Array, History, Models, Rules, Span, rate_factor, step
+from ensemble.kernels.updates import GD, MSE, WEIGHT_LIMIT, Array, History, Models, Rules, Span, rate_factor, step
+
+__all__ = ["prepare", "train"]
 
 BLOCK = 128  # samples in one pass over the units: at D = 8, N = 10^4 64 make 76 GFLOP/s, 128 make 81, 512 make 73
+ROWS = 8  # whose lanes are added up at once; BLOCK is a multiple of it
+ONE, EIGHT = (0,), (0,) * ROWS
 
-# Inputs are cut into a first group of 2, 4, 6 or 8, and groups of 8 after it, with a column of zeros if D is odd: the
-# weights of 8 by 16 fill half the registers. A kernel is compiled for its own size of the first group, with or without
-# others after it: the sizes reach it as the lengths of tuples.
-GROUP = 8
-ONE, EIGHT = (0,), (0,) * GROUP
-
-# Working arrays of one model; d is even here and in all functions but `pack` and `unpack`.
+# Working arrays of one model; d is even here and in all functions but `move`.
 #
 # theta, g, moments (S (d + 2) LANES + 1,)  strip after strip of rows [w2 | b1 | w1 of input 0 | 1 | ...], then b2; the
 #                                           lanes beyond H are zero, and every rule of updates leaves them so
@@ -65,73 +66,22 @@ ONE, EIGHT = (0,), (0,) * GROUP
 LANE_SUMS = BLOCK * LANES  # where the second half of scratch begins
 
 
-class Samples(NamedTuple):
-    """One dataset; an absent part has no rows. Inputs lie flat, group after group of columns."""
-
-    n_inputs: int
-    x: Array  # (N' d,), with N' N and some samples of zeros, which `deep` may read
-    y: Array  # (N,), or (N, O) column after column
-    x_test: Array
-    y_test: Array
-    x_val: Array
-    y_val: Array
-    group: Count  # as long as the first group
-    terms: Count  # one longer
-    others: Count | None  # EIGHT, if there are more inputs than GROUP
-
-
-def prepare(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Array, y_val: Array) -> Samples:
-    """Return one dataset as the kernel wants it; x (N, D), absent parts of length 0."""
-    even = x.shape[1] + x.shape[1] % 2
-    group = first_group(even)
-    parts = (_grouped(x), _columns(y), _grouped(x_test), _columns(y_test), _grouped(x_val), _columns(y_val))
-    return Samples(
-        x.shape[1],
-        *parts,
-        (0,) * group,
-        (0,) * (group + 1),
-        EIGHT if even > GROUP else None,
-    )
-
-
-def _grouped(x: Array) -> Array:
-    # Within a group, a sample is next to the one before it. Row after row they are D apart, and where that is a
-    # multiple of 4 KB they push each other out of the cache.
-    n = padded(len(x))  # `deep` reads 8 samples at a time, and 8 numbers where a sample may have 2
-    even = np.pad(x, ((0, n - len(x)), (0, x.shape[1] % 2)))
-    columns = range(first_group(even.shape[1]), even.shape[1], GROUP)
-    return np.concatenate([group.ravel() for group in np.split(even, columns, axis=1)])
-
-
-def _columns(y: Array) -> Array:
-    return np.ascontiguousarray(y.T).ravel()
-
-
-def first_group(d: int) -> int:
-    """Return how many inputs are in the first group."""
-    return (d - 1) % GROUP + 1
-
-
 @inner
-def pack(flat: Array, d: int, h: int, packed: Array) -> None:
-    """Write parameters laid out as [w1 (D H) | b1 (H) | w2 (H) | b2] into strips; d may be odd."""
+def move(flat: Array, packed: Array, d: int, h: int, inward: bool) -> None:
+    """Copy parameters laid out as [w1 (D H) | b1 (H) | w2 (H) | b2] into strips, or back; d may be odd."""
     rows = d + d % 2 + 2
     for i in range(d + 2):
         row = 2 + i if i < d else d + 1 - i  # rows of w1, then b1 is row 1 and w2 row 0
         for j in range(h):
-            packed[(j // LANES * rows + row) * LANES + j % LANES] = flat[i * h + j]
-    packed[packed.size - 1] = flat[flat.size - 1]
-
-
-@inner
-def unpack(packed: Array, d: int, h: int, flat: Array) -> None:
-    """Undo `pack`."""
-    rows = d + d % 2 + 2
-    for i in range(d + 2):
-        row = 2 + i if i < d else d + 1 - i
-        for j in range(h):
-            flat[i * h + j] = packed[(j // LANES * rows + row) * LANES + j % LANES]
-    flat[flat.size - 1] = packed[packed.size - 1]
+            place = (j // LANES * rows + row) * LANES + j % LANES
+            if inward:
+                packed[place] = flat[i * h + j]
+            else:
+                flat[i * h + j] = packed[place]
+    if inward:
+        packed[packed.size - 1] = flat[flat.size - 1]
+    else:
+        flat[flat.size - 1] = packed[packed.size - 1]
 
 
 @inner
@@ -141,8 +91,8 @@ def predict(
 ) -> None:  # fmt: skip
     """Write p (n,) for a block of samples, `first` the first of them, and where the units are active into masks."""
     size, width = x.size // d, len(group)
-    for i in range(LANE_SUMS, LANE_SUMS + n * LANES):
-        scratch[i] = 0.0
+    for i in range(n):
+        write_tile(scratch, LANE_SUMS + i * LANES, zero_tile(ONE))
     for mask_at in range(0, masks.size, BLOCK):
         at = mask_at // BLOCK * (d + 2) * LANES
         bias = read_tile(ONE, theta, at + LANES)
@@ -159,11 +109,11 @@ def predict(
             pre = add_inputs(before, x, (first + i) * width, weights)
             total = dot_active(read_tile(ONE, scratch, LANE_SUMS + i * LANES), pre, v, masks, mask_at + i)
             write_tile(scratch, LANE_SUMS + i * LANES, total)
+    for i in range(0, n, ROWS):
+        write_sums(p, i, read_tile(EIGHT, scratch, LANE_SUMS + i * LANES))
+    bias_out = theta[theta.size - 1]
     for i in range(n):
-        total_p = theta[theta.size - 1]
-        for lane in range(LANES):
-            total_p += scratch[LANE_SUMS + i * LANES + lane]
-        p[i] = total_p
+        p[i] += bias_out
 
 
 @inner
@@ -211,7 +161,7 @@ def sum_gradient(
     masks: Masks, p: Array, terms: Array, g: Array,
 ) -> None:  # fmt: skip
     """Write the sums s_j and s_ij over all samples into the rows of b1 and w1 of g, and db2; `finish` does the rest."""
-    c = 2.0 / y.size
+    c, db2 = 2.0 / y.size, 0.0
     for i in range(g.size):
         g[i] = 0.0
     for first in range(0, y.size, BLOCK):
@@ -219,7 +169,8 @@ def sum_gradient(
         predict(x, first, n, d, group, others, theta, scratch, masks, p)
         for i in range(n):
             p[i] = c * (p[i] - y[first + i])
-            g[g.size - 1] += p[i]
+        for i in range(n):  # by itself, as each addition waits for the one before it
+            db2 += p[i]
         weigh(x, first, n, d, len(group), p, terms)
         for mask_at in range(0, masks.size, BLOCK):
             collect(group_terms, terms, 0, n, masks, mask_at, g, (mask_at // BLOCK * (d + 2) + 1) * LANES)
@@ -229,6 +180,7 @@ def sum_gradient(
                     collect(
                         others, terms, (1 + k) * n, n, masks, mask_at, g, (mask_at // BLOCK * (d + 2) + 2 + k) * LANES
                     )
+    g[g.size - 1] = db2
 
 
 @inner
@@ -246,6 +198,28 @@ def finish(theta: Array, d: int, hidden_bias: bool, g: Array) -> None:
             write_tile(g, at + LANES, zero)
 
 
+@inner
+def descend(theta: Array, d: int, hidden_bias: bool, output_bias: bool, rate: float, decay: float, g: Array) -> bool:
+    """Do as `finish` and `step` for gd, in one pass: a batch is short, and both would cost a fifth of its step."""
+    keep, inside, zero, last = 1.0 - rate * decay, ALL, zero_tile(ONE), theta.size - 1
+    for at in range(0, last, (d + 2) * LANES):
+        v, dv = read_tile(ONE, theta, at), zero
+        towards = add_scaled(zero, -rate, v)
+        for row in range(at + LANES, at + (d + 2) * LANES, LANES):
+            s, old = read_tile(ONE, g, row), read_tile(ONE, theta, row)
+            dv = add_product(dv, old, s)
+            if hidden_bias or row > at + LANES:
+                new = add_product(add_scaled(zero, keep, old), towards, s)
+                write_tile(theta, row, new)
+                inside &= within(new)
+        new = add_scaled(add_scaled(zero, keep, v), -rate, dv)
+        write_tile(theta, at, new)
+        inside &= within(new)
+    theta[last] = keep * theta[last] - (rate * g[last] if output_bias else 0.0)
+    within_limit: bool = inside == ALL and abs(theta[last]) <= WEIGHT_LIMIT
+    return within_limit
+
+
 def train(samples: Samples, models: Models, rules: Rules, history: History, span: Span) -> None:
     """Train some models through some epochs, in place; they are sorted by their number of hidden layers."""
     some = models.hidden_layers[span.first_model : span.last_model]
@@ -254,7 +228,12 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
     with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
         for room in rooms_of(samples, rules, span):
             if first_deep > span.first_model:
-                train_models(samples, models, rules, history, span._replace(last_model=first_deep), room)
+                d = samples.n_inputs + samples.n_inputs % 2
+                strips = -(-int(models.width[span.first_model : first_deep].max()) // LANES)
+                state = room_for(6, strips * (d + 2) * LANES + 8)
+                work = room_for(2 * BLOCK * LANES), room_for(BLOCK), room_for(BLOCK * (d + 1))
+                masks, those = np.zeros(strips * BLOCK, np.uint16), span._replace(last_model=first_deep)
+                train_models(samples, models, rules, history, those, state, *work, masks, room)
             if first_deep < span.last_model:
                 those = span._replace(first_model=first_deep)
                 deep.train(samples.n_inputs, samples[1:7], models, rules, history, those, room)
@@ -271,29 +250,33 @@ def rooms_of(samples: Samples, rules: Rules, span: Span) -> list[Room | None]:
     return [None] * (not sizes.all()) + with_room
 
 
-@allocating
+@jit
 def train_models(
-    samples: Samples, models: Models, rules: Rules, history: History, span: Span, room: Room | None
-) -> None:
+    samples: Samples, models: Models, rules: Rules, history: History, span: Span, state: Array, scratch: Array,
+    p: Array, terms: Array, all_masks: Masks, room: Room | None,
+) -> None:  # fmt: skip
     """Train some models with one hidden layer, in place: those that have batches, or without room those that do not."""
     n_inputs, x, y, x_test, y_test, x_val, y_val, group, group_terms, others = samples
-    column = history.column
-    d = n_inputs + n_inputs % 2
-    scratch, p, terms = np.empty(2 * BLOCK * LANES), np.empty(BLOCK), np.empty(BLOCK * (d + 1))
-    n, epochs = y.size, column.size - 1
+    column, flat, kinds = (
+        history.column,
+        (models.parameters, models.first, models.second),
+        3 if models.first.size else 1,
+    )
+    d, n, epochs = n_inputs + n_inputs % 2, y.size, column.size - 1
     for m in range(span.first_model, span.last_model):
         batch_size = rules.batch_size[m]
         if history.diverged_at[m] >= 0 or (batch_size > 0) != (room is not None):
             continue
         h, begin, end = models.width[m], models.starts[m], models.starts[m + 1]
         strips = (h + LANES - 1) // LANES
-        size = strips * (d + 2) * LANES + 1
-        masks = np.empty(strips * BLOCK, np.uint16)
-        theta, g, first, second, scale, decays = np.zeros((6, size))
-        pack(models.parameters[begin:end], n_inputs, h, theta)
-        if models.first.size:
-            pack(models.first[begin:end], n_inputs, h, first)
-            pack(models.second[begin:end], n_inputs, h, second)
+        size, masks = strips * (d + 2) * LANES + 1, all_masks[: strips * BLOCK]
+        theta, first, second = state[0, :size], state[1, :size], state[2, :size]
+        g, scale, decays = state[3, :size], state[4, :size], state[5, :size]
+        for kind in range(3):
+            for i in range(size):
+                state[kind, i] = 0.0
+        for kind in range(kinds):
+            move(flat[kind][begin:end], state[kind, :size], n_inputs, h, True)
         for i in range(size):  # in a strip, w2 is first
             kind = 4 if i == size - 1 else 3 if i % ((d + 2) * LANES) < LANES else 0
             scale[i], decays[i] = rules.layer_factors[m, kind], rules.weight_decay[m, kind]
@@ -322,16 +305,18 @@ def train_models(
             else:
                 x_now, y_now, factor = x, y, factors[epoch]
             sum_gradient(x_now, y_now, d, group, group_terms, others, theta, scratch, masks, p, terms, g)
-            finish(theta, d, rules.hidden_bias[m], g)
-            if not rules.output_bias[m]:
-                g[size - 1] = 0.0
             rate = lr * factor
-            if not step(
-                optimizer, rate, decay, momentum, beta2, powers, theta, g, first, second, scaled, scale, decays
-            ):  # fmt: skip
+            if optimizer == GD and not scaled:
+                inside = descend(theta, d, rules.hidden_bias[m], rules.output_bias[m], rate, decay, g)
+            else:
+                finish(theta, d, rules.hidden_bias[m], g)
+                if not rules.output_bias[m]:
+                    g[size - 1] = 0.0
+                inside = step(
+                    optimizer, rate, decay, momentum, beta2, powers, theta, g, first, second, scaled, scale, decays
+                )
+            if not inside:
                 history.diverged_at[m] = epoch + 1
                 break
-        unpack(theta, n_inputs, h, models.parameters[begin:end])
-        if models.first.size:
-            unpack(first, n_inputs, h, models.first[begin:end])
-            unpack(second, n_inputs, h, models.second[begin:end])
+        for kind in range(kinds):
+            move(flat[kind][begin:end], state[kind, :size], n_inputs, h, False)

@@ -20,7 +20,7 @@ from numba.core.registry import cpu_target
 
 from ensemble.kernels.compiling import InnerCompiler, KernelCompiler
 
-__all__ = ["allocating", "announce", "inlined", "inner", "jit", "target"]
+__all__ = ["announce", "inlined", "inner", "jit", "target"]
 
 _NOT_KEPT = "compiled kernels cannot be cached: no folder is writable; NUMBA_CACHE_DIR names another"
 
@@ -38,11 +38,6 @@ _BORROWED = {**_FLAGS, "_nrt": False}  # arrays belong to the caller: counting r
 def jit(function: Kernel) -> Kernel:
     """Compile a kernel that Python calls, at its first call, or load it from the cache. It makes no arrays."""
     return _cached(numba.njit(pipeline_class=KernelCompiler, **_BORROWED)(function), function)
-
-
-def allocating(function: Kernel) -> Kernel:
-    """Do as `jit`, for a kernel that makes arrays."""
-    return _cached(numba.njit(pipeline_class=KernelCompiler, **_FLAGS)(function), function)
 
 
 def inner(function: Kernel) -> Kernel:

@@ -1,6 +1,7 @@
 """Where hidden units switch: the number of samples left of each unit's kink, and the units in the order of their kinks.
 
-Used by `spline`, whose step moves most kinks by itself and asks here for those that went further.
+Used by `spline`, whose step moves most kinks by itself and asks here for those that went further; those among a batch
+are found in `search`.
 """
 
 from __future__ import annotations
@@ -74,40 +75,6 @@ def locate(x: Array, w: float, b: float, k: int) -> int:
         else:
             high = middle
     return high
-
-
-@inner
-def find(x: Array, size: int, w: Array, b: Array, rows: Places, probe: Array) -> None:
-    """Write from which row of x on each unit is on, searched by halving, all units side by side.
-
-    x (2 S + 2,) holds S samples ascending, a number that is not used, the same samples descending, and another such
-    number. A rising unit is on from some row of the first part on, and a falling one of the second; the last row of a
-    part stands for none. No unit waits for another one's branch, and nothing depends on where kinks were before.
-    """
-    one, half, other = np.uint64(1), size // 2, size + 1
-    quarter = (size - half) // 2
-    middle, low = half - (half > 0), quarter - (quarter > 0)  # without a half, or a quarter, looked at in vain
-    high = half + low
-    x_middle, x_low, x_high = x[middle], x[low], x[high]
-    y_middle, y_low, y_high = x[other + middle], x[other + low], x[other + high]
-    for j in range(w.size):  # two halvings at once, which choose among three samples of each part
-        falls = w[j] < 0.0
-        on = w[j] * (y_middle if falls else x_middle) + b[j] > 0.0
-        x_next, y_next = x_low if on else x_high, y_low if on else y_high
-        on_next = w[j] * (y_next if falls else x_next) + b[j] > 0.0
-        rows[j] = (other if falls else 0) + (0 if on else half) + (0 if on_next else quarter)
-    length = np.uint64(size - half - quarter)
-    while length > one:  # the row is among `length` from rows[j] on, or right after them
-        part = length >> one
-        for j in range(w.size):  # a loop of its own: the compiler's way to fetch them within the next takes four times
-            probe[j] = x[np.uint64(rows[j]) + (part - one)]
-        for j in range(w.size):
-            rows[j] += 0 if w[j] * probe[j] + b[j] > 0.0 else np.int64(part)
-        length -= part
-    for j in range(w.size):
-        probe[j] = x[np.uint64(rows[j])]
-    for j in range(w.size):
-        rows[j] += 0 if w[j] * probe[j] + b[j] > 0.0 else 1
 
 
 @inner

@@ -47,7 +47,7 @@ class Samples(NamedTuple):
 class OutputPart(NamedTuple):
     """Samples of one input in ascending order, for several outputs or labels."""
 
-    x: Array  # (2 N + 2,) as in kinks.find
+    x: Array  # (N + 1,) as in search.find
     y: Array  # (O, N) targets, or (1, N) labels
 
 
@@ -122,12 +122,7 @@ def prepare_outputs(x: Array, y: Array, x_test: Array, y_test: Array, x_val: Arr
 
 def _output_part(x: Array, y: Array) -> OutputPart:
     order = np.argsort(x[:, 0], kind="stable")
-    return OutputPart(both_ways(x[order, 0]), np.ascontiguousarray(np.atleast_2d(y[order].T)))
-
-
-def both_ways(ascending: Array) -> Array:
-    """Return samples (N,) as kinks.find wants them, (2 N + 2,)."""
-    return np.concatenate([ascending, [0.0], ascending[::-1], [0.0]])
+    return OutputPart(np.append(x[order, 0], 0.0), np.ascontiguousarray(np.atleast_2d(y[order].T)))
 
 
 def segment_width(n: int) -> int:

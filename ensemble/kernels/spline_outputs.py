@@ -12,33 +12,36 @@ from typing import NamedTuple
 import numpy as np
 
 from ensemble.kernels.batches import Batch, Words, order_of
-from ensemble.kernels.cells import outputs_of, sums_from
+from ensemble.kernels.cells import factors, move, outputs_of, sums_from
 from ensemble.kernels.jit import inner, jit
-from ensemble.kernels.kinks import Places, find
+from ensemble.kernels.kinks import Places
 from ensemble.kernels.labels import exp
-from ensemble.kernels.samples import OutputSamples, rooms
+from ensemble.kernels.samples import OutputSamples, room, rooms
+from ensemble.kernels.search import PIVOTS, find, pairs
+from ensemble.kernels.tiles import LANES, add_product, read_tile, write_tile, zero_tile
 from ensemble.kernels.updates import MSE, Array, History, Models, Rules, Span, rate_factor, step
 
 __all__ = ["train"]
 
+ONE = (0,)
+
 
 class Work(NamedTuple):
-    """Working arrays for the widest model, the largest part of the data and the largest batch."""
+    """Working arrays for the widest model, H units in rows of LANES, the largest part of the data and batch."""
 
-    rows: Places  # (H,) row from which on a unit is on, as in kinks.find, and
+    rows: Places  # (H,) row from which on a unit is on, as in search.find, and
     probe: Array  # (H,)
-    slope: Array  # (H,) what a unit adds to the slope of an output, and
-    intercept: Array  # (H,) to its intercept
+    pivots: Array  # (PIVOTS,)
     lines: Array  # (2 N + 2, 2) as in cells.outputs_of, zero between steps
-    sum_r: Array  # (2 N + 2,) as in cells.sums_from, and
-    sum_rx: Array  # (2 N + 2,) of one output
+    sums: Array  # (2 N + 2, 2) as in cells.sums_from, of one output
     p: Array  # (O, N) outputs, then their gradient
     peak: Array  # (N,) of labels each sample's largest logit, and
     total: Array  # (N,) the sum of exp(logit - largest)
     g: Array  # (P,) gradient, then direction of the step
     scale: Array  # (P,) factor of each parameter's learning rate, and
     decays: Array  # (P,) its weight decay
-    x: Array  # (2 B + 2,) the samples of a batch, as in kinks.find, and
+    state: Array  # (3, P) parameters, then moments, as in optimizers.Moments
+    x: Array  # (B + 1,) the samples of a batch, as in search.find, and
     y: Array  # (O, B)
     words: Words  # as in batches.order_of, which
     batch: Batch
@@ -50,21 +53,21 @@ def train(samples: OutputSamples, models: Models, rules: Rules, history: History
     """Train some models through some epochs, in place."""
     some = slice(span.first_model, span.last_model)
     n, sizes, outputs = samples.train.y.shape[1], rules.batch_size[some], rules.outputs
-    h, largest = int(models.width[some].max(initial=0)), int(sizes.max(initial=0))
+    h, largest = -(-int(models.width[some].max(initial=0)) // LANES) * LANES, int(sizes.max(initial=0))
     most = max(part.y.shape[1] for part in samples[:3])
     (rows,) = np.empty((1, h), np.int64)
-    probe, slope, intercept = rooms(3, h)
-    (lines,) = rooms(1, 2 * most + 2, 2)
-    sum_r, sum_rx = rooms(2, 2 * most + 2)
-    (p,) = rooms(1, outputs, most)
+    probe, pivots = room(h), room(PIVOTS)
+    lines, sums = rooms(2, 2 * most + 2, 2)
+    p = room(outputs, most)
     peak, total = rooms(2, most)
-    g, scale, decays = rooms(3, (2 + outputs) * h + outputs)
-    x, y = np.zeros(2 * largest + 2), np.zeros((len(samples.train.y), largest))
+    size = (2 + outputs) * h + outputs
+    state, (g, scale, decays) = room(3, size + -size % 8), rooms(3, size)
+    x, y = np.zeros(largest + 1), np.zeros((len(samples.train.y), largest))
     words, batch, order = np.zeros(n // 2 + 4, np.uint64), np.zeros(n, np.uint32), np.zeros(n, np.uint32)
     ends = np.zeros(-(-n // int(sizes[sizes > 0].min(initial=n))), np.uint32)
     work = Work(
-        rows, probe, slope, intercept, lines, sum_r, sum_rx, p, peak, total, g, scale, decays, x, y, words, batch, ends,
-        order,
+        rows, probe, pivots, lines, sums, p, peak, total, g, scale, decays, state, x, y, words,
+        batch, ends, order,
     )  # fmt: skip
     with np.errstate(all="ignore"):  # for NUMBA_DISABLE_JIT=1: compiled code never warns
         train_models(samples, models, rules, history, span, work)
@@ -72,31 +75,30 @@ def train(samples: OutputSamples, models: Models, rules: Rules, history: History
 
 @inner
 def forward(x: Array, size: int, theta: Array, h: int, outputs: int, work: Work) -> None:
-    """Write the outputs p (O, S) of one model for S samples, x as in kinks.find."""
-    rows, probe, slope, intercept, lines, p = work.rows, work.probe, work.slope, work.intercept, work.lines, work.p
+    """Write the outputs p (O, S) of one model for S samples, x as in search.find."""
+    rows, p = work.rows, work.p
     w, b, v, bias = theta[:h], theta[h : 2 * h], theta[2 * h :], theta[(2 + outputs) * h :]
-    find(x, size, w, b, rows, probe)
+    find(x, size, w, b, rows, work.probe, work.pivots)
     for o in range(outputs):
-        for j in range(h):
-            slope[j], intercept[j] = v[j * outputs + o] * w[j], v[j * outputs + o] * b[j]
-        outputs_of(x, size, rows, slope, intercept, bias[o], h, lines, p[o])
+        outputs_of(x, size, rows, w, b, v[o * h : o * h + h], bias[o], work.lines, p[o])
 
 
 @inner
 def backward(x: Array, size: int, theta: Array, h: int, outputs: int, work: Work) -> None:
     """Write the gradient g (P,) of one model, from that of its outputs in p and the rows that `forward` found."""
-    rows, sum_r, sum_rx, p, g = work.rows, work.sum_r, work.sum_rx, work.p, work.g
-    for i in range(2 * h):
-        g[i] = 0.0
+    rows, sums, p, g = work.rows, work.sums, work.p, work.g
+    for j in range(0, 2 * h, LANES):
+        write_tile(g, j, zero_tile(ONE))
     for o in range(outputs):
-        sums_from(x, size, p[o], sum_r, sum_rx)
-        for j in range(h):
-            row, at = np.uint64(rows[j]), 2 * h + j * outputs + o
-            r, rx = sum_r[row], sum_rx[row]
-            g[j] += theta[at] * rx
-            g[h + j] += theta[at] * r
-            g[at] = theta[j] * rx + theta[h + j] * r
-        g[(2 + outputs) * h + o] = sum_r[0]
+        sums_from(x, size, p[o], sums)
+        for j in range(0, h, LANES):
+            at = (2 + o) * h + j
+            r, rx = pairs(sums, rows, j, 2)
+            w, b, v = read_tile(ONE, theta, j), read_tile(ONE, theta, h + j), read_tile(ONE, theta, at)
+            write_tile(g, j, add_product(read_tile(ONE, g, j), v, rx))
+            write_tile(g, h + j, add_product(read_tile(ONE, g, h + j), v, r))
+            write_tile(g, at, add_product(add_product(zero_tile(ONE), w, rx), b, r))
+        g[(2 + outputs) * h + o] = sums[0, 0]
 
 
 @inner
@@ -159,23 +161,26 @@ def train_models(
     samples: OutputSamples, models: Models, rules: Rules, history: History, span: Span, work: Work
 ) -> None:
     """Train some models through some epochs, in place."""
-    p, peak, total, g, scale, decays, batch_x, batch_y, words, batch, all_ends, order = work[7:]
+    p, peak, total, g, all_scale, all_decays, state, batch_x, batch_y, words, batch, all_ends, order = work[5:]
     parts, given = (samples.train, samples.test, samples.val), samples.given
     errors = (history.train, history.test, history.val)
     accuracies = (history.train_accuracy, history.test_accuracy, history.val_accuracy)
     all_x, all_y = samples.train
     column, loss, outputs, targets = history.column, rules.loss, rules.outputs, len(all_y)
+    flat, kinds = (models.parameters, models.first, models.second), 3 if models.first.size else 1
     n, epochs = all_y.shape[1], column.size - 1
     for m in range(span.first_model, span.last_model):
         if history.diverged_at[m] >= 0:
             continue
-        h, start, end = models.width[m], models.starts[m], models.starts[m + 1]
-        theta, first, second = models.parameters[start:end], models.first[start:end], models.second[start:end]
-        gradient, powers = g[: theta.size], models.powers[m]
-        rates, decay = rules.layer_factors[m], rules.weight_decay[m]
-        for i in range(theta.size):
-            kind = 0 if i < 2 * h else 3 if i < (2 + outputs) * h else 4
-            scale[i], decays[i] = rates[kind], decay[kind]
+        width, start, end = models.width[m], models.starts[m], models.starts[m + 1]
+        h = (width + LANES - 1) // LANES * LANES
+        size = (2 + outputs) * h + outputs
+        theta, first, second = state[0, :size], state[1, :size], state[2, :size]
+        for i in range(kinds):
+            move(flat[i][start:end], state[i], width, outputs, True)
+        gradient, scale, decays, powers = g[:size], all_scale[:size], all_decays[:size], models.powers[m]
+        decay = rules.weight_decay[m]
+        factors(rules.layer_factors[m], decay, h, outputs, scale, decays)
         batch_size = rules.batch_size[m]
         steps = (n + batch_size - 1) // batch_size if batch_size > 0 else 1
         ends = all_ends[:steps]
@@ -207,7 +212,6 @@ def train_models(
                 for s in range(size):
                     sample = order[begin + s]
                     x[s] = all_x[sample]
-                    x[2 * size - s] = x[s]
                     for o in range(targets):
                         y[o, s] = all_y[o, sample]
 
@@ -227,3 +231,5 @@ def train_models(
             ):  # fmt: skip
                 history.diverged_at[m] = epoch + 1
                 break
+        for i in range(kinds):
+            move(flat[i][start:end], state[i], width, outputs, False)
