@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ensemble.kernels.jit import inner
+from ensemble.kernels.jit import inlined, inner
 from ensemble.kernels.kinks import Places, is_left, locate
 from ensemble.kernels.samples import Part
 from ensemble.kernels.search import add_pairs
 from ensemble.kernels.tiles import LANES, add_product, read_tile, zero_tile
 from ensemble.kernels.updates import Array
 
-__all__ = ["MANY", "evaluate", "factors", "find_near", "move", "outputs_of", "sums_from", "totals"]
+__all__ = ["MANY", "evaluate", "find_near", "move", "outputs_of", "sums_from", "totals", "write_factors"]
 
 ONE = (0,)
 MANY = 2**16  # samples in memory beyond the cache
@@ -174,8 +174,8 @@ def move(flat: Array, rows: Array, h: int, outputs: int, inward: bool) -> None:
             rows[row * width + j] = 0.0
 
 
-@inner
-def factors(rates: Array, decay: Array, h: int, outputs: int, scale: Array, decays: Array) -> None:
+@inlined  # three lines, which as a function of their own would cost a tenth of a second to compile
+def write_factors(rates: Array, decay: Array, h: int, outputs: int, scale: Array, decays: Array) -> None:
     """Write for each parameter of one model the factor of its learning rate, and its weight decay."""
     for i in range((2 + outputs) * h + outputs):
         kind = 0 if i < 2 * h else 3 if i < (2 + outputs) * h else 4

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ensemble.kernels.cells import MANY, evaluate, find_near, totals
+from ensemble.kernels.cells import MANY, evaluate, find_near, totals, write_factors
 from ensemble.kernels.jit import jit
 from ensemble.kernels.kinks import UNIT_BITS, UNIT_MASK, Places, guess, is_left, locate, sort_keys
 from ensemble.kernels.samples import OutputSamples, Samples, prepare, prepare_outputs, rooms
@@ -105,9 +105,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
         hidden_bias, output_bias = rules.hidden_bias[m], rules.output_bias[m]
         rates, decay, scaled = rules.layer_factors[m], rules.weight_decay[m], rules.scaled[m]
         hidden_factor, output_factor, hidden_decay, output_decay = rates[0], rates[3], decay[0], decay[3]
-        for i in range(3 * h + 1):
-            kind = 0 if i < 2 * h else 3 if i < 3 * h else 4
-            scale[i], decays[i] = rates[kind], decay[kind]
+        write_factors(rates, decay, h, 1, scale, decays)
         bias_factor = hidden_factor if hidden_bias else 0.0
         for j in range(h):  # any place: the first step searches all, as none is between its samples
             k[j], low[j], high[j], keys[j] = 1 if w[j] < 0.0 else 0, np.nan, np.nan, j

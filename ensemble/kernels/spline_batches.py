@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ensemble.kernels.batches import Batch, Words, order_of
-from ensemble.kernels.cells import evaluate, factors, find_near, move, outputs_of, sums_from
+from ensemble.kernels.cells import evaluate, find_near, move, outputs_of, sums_from, write_factors
 from ensemble.kernels.jit import jit
 from ensemble.kernels.kinks import Places
 from ensemble.kernels.lanes import ALL, within
@@ -100,7 +100,7 @@ def train_models(samples: Samples, models: Models, rules: Rules, history: Histor
         hidden_bias, output_bias = rules.hidden_bias[m], rules.output_bias[m]
         rates, decay, scaled = rules.layer_factors[m], rules.weight_decay[m], rules.scaled[m]
         hidden_factor, output_factor, hidden_decay, output_decay = rates[0], rates[3], decay[0], decay[3]
-        factors(rates, decay, h, 1, scale, decays)
+        write_factors(rates, decay, h, 1, scale, decays)
         bias_factor = hidden_factor if hidden_bias else 0.0
         steps = (n + batch_size - 1) // batch_size
         ends = all_ends[:steps]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ensemble.kernels.batches import Batch, Words, order_of
-from ensemble.kernels.cells import factors, move, outputs_of, sums_from
+from ensemble.kernels.cells import move, outputs_of, sums_from, write_factors
 from ensemble.kernels.jit import inner, jit
 from ensemble.kernels.kinks import Places
 from ensemble.kernels.labels import exp
@@ -180,7 +180,7 @@ def train_models(
             move(flat[i][start:end], state[i], width, outputs, True)
         gradient, scale, decays, powers = g[:size], all_scale[:size], all_decays[:size], models.powers[m]
         decay = rules.weight_decay[m]
-        factors(rules.layer_factors[m], decay, h, outputs, scale, decays)
+        write_factors(rules.layer_factors[m], decay, h, outputs, scale, decays)
         batch_size = rules.batch_size[m]
         steps = (n + batch_size - 1) // batch_size if batch_size > 0 else 1
         ends = all_ends[:steps]
