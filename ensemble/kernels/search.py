@@ -19,7 +19,7 @@ from ensemble.kernels.updates import Array
 
 __all__ = ["PIVOTS", "add_pairs", "find", "pairs"]
 
-LEVELS = 4  # halvings among samples that are in registers; more cost as much as to fetch them
+LEVELS = 4  # halvings among samples that are in registers
 PIVOTS = 2**LEVELS - 1  # which are: of each halving those that it may look at, ascending
 Cuts = tuple[int, int, int, int]
 ONE = (0,)
