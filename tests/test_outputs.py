@@ -146,10 +146,10 @@ def test_several_outputs_have_weights_where_errors_are_recorded_only():
 
 
 def block(logits):
-    """Return logits (n, O) as kernels keep them, (O, BLOCK) flat."""
+    """Return logits (n, O) as kernels keep them, (O, BLOCK)."""
     p = np.zeros((logits.shape[1], BLOCK))
     p[:, : len(logits)] = logits.T
-    return p.ravel()
+    return p
 
 
 ENTROPY, ENTROPY_GRADIENT, EXP = (door(f) for f in (labels.entropy, labels.entropy_gradient, labels.exp))
@@ -168,8 +168,8 @@ def test_no_finite_logits_overflow(n_outputs, scale):
     assert loss / 60 == pytest.approx(expected, rel=1e-12)
     assert right / 60 == losses.accuracy(p, y)
     found = block(p)
-    ENTROPY_GRADIENT(found, y, 0, 60, n_outputs, np.zeros(BLOCK), np.zeros(BLOCK))
-    np.testing.assert_allclose(found.reshape(n_outputs, BLOCK)[:, :60].T, slopes, rtol=1e-12, atol=1e-17)
+    ENTROPY_GRADIENT(found, y, 0, 60, n_outputs, 1 / 60, np.zeros(BLOCK), np.zeros(BLOCK))
+    np.testing.assert_allclose(found[:, :60].T, slopes, rtol=1e-12, atol=1e-17)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

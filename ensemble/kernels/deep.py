@@ -77,7 +77,8 @@ def train(
     size = size_of(layers, rows_in, rows, padded, rules.outputs)
     state, g, scale = room_for(3 * size), room_for(size), room_for(2 * size)
     h, flipped = room_for(layers * BLOCK * padded), room_for(max(layers - 1, 1) * rows * padded)
-    p, labels = room_for(rules.outputs * BLOCK), labels_of() if rules.loss == CROSS_ENTROPY else None
+    p = room_for(rules.outputs * BLOCK)
+    labels = labels_of(p) if rules.loss == CROSS_ENTROPY else None
     train_models(n_inputs, parts, models, rules, history, span, state, g, scale, h, flipped, p, room, labels)
 
 
@@ -211,13 +212,13 @@ def sweep(
             if labels is None:
                 total += squared_error(p, y, first, n, outputs, output_weights)
             else:
-                loss, count = entropy(p, y, first, n, outputs)
+                loss, count = entropy(labels.p, y, first, n, outputs)
                 total, right = total + loss, right + count
             continue
         if labels is None:
             squared_gradient(p, y, first, n, outputs)
         else:
-            entropy_gradient(p, y, first, n, outputs, labels.peak, labels.total)
+            entropy_gradient(labels.p, y, first, n, outputs, 1.0 / n_all, labels.peak, labels.total)
         add_output_gradient(h, (layers - 1) * BLOCK * padded, p, n, padded, theta, output, outputs, g)
         for layer in range(layers - 2, -1, -1):
             weights, h_at = hidden + layer * per_layer, layer * BLOCK * padded

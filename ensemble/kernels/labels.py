@@ -31,14 +31,15 @@ TERMS = 13  # of the series of e^r: the next is 4e-18
 class Labels(NamedTuple):
     """What training on labels needs beside other arrays."""
 
+    p: Array  # (O, BLOCK) logits of a block of samples
     peak: Array  # (BLOCK,) each sample's largest logit
     total: Array  # (BLOCK,) the sum of exp(logit - largest)
     right: Array  # (1,) share of samples that are right, left there with the loss
 
 
-def labels_of() -> Labels:
-    """Return such arrays."""
-    return Labels(np.zeros(BLOCK), np.zeros(BLOCK), np.zeros(1))
+def labels_of(p: Array) -> Labels:
+    """Return such arrays, with the logits p (O BLOCK,)."""
+    return Labels(p.reshape(-1, BLOCK), np.zeros(BLOCK), np.zeros(BLOCK), np.zeros(1))
 
 
 def _exp_plain(x: float) -> float:
@@ -72,47 +73,49 @@ def exp(typing: Any, x: Any) -> Any:
 
 
 @inner
-def entropy_gradient(p: Array, y: Array, first: int, n: int, outputs: int, peak: Array, total: Array) -> None:
-    """Replace the logits p (O, BLOCK) of a block of samples by dL/dp = (softmax - [label]) / N."""
-    c, single = 1.0 / y.size, outputs == 1
+def entropy_gradient(
+    p: Array, y: Array, first: int, n: int, outputs: int, c: float, peak: Array, total: Array
+) -> None:  # fmt: skip
+    """Replace logits p (O, S) of n samples, `first` the first in y, by c (softmax - [label]): dL/dp for c = 1 / N."""
+    single = outputs == 1
     for i in range(n):
-        peak[i] = 0.0 if single and not p[i] > 0.0 else p[i]
+        peak[i] = 0.0 if single and not p[0, i] > 0.0 else p[0, i]
     for o in range(1, outputs):
         for i in range(n):
-            peak[i] = p[o * BLOCK + i] if p[o * BLOCK + i] > peak[i] else peak[i]
+            peak[i] = p[o, i] if p[o, i] > peak[i] else peak[i]
     for i in range(n):
         total[i] = exp(-peak[i]) if single else 0.0
     for o in range(outputs):
         for i in range(n):
-            e = exp(p[o * BLOCK + i] - peak[i])
-            p[o * BLOCK + i] = e
+            e = exp(p[o, i] - peak[i])
+            p[o, i] = e
             total[i] += e
     for i in range(n):
         total[i] = c / total[i]
     for o in range(outputs):
         label = 1.0 if single else float(o)
         for i in range(n):
-            p[o * BLOCK + i] = p[o * BLOCK + i] * total[i] - (c if y[first + i] == label else 0.0)
+            p[o, i] = p[o, i] * total[i] - (c if y[first + i] == label else 0.0)
 
 
 @inner
 def entropy(p: Array, y: Array, first: int, n: int, outputs: int) -> tuple[float, int]:
-    """Return the sum of the losses -log(softmax of the label) of a block of samples, and how many it gets right.
+    """Return the sum of the losses -log(softmax of the label) of n samples, and how many are right, by logits p (O, S).
 
     Right is where the label's logit is the first of the largest.
     """
     loss, right = 0.0, 0
     for i in range(n):
         label = int(y[first + i])
-        best, peak = 0, 0.0 if outputs == 1 else p[i]
+        best, peak = 0, 0.0 if outputs == 1 else p[0, i]
         for o in range(outputs):
-            if p[o * BLOCK + i] > peak:
-                best, peak = o + (outputs == 1), p[o * BLOCK + i]
+            if p[o, i] > peak:
+                best, peak = o + (outputs == 1), p[o, i]
         rest = 0.0 if outputs > 1 or best == 0 else math.exp(-peak)
         for o in range(outputs):
             if o + (outputs == 1) != best:
-                rest += math.exp(p[o * BLOCK + i] - peak)
-        own = p[label * BLOCK + i] if outputs > 1 else p[i] if label == 1 else 0.0
+                rest += math.exp(p[o, i] - peak)
+        own = p[label, i] if outputs > 1 else p[0, i] if label == 1 else 0.0
         loss += math.log1p(rest) + (peak - own)
         right += best == label
     return loss, right

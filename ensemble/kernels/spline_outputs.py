@@ -6,7 +6,6 @@ output. Any loss will do, as its gradient is taken sample by sample.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from ensemble.kernels.batches import Batch, Words, order_of
 from ensemble.kernels.cells import move, outputs_of, sums_from, write_factors
 from ensemble.kernels.jit import inner, jit
 from ensemble.kernels.kinks import Places
-from ensemble.kernels.labels import exp
+from ensemble.kernels.labels import entropy, entropy_gradient
 from ensemble.kernels.samples import OutputSamples, room, rooms
 from ensemble.kernels.search import PIVOTS, find, pairs
 from ensemble.kernels.tiles import LANES, add_product, read_tile, write_tile, zero_tile
@@ -104,56 +103,25 @@ def backward(x: Array, size: int, theta: Array, h: int, outputs: int, work: Work
 @inner
 def loss_gradient(loss: int, p: Array, y: Array, size: int, outputs: int, peak: Array, total: Array) -> None:
     """Replace outputs p (O, S) by the gradient of the loss, as in rules/losses.py; y (O, S), or labels (1, S)."""
-    single, each = outputs == 1, 1.0 / size
-    if loss == MSE:
-        for o in range(outputs):
-            for s in range(size):
-                p[o, s] = 2.0 * each / outputs * (p[o, s] - y[o, s])
+    if loss != MSE:
+        entropy_gradient(p, y[0], 0, size, outputs, 1.0 / size, peak, total)
         return
-    for s in range(size):
-        peak[s] = 0.0 if single and not p[0, s] > 0.0 else p[0, s]  # one logit is beside a logit of 0 for label 0
-    for o in range(1, outputs):
-        for s in range(size):
-            peak[s] = p[o, s] if p[o, s] > peak[s] else peak[s]
-    for s in range(size):
-        total[s] = exp(-peak[s]) if single else 0.0
     for o in range(outputs):
         for s in range(size):
-            power = exp(p[o, s] - peak[s])
-            p[o, s] = power
-            total[s] += power
-    for s in range(size):
-        total[s] = each / total[s]
-    for o in range(outputs):
-        label = 1.0 if single else float(o)
-        for s in range(size):
-            p[o, s] = p[o, s] * total[s] - (each if y[0, s] == label else 0.0)
+            p[o, s] = 2.0 / size / outputs * (p[o, s] - y[o, s])
 
 
 @inner
 def loss_of(loss: int, p: Array, y: Array, size: int, outputs: int, weights: Array) -> tuple[float, float]:
     """Return the loss of outputs p (O, S), as in rules/losses.py, and of labels the share that is right."""
-    value, right = 0.0, 0
-    if loss == MSE:
-        for o in range(outputs):
-            for s in range(size):
-                value += weights[o] * (p[o, s] - y[o, s]) * (p[o, s] - y[o, s])
-        return value / (size * outputs), 0.0
-    for s in range(size):
-        label, best, peak, rest = int(y[0, s]), 0, p[0, s], 0.0
-        if outputs == 1:
-            best, rest, own = int(peak > 0.0), math.exp(-abs(peak)), peak if label == 1 else 0.0
-            peak = peak if best == 1 else 0.0
-        else:
-            own = p[label, s]
-            for o in range(1, outputs):
-                if p[o, s] > peak:
-                    best, peak = o, p[o, s]
-            for o in range(outputs):
-                rest += math.exp(p[o, s] - peak) if o != best else 0.0
-        value += math.log1p(rest) + (peak - own)
-        right += best == label
-    return value / size, right / size
+    if loss != MSE:
+        value, right = entropy(p, y[0], 0, size, outputs)
+        return value / size, right / size
+    value = 0.0
+    for o in range(outputs):
+        for s in range(size):
+            value += weights[o] * (p[o, s] - y[o, s]) * (p[o, s] - y[o, s])
+    return value / (size * outputs), 0.0
 
 
 @jit
