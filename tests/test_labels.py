@@ -173,9 +173,9 @@ def test_a_study_of_several_outputs_is_one_clear_error(study, standardize):
     assert analysis.bounds_of("curves", data, np.array([2])) is None
 
 
-def test_floors_are_for_one_output():
+def test_built_networks_are_for_one_output():
     with pytest.raises(ValueError, match=r"y has 2 columns: these limits hold for one output"):
-        limits.width_floor(LINE, CURVES, [2])
+        limits.constructive_bound(LINE, CURVES, 2)
     assert limits.width_floor(LINE, CURVES[:, 1:], [2]) == limits.width_floor(LINE, CURVES[:, 1], [2])
 
 
