@@ -62,7 +62,7 @@ def without_numba():
 @pytest.fixture(scope="module")
 def forks():
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", FORKS], env=without_numba(), text=True,
+        [sys.executable, "-B", "-W", "error", "-c", FORKS], env=without_numba(), text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     yield process
@@ -95,7 +95,8 @@ def again(package, forks):
 
 def start(package, **environment):
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", RUN], cwd=package.parent, env=without_numba() | environment, text=True,
+        # No bytecode is kept: Python takes it for that of an edited file of the same size in the same second.
+        [sys.executable, "-B", "-W", "error", "-c", RUN], cwd=package.parent, env=without_numba() | environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
