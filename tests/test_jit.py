@@ -96,8 +96,8 @@ def again(package, forks):
 def start(package, **environment):
     return subprocess.Popen(
         # No bytecode is kept: Python takes it for that of an edited file of the same size in the same second.
-        [sys.executable, "-B", "-W", "error", "-c", RUN], cwd=package.parent, env=without_numba() | environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-B", "-W", "error", "-c", RUN], cwd=package.parent,
+        env=without_numba() | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
 
