@@ -209,11 +209,11 @@ for shape in sys.argv[1:]:
 @pytest.mark.parametrize(
     ("shapes", "most"),
     [
-        (("1x1x1",), (10,)),
-        pytest.param(("2x1x1", "9x1x1"), (24, 25), marks=pytest.mark.slow),
-        pytest.param(("1x2x1",), (15,), marks=pytest.mark.slow),
-        pytest.param(("1x1x2",), (28,), marks=pytest.mark.slow),
-        pytest.param(("2x2x1",), (26,), marks=pytest.mark.slow),
+        (("1x1x1",), (9,)),
+        pytest.param(("2x1x1", "9x1x1"), (10, 15), marks=pytest.mark.slow),
+        pytest.param(("1x2x1",), (16,), marks=pytest.mark.slow),
+        pytest.param(("1x1x2",), (27,), marks=pytest.mark.slow),
+        pytest.param(("2x2x1",), (25,), marks=pytest.mark.slow),
     ],
 )
 def test_an_engine_compiles_few_functions_and_each_once_and_says_so_once(shapes, most, tmp_path):
