@@ -69,13 +69,17 @@ def microseconds(seconds: float) -> str:
     return f"{float(f'{value:.3g}'):,.{max(0, 2 - int(np.floor(np.log10(value))))}f}"
 
 
+REST = 0.3  # threads of OpenMP and BLAS wait busily for 0.2 s after the last contestant, on the cores of the next
+
+
 def interleaved(
     runs: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float] = time.perf_counter
 ) -> np.ndarray:
-    """Return the seconds (repeats, runs), all runs in turn in each round."""
+    """Return the seconds (repeats, runs), all runs in turn in each round, each from a machine at rest."""
     times = np.empty((repeats, len(runs)))
     for round_ in range(repeats):
         for i, run in enumerate(runs):
+            time.sleep(REST)
             start = clock()
             run()
             times[round_, i] = clock() - start
