@@ -687,3 +687,37 @@ def test_ctrl_c_ends_training():
 def test_arguments_of_another_type_are_one_clear_error(argument, message):
     with pytest.raises(ValueError, match=message):
         ensemble.train(ensemble.grid(width=2), make_data(), epochs=9, **argument)
+
+
+BARS = """
+import os, signal, threading
+from ensemble.system.progress import progress_bar
+lock = type(progress_bar(1, False)).get_lock
+child = os.fork()
+if not child:
+    lock().acquire()
+    os.kill(os.getpid(), signal.SIGKILL)
+os.waitpid(child, 0)
+progress_bar(1, False)
+held, go_on = threading.Event(), threading.Event()
+def hold():
+    with lock():
+        held.set()
+        go_on.wait()
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+child = os.fork()
+if not child:
+    progress_bar(1, False)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+go_on.set()
+thread.join()
+assert threading.active_count() == 1
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_bars_of_forked_processes_do_not_wait_for_each_other():
+    subprocess.run([sys.executable, "-W", "ignore", "-c", BARS], timeout=60, check=True)
