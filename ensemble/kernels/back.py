@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ensemble.kernels.descent import descend, factors, move
+from ensemble.kernels.descent import descend, factors, step_row
 from ensemble.kernels.jit import inner
 from ensemble.kernels.lanes import ALL, add_up, get, keep, put
 from ensemble.kernels.rows import add_row, clear
@@ -109,7 +109,7 @@ def walk_back(layer: int, f: Array, n: Places, bits: Bits, at: Places) -> None:
                 total = add_scaled(zero_tile(ONE), share, keep(read_tile(ONE, f, given + column), is_on))
                 total = add_scaled(add_scaled(total, alpha, slopes), beta, values)
                 if rises and plain:
-                    inside &= move(f, row + column, change, shrink, step, total)
+                    inside &= step_row(f, row + column, change, shrink, step, total)
                 else:
                     write_tile(f, to + column, total)
             if rises and not plain:

@@ -257,11 +257,8 @@ def train_models(
 ) -> None:  # fmt: skip
     """Train some models with one hidden layer, in place: those that have batches, or without room those that do not."""
     n_inputs, x, y, x_test, y_test, x_val, y_val, group, group_terms, others = samples
-    column, flat, kinds = (
-        history.column,
-        (models.parameters, models.first, models.second),
-        3 if models.first.size else 1,
-    )
+    column, flat = history.column, (models.parameters, models.first, models.second)
+    kinds = 3 if models.first.size else 1
     d, n, epochs = n_inputs + n_inputs % 2, y.size, column.size - 1
     for m in range(span.first_model, span.last_model):
         batch_size = rules.batch_size[m]

@@ -16,7 +16,7 @@ from ensemble.kernels.workspace import (
 )  # fmt: skip
 # isort: on
 
-__all__ = ["descend", "factors", "move"]
+__all__ = ["descend", "factors", "step_row"]
 
 
 @inner
@@ -27,7 +27,7 @@ def factors(f: Array, at: Places, kind: int) -> tuple[float, float]:
 
 
 @inner
-def move(f: Array, place: int, theta: Tile, shrink: float, step: float, direction: Tile) -> int:
+def step_row(f: Array, place: int, theta: Tile, shrink: float, step: float, direction: Tile) -> int:
     """Write a row of parameters after a step; return which are within `WEIGHT_LIMIT`."""
     theta = add_scaled(add_scaled(theta, shrink, theta), step, direction)
     write_tile(f, place, theta)
@@ -66,6 +66,6 @@ def descend(f: Array, at: Places, first: int, count: int, gradient: int, kind: i
                 mean = add_scaled(mean, factor, g)
                 g = mean
             write_tile(f, place, mean)
-        inside &= move(f, first + i, theta, shrink, step, g)
+        inside &= step_row(f, first + i, theta, shrink, step, g)
     if inside != ALL:
         at[OUTSIDE] = 1

@@ -6,7 +6,7 @@ Backward steps on the way: a layer's parameters are updated as soon as their gra
 from __future__ import annotations
 
 from ensemble.kernels.back import outputs_back, shares, walk_back
-from ensemble.kernels.descent import descend, factors, move
+from ensemble.kernels.descent import descend, factors, step_row
 from ensemble.kernels.events import first_lines, leave, walk
 from ensemble.kernels.jit import inner
 from ensemble.kernels.kinks import Guide
@@ -108,7 +108,7 @@ def first_back(x0: float, x_mean: float, f: Array, n: Places, at: Places) -> Non
                 total = add_scaled(add_scaled(read_tile(ONE, f, own + column), w, slopes), height, values)
                 along_w, along_b = add_product(along_w, change, slopes), add_product(along_b, change, values)
                 if plain:
-                    inside &= move(f, row + column, change, shrink, step, total)
+                    inside &= step_row(f, row + column, change, shrink, step, total)
                 else:
                     write_tile(f, at[SCRATCH] + column, total)
             own = at[SCRATCH]

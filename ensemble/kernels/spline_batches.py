@@ -58,7 +58,8 @@ def train(samples: Samples, models: Models, rules: Rules, history: History, span
     h, largest = -(-int(models.width[some].max()) // LANES) * LANES, int(sizes.max())
     rows, spots = np.empty((2, h), np.int64)
     probe, pivots = room(h), room(PIVOTS)
-    state, (g, scale, decays) = room(3, 3 * h + 1 + (-1 - 3 * h) % 8), rooms(3, 3 * h + 1)
+    size = 3 * h + 1
+    state, (g, scale, decays) = room(3, size + -size % 8), rooms(3, size)
     scratch = room(max(part.x.size for part in samples[:3]) + 1, 2)
     x, (lines, sums) = room(largest + 1), rooms(2, 2 * largest + 2, 2)
     t, r = rooms(2, largest)

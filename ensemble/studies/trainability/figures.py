@@ -208,11 +208,10 @@ def _legend(found: Map, left: Axes, right: Axes) -> None:
         shares = np.linspace(0, 1, 5)
         ends = ["\nfast", "", "", "", "\nslow"][:: 1 if ax is left else -1]
         found_at = np.quantile(values, shares if ax is left else 1 - shares)
-        texts = next(
-            texts
-            for digits in range(2, 8)
-            if len(set(texts := [f"{value:.{digits}g}" for value in found_at])) == len(set(found_at)) or digits == 7
-        )
+        for digits in range(2, 8):  # as few as tell them apart
+            texts = [f"{value:.{digits}g}" for value in found_at]
+            if len(set(texts)) == len(set(found_at)):
+                break
         ax.set_xticks(shares, [f"{text}{word}" for text, word in zip(texts, ends, strict=True)])
         ax.tick_params(length=2, labelsize=7.5)
         ax.set_title(words, fontsize=8.5, pad=4)
